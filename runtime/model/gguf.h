@@ -53,6 +53,9 @@ obi_status obi_gguf_open(obi_gguf *gguf, const char *path);
 obi_status obi_gguf_open_memory(obi_gguf *gguf, const void *data, uint64_t size, const char *name);
 void obi_gguf_close(obi_gguf *gguf); /* also fine on a zeroed struct */
 
+/* Bytes of one number of this type; 0 for strings, arrays and ids that do not exist. */
+uint32_t obi_gguf_number_bytes(obi_gguf_type type);
+
 /* NULL when absent. */
 const obi_gguf_value *obi_gguf_find(const obi_gguf *gguf, const char *key);
 const obi_gguf_tensor *obi_gguf_find_tensor(const obi_gguf *gguf, const char *name);
@@ -83,8 +86,10 @@ void obi_gguf_put_string(obi_gguf_writer *writer, const char *key, const char *t
 void obi_gguf_put_strings(obi_gguf_writer *writer, const char *key, const obi_gguf_string *strings, uint64_t count);
 void obi_gguf_put_f32s(obi_gguf_writer *writer, const char *key, const float *values, uint64_t count);
 void obi_gguf_put_i32s(obi_gguf_writer *writer, const char *key, const int32_t *values, uint64_t count);
-/* Copies a value read from another file, key included. */
+/* Copies a value read from another file, key included; general.alignment is left out, as files are written with 32. */
 void obi_gguf_put_value(obi_gguf_writer *writer, const obi_gguf_value *value);
+/* Makes obi_gguf_writer_begin fail with OBI_ERROR_ARGUMENT and this sentence, for a caller whose values cannot be written. */
+void obi_gguf_put_refused(obi_gguf_writer *writer, const char *sentence);
 /* shape[0] = columns (fastest). Offsets follow in the order of the calls. */
 void obi_gguf_add_tensor(obi_gguf_writer *writer, const char *name, obi_dtype type, uint32_t dimensions, const uint64_t *shape);
 /* Writes header, keys and tensor table. After this, for each tensor in order: obi_gguf_write until its bytes are

@@ -19,14 +19,13 @@ enum {
     MOST_ALIGNMENT = 65536
 };
 
-/* Bytes of one number in a file; 0 for strings, arrays and ids that do not exist. */
-static uint32_t number_bytes(uint32_t type)
+uint32_t obi_gguf_number_bytes(obi_gguf_type type)
 {
     static const uint8_t bytes[] = {
         [OBI_GGUF_U8] = 1, [OBI_GGUF_I8] = 1, [OBI_GGUF_U16] = 2, [OBI_GGUF_I16] = 2, [OBI_GGUF_U32] = 4, [OBI_GGUF_I32] = 4,
         [OBI_GGUF_F32] = 4, [OBI_GGUF_BOOL] = 1, [OBI_GGUF_U64] = 8, [OBI_GGUF_I64] = 8, [OBI_GGUF_F64] = 8,
     };
-    return type < sizeof bytes ? bytes[type] : 0;
+    return (size_t)type < sizeof bytes ? bytes[type] : 0;
 }
 
 static const char *type_name(obi_gguf_type type)
@@ -68,10 +67,10 @@ static obi_status truncated(const obi_gguf *gguf, const char *what, uint64_t num
 }
 
 /* Keys and names are printable ASCII, so that they are safe in a message and hold no NUL. */
-static bool is_printable(const uint8_t *text, uint64_t length)
+static bool is_printable(obi_gguf_string string)
 {
-    for (uint64_t i = 0; i < length; i++)
-        if (text[i] < 0x20 || text[i] > 0x7e) return false;
+    for (uint64_t i = 0; i < string.length; i++)
+        if (string.text[i] < 0x20 || string.text[i] > 0x7e) return false;
     return true;
 }
 
@@ -133,7 +132,7 @@ static obi_status read_strings(obi_gguf *gguf, obi_reader *reader, obi_gguf_valu
 static obi_status read_numbers(obi_gguf *gguf, obi_reader *reader, obi_gguf_value *value, obi_gguf_type type)
 {
     uint64_t bytes;
-    if (!obi_checked_mul(value->count, number_bytes(type), &bytes) || bytes > obi_reader_left(reader))
+    if (!obi_checked_mul(value->count, obi_gguf_number_bytes(type), &bytes) || bytes > obi_reader_left(reader))
         return damaged(gguf, "the key %.*s counts %llu values of type %s, more than the file can hold: it is damaged",
                        shown(value->key), value->key.text, (unsigned long long)value->count, type_name(type));
     const uint8_t *data = obi_read_bytes(reader, bytes);
@@ -150,8 +149,8 @@ static obi_status read_value(obi_gguf *gguf, obi_reader *reader, uint64_t index)
     value->key = read_string(reader);
     uint32_t type = obi_read_u32(reader);
     if (reader->failed) return truncated(gguf, "key", index);
-    if (value->key.length == 0 || value->key.length > KEY_MOST_BYTES || !is_printable((const uint8_t *)value->key.text, value->key.length))
-        return damaged(gguf, "key %llu has a name that is empty, too long or not printable: the file is damaged", (unsigned long long)index);
+    if (value->key.length < 1 || value->key.length > KEY_MOST_BYTES || !is_printable(value->key))
+        return damaged(gguf, "the name of key %llu is empty, too long or not printable: the file is damaged", (unsigned long long)index);
     uint32_t element = type;
     value->count = 1;
     if (type == OBI_GGUF_ARRAY) {
@@ -161,7 +160,7 @@ static obi_status read_value(obi_gguf *gguf, obi_reader *reader, uint64_t index)
         if (element == OBI_GGUF_ARRAY)
             return damaged(gguf, "the key %.*s is an array of arrays, which is not supported", shown(value->key), value->key.text);
     }
-    if (element != OBI_GGUF_STRING && number_bytes(element) == 0)
+    if (element != OBI_GGUF_STRING && obi_gguf_number_bytes((obi_gguf_type)element) == 0)
         return damaged(gguf, "the key %.*s has the unknown type %u: the file is damaged or too new", shown(value->key),
                        value->key.text, element);
     value->type = (obi_gguf_type)type;
@@ -196,7 +195,8 @@ static obi_status read_values(obi_gguf *gguf, obi_reader *reader)
         return damaged(gguf, "the key general.alignment has type %s and not U32: the file is damaged", type_name(alignment->type));
     OBI_TRY(obi_gguf_get_u32(gguf, "general.alignment", true, &gguf->alignment));
     if (gguf->alignment < LEAST_ALIGNMENT || gguf->alignment > MOST_ALIGNMENT || (gguf->alignment & (gguf->alignment - 1)) != 0)
-        return damaged(gguf, "general.alignment is %u and not a power of two from %d to %d", gguf->alignment, LEAST_ALIGNMENT, MOST_ALIGNMENT);
+        return damaged(gguf, "general.alignment is %u and not a power of two from %d to %d: the file is damaged", gguf->alignment,
+                       LEAST_ALIGNMENT, MOST_ALIGNMENT);
     return OBI_OK;
 }
 
@@ -207,7 +207,7 @@ static obi_status read_tensor(obi_gguf *gguf, obi_reader *reader, uint64_t index
     obi_gguf_string name = read_string(reader);
     tensor->dimensions = obi_read_u32(reader);
     if (reader->failed) return truncated(gguf, "the description of tensor", index);
-    if (name.length == 0 || name.length >= sizeof tensor->name || !is_printable((const uint8_t *)name.text, name.length))
+    if (name.length == 0 || name.length >= sizeof tensor->name || !is_printable(name))
         return damaged(gguf, "tensor %llu has a name of %llu bytes; a name is 1 to 63 printable characters: the file is damaged",
                        (unsigned long long)index, (unsigned long long)name.length);
     memcpy(tensor->name, name.text, (size_t)name.length);
@@ -256,13 +256,15 @@ static obi_status read_tensors(obi_gguf *gguf, obi_reader *reader)
         obi_gguf_tensor *tensor = &gguf->tensors[i];
         if (!obi_checked_add(tensor->offset, start, &tensor->offset) || !obi_checked_add(tensor->offset, tensor->bytes, &last) ||
             last > gguf->mapping.size)
-            return damaged(gguf, "the file ends before the data of tensor %s do: it is incomplete or damaged, fetch it again", tensor->name);
+            return damaged(gguf, "the file ends before the data of tensor %s do: it is incomplete or damaged, fetch it again",
+                           tensor->name);
         tensor->data = gguf->mapping.data + tensor->offset;
     }
     /* Some writers pad the last tensor and some do not; anything else behind it is not ours to ignore. */
     uint64_t padded;
     if (gguf->mapping.size != last && (!obi_checked_align(last, gguf->alignment, &padded) || gguf->mapping.size != padded))
-        return damaged(gguf, "the file has %llu bytes behind its last tensor: it is damaged", (unsigned long long)(gguf->mapping.size - last));
+        return damaged(gguf, "the file has %llu bytes behind its last tensor: it is damaged",
+                       (unsigned long long)(gguf->mapping.size - last));
     return OBI_OK;
 }
 
@@ -338,7 +340,7 @@ static obi_status wrong_type(const obi_gguf *gguf, const char *key, const obi_gg
 /* An integer as sign and magnitude in one comparison-friendly pair: false when the type is no integer. */
 static bool load_integer(const uint8_t *data, obi_gguf_type type, bool *negative, uint64_t *bits)
 {
-    obi_reader reader = obi_reader_over(data, number_bytes(type));
+    obi_reader reader = obi_reader_over(data, obi_gguf_number_bytes(type));
     int64_t value;
     switch (type) {
     case OBI_GGUF_U8: *bits = obi_read_u8(&reader); *negative = false; return true;
@@ -358,7 +360,7 @@ static bool load_integer(const uint8_t *data, obi_gguf_type type, bool *negative
 
 static bool load_float(const uint8_t *data, obi_gguf_type type, double *value)
 {
-    obi_reader reader = obi_reader_over(data, number_bytes(type));
+    obi_reader reader = obi_reader_over(data, obi_gguf_number_bytes(type));
     if (type == OBI_GGUF_F32) *value = (double)obi_read_f32(&reader);
     else if (type == OBI_GGUF_F64) *value = obi_read_f64(&reader);
     else return false;
@@ -434,7 +436,7 @@ float obi_gguf_array_f32(const obi_gguf_value *array, uint64_t i)
     uint64_t bits;
     double number;
     if (i >= array->count) return 0;
-    const uint8_t *data = array->data + i * number_bytes(array->element);
+    const uint8_t *data = array->data + i * obi_gguf_number_bytes(array->element);
     if (load_float(data, array->element, &number)) return (float)number;
     if (load_integer(data, array->element, &negative, &bits)) return negative ? (float)(int64_t)bits : (float)bits;
     return array->element == OBI_GGUF_BOOL ? (float)data[0] : 0;
@@ -446,7 +448,7 @@ int32_t obi_gguf_array_i32(const obi_gguf_value *array, uint64_t i)
     uint64_t bits;
     double number;
     if (i >= array->count) return 0;
-    const uint8_t *data = array->data + i * number_bytes(array->element);
+    const uint8_t *data = array->data + i * obi_gguf_number_bytes(array->element);
     if (load_integer(data, array->element, &negative, &bits)) {
         if (negative) return (int64_t)bits < INT32_MIN ? INT32_MIN : (int32_t)(int64_t)bits;
         return bits > INT32_MAX ? INT32_MAX : (int32_t)bits;

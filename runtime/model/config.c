@@ -1,0 +1,251 @@
+#include "model/config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char packing[] = "i32-lsb0-neg1";
+
+const char *const obi_linear_roles[OBI_LINEAR_COUNT] = {
+    "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
+};
+
+void obi_config_linear_shape(const obi_config *config, int role, uint32_t *rows, uint32_t *columns)
+{
+    uint32_t query = config->heads * config->head_size, key = config->kv_heads * config->head_size;
+    switch (role) {
+    case OBI_LINEAR_Q: *rows = query; *columns = config->width; break;
+    case OBI_LINEAR_K:
+    case OBI_LINEAR_V: *rows = key; *columns = config->width; break;
+    case OBI_LINEAR_O: *rows = config->width; *columns = query; break;
+    case OBI_LINEAR_GATE:
+    case OBI_LINEAR_UP: *rows = config->ffn; *columns = config->width; break;
+    case OBI_LINEAR_DOWN: *rows = config->width; *columns = config->ffn; break;
+    default: *rows = *columns = 0; break;
+    }
+}
+
+/* ---- checks ------------------------------------------------------------------------------------------------- */
+
+static obi_status check_count(const char *name, uint32_t value, uint32_t most)
+{
+    if (value >= 1 && value <= most) return OBI_OK;
+    return obi_fail(OBI_ERROR_DATA, "the model's %s is %u where 1 to %u is possible: the file is damaged or not a model we can run",
+                    name, value, most);
+}
+
+static obi_status check_positive(const char *name, float value)
+{
+    if (isfinite(value) && value > 0) return OBI_OK;
+    return obi_fail(OBI_ERROR_DATA, "the model's %s is %g where a positive number is needed: the file is damaged", name, (double)value);
+}
+
+obi_status obi_config_check(const obi_config *config)
+{
+    OBI_TRY(check_count("width (embedding_length)", config->width, 1u << 20));
+    OBI_TRY(check_count("number of layers (block_count)", config->layers, 1024));
+    OBI_TRY(check_count("number of heads (head_count)", config->heads, 1u << 20));
+    OBI_TRY(check_count("number of key and value heads (head_count_kv)", config->kv_heads, 1u << 20));
+    OBI_TRY(check_count("head size (key_length)", config->head_size, 256));
+    OBI_TRY(check_count("feed-forward size (feed_forward_length)", config->ffn, 1u << 20));
+    OBI_TRY(check_count("vocabulary (vocab_size)", config->vocabulary, 1u << 22));
+    OBI_TRY(check_count("context (context_length)", config->context, 1u << 24));
+    if (config->heads % config->kv_heads != 0)
+        return obi_fail(OBI_ERROR_DATA, "the model's %u heads cannot be shared among %u key and value heads: the file is damaged",
+                        config->heads, config->kv_heads);
+    if (config->head_size % 2 != 0)
+        return obi_fail(OBI_ERROR_DATA, "the model's head size is %u, which is odd: rotary positions need pairs", config->head_size);
+    if ((uint64_t)config->heads * config->head_size > 1u << 20)
+        return obi_fail(OBI_ERROR_DATA, "the model's %u heads of %u are too large: the file is damaged or not a model we can run",
+                        config->heads, config->head_size);
+    if (config->rope_dimensions == 0 || config->rope_dimensions % 2 != 0 || config->rope_dimensions > config->head_size)
+        return obi_fail(OBI_ERROR_DATA, "the model rotates %u dimensions of heads of %u (rope.dimension_count): that must be even and "
+                        "from 2 to the head size", config->rope_dimensions, config->head_size);
+    OBI_TRY(check_positive("RMSNorm epsilon (layer_norm_rms_epsilon)", config->norm_eps));
+    OBI_TRY(check_positive("rotary base (rope.freq_base)", config->rope_theta));
+    OBI_TRY(check_positive("rotary scaling (rope.scaling.factor)", config->rope_scale));
+    if (config->post_norm) OBI_TRY(check_positive("LayerNorm epsilon (onebit.post_norm_eps)", config->post_norm_eps));
+    if (config->rope_layout != OBI_ROPE_HALF && config->rope_layout != OBI_ROPE_PAIRS)
+        return obi_fail(OBI_ERROR_DATA, "the model's rotary layout is %d, which does not exist", (int)config->rope_layout);
+    if (config->post_norm && !config->onebit)
+        return obi_fail(OBI_ERROR_DATA, "the model has a LayerNorm after each linear but no signs: that combination is not supported");
+    return OBI_OK;
+}
+
+/* ---- from a file -------------------------------------------------------------------------------------------- */
+
+static bool is(obi_gguf_string string, const char *text)
+{
+    return string.length == strlen(text) && memcmp(string.text, text, strlen(text)) == 0;
+}
+
+static obi_status unsupported(const obi_gguf *gguf, const char *key, obi_gguf_string value, const char *known)
+{
+    return obi_fail(OBI_ERROR_DATA, "%.160s: %s is \"%.*s\", which is not supported; we can run %s", gguf->mapping.path, key,
+                    value.length < 64 ? (int)value.length : 64, value.text, known);
+}
+
+/* "llama.block_count" from "llama" and "block_count". Overwritten by the caller's next use of `key`. */
+typedef struct key_name { char text[64]; } key_name;
+
+static const char *key_of(key_name *key, const char *architecture, const char *name)
+{
+    snprintf(key->text, sizeof key->text, "%s.%s", architecture, name);
+    return key->text;
+}
+
+static obi_status read_vocabulary(obi_config *config, const obi_gguf *gguf, const char *architecture)
+{
+    key_name key;
+    const obi_gguf_tensor *embedding = obi_gguf_find_tensor(gguf, "token_embd.weight");
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "vocab_size"), embedding == NULL, &config->vocabulary));
+    if (!embedding || config->vocabulary != 0) return OBI_OK;
+    if (embedding->shape[1] > UINT32_MAX)
+        return obi_fail(OBI_ERROR_DATA, "%.160s: token_embd.weight has %llu rows: the file is damaged", gguf->mapping.path,
+                        (unsigned long long)embedding->shape[1]);
+    config->vocabulary = (uint32_t)embedding->shape[1];
+    return OBI_OK;
+}
+
+static obi_status read_head_size(obi_config *config, const obi_gguf *gguf, const char *architecture)
+{
+    key_name key;
+    if (config->heads == 0) return check_count("number of heads (head_count)", 0, 1u << 20);
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "attention.key_length"), false, &config->head_size));
+    if (config->head_size == 0) {
+        if (config->width % config->heads != 0)
+            return obi_fail(OBI_ERROR_DATA, "%.160s: %u heads do not divide a width of %u, and %s is missing: the file is damaged",
+                            gguf->mapping.path, config->heads, config->width, key.text);
+        config->head_size = config->width / config->heads;
+    }
+    uint32_t value_size = config->head_size;
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "attention.value_length"), false, &value_size));
+    if (value_size != config->head_size)
+        return obi_fail(OBI_ERROR_DATA, "%.160s: %s is %u and the head size is %u; heads whose keys and values differ in size are not "
+                        "supported", gguf->mapping.path, key.text, value_size, config->head_size);
+    return OBI_OK;
+}
+
+static obi_status read_rope(obi_config *config, const obi_gguf *gguf, const char *architecture)
+{
+    key_name key;
+    obi_gguf_string scaling = { "none", 4 };
+    config->rope_dimensions = config->head_size;
+    config->rope_theta = 10000;
+    config->rope_scale = 1;
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "rope.dimension_count"), false, &config->rope_dimensions));
+    OBI_TRY(obi_gguf_get_f32(gguf, key_of(&key, architecture, "rope.freq_base"), false, &config->rope_theta));
+    /* The name of linear scaling's factor before there was a type. */
+    OBI_TRY(obi_gguf_get_f32(gguf, key_of(&key, architecture, "rope.scale_linear"), false, &config->rope_scale));
+    OBI_TRY(obi_gguf_get_string(gguf, key_of(&key, architecture, "rope.scaling.type"), false, &scaling));
+    if (is(scaling, "none")) return OBI_OK;
+    if (!is(scaling, "linear")) return unsupported(gguf, key.text, scaling, "\"none\" and \"linear\"");
+    return obi_gguf_get_f32(gguf, key_of(&key, architecture, "rope.scaling.factor"), true, &config->rope_scale);
+}
+
+static obi_status read_onebit(obi_config *config, const obi_gguf *gguf)
+{
+    uint32_t version;
+    obi_gguf_string text;
+    OBI_TRY(obi_gguf_get_u32(gguf, "onebit.version", true, &version));
+    if (version != 1)
+        return obi_fail(OBI_ERROR_DATA, "%.160s: onebit.version is %u and this program reads 1; update it or convert the model again",
+                        gguf->mapping.path, version);
+    OBI_TRY(obi_gguf_get_string(gguf, "onebit.packing", true, &text));
+    if (!is(text, packing)) return unsupported(gguf, "onebit.packing", text, packing);
+    OBI_TRY(obi_gguf_get_string(gguf, "onebit.post_norm", true, &text));
+    config->post_norm = is(text, "layernorm");
+    if (!config->post_norm && !is(text, "none")) return unsupported(gguf, "onebit.post_norm", text, "\"layernorm\" and \"none\"");
+    config->post_norm_eps = 1e-5f;
+    OBI_TRY(obi_gguf_get_f32(gguf, "onebit.post_norm_eps", false, &config->post_norm_eps));
+    OBI_TRY(obi_gguf_get_string(gguf, "onebit.rope_layout", true, &text));
+    if (is(text, "half")) config->rope_layout = OBI_ROPE_HALF;
+    else if (is(text, "pairs")) config->rope_layout = OBI_ROPE_PAIRS;
+    else return unsupported(gguf, "onebit.rope_layout", text, "\"half\" and \"pairs\"");
+    return OBI_OK;
+}
+
+obi_status obi_config_from_gguf(obi_config *config, const obi_gguf *gguf)
+{
+    key_name key;
+    obi_gguf_string text;
+    uint32_t experts = 0;
+    memset(config, 0, sizeof *config);
+    OBI_TRY(obi_gguf_get_string(gguf, "general.architecture", true, &text));
+    config->onebit = is(text, "onebitllama");
+    if (!config->onebit && !is(text, "llama")) return unsupported(gguf, "general.architecture", text, "\"llama\" and \"onebitllama\"");
+    const char *architecture = config->onebit ? "onebitllama" : "llama";
+    config->rope_layout = OBI_ROPE_PAIRS; /* how every "llama" file is permuted */
+    if (config->onebit) OBI_TRY(read_onebit(config, gguf));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "embedding_length"), true, &config->width));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "block_count"), true, &config->layers));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "feed_forward_length"), true, &config->ffn));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "context_length"), true, &config->context));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "attention.head_count"), true, &config->heads));
+    config->kv_heads = config->heads;
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "attention.head_count_kv"), false, &config->kv_heads));
+    OBI_TRY(obi_gguf_get_f32(gguf, key_of(&key, architecture, "attention.layer_norm_rms_epsilon"), true, &config->norm_eps));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "expert_count"), false, &experts));
+    if (experts > 0)
+        return obi_fail(OBI_ERROR_DATA, "%.160s: the model is a mixture of %u experts, which is not supported", gguf->mapping.path,
+                        experts);
+    OBI_TRY(read_head_size(config, gguf, architecture));
+    OBI_TRY(read_rope(config, gguf, architecture));
+    OBI_TRY(read_vocabulary(config, gguf, architecture));
+    config->tied = obi_gguf_find_tensor(gguf, "output.weight") == NULL;
+    obi_status status = obi_config_check(config);
+    return status == OBI_OK ? OBI_OK : obi_fail_prefix(status, "%.160s", gguf->mapping.path);
+}
+
+/* ---- to a file ---------------------------------------------------------------------------------------------- */
+
+void obi_config_to_gguf(const obi_config *config, obi_gguf_writer *writer)
+{
+    key_name key;
+    const char *architecture = config->onebit ? "onebitllama" : "llama";
+    if (!config->onebit && config->rope_layout != OBI_ROPE_PAIRS)
+        obi_gguf_put_refused(writer, "architecture llama needs the rows of attn_q and attn_k in pairs order: permute them and say so");
+    obi_gguf_put_string(writer, "general.architecture", architecture);
+    obi_gguf_put_u32(writer, "general.file_type", 1); /* mostly F16 */
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "context_length"), config->context);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "embedding_length"), config->width);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "block_count"), config->layers);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "feed_forward_length"), config->ffn);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.head_count"), config->heads);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.head_count_kv"), config->kv_heads);
+    obi_gguf_put_f32(writer, key_of(&key, architecture, "attention.layer_norm_rms_epsilon"), config->norm_eps);
+    if ((uint64_t)config->heads * config->head_size != config->width) {
+        obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.key_length"), config->head_size);
+        obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.value_length"), config->head_size);
+    }
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "rope.dimension_count"), config->rope_dimensions);
+    obi_gguf_put_f32(writer, key_of(&key, architecture, "rope.freq_base"), config->rope_theta);
+    if (config->rope_scale != 1) {
+        obi_gguf_put_string(writer, key_of(&key, architecture, "rope.scaling.type"), "linear");
+        obi_gguf_put_f32(writer, key_of(&key, architecture, "rope.scaling.factor"), config->rope_scale);
+    }
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "vocab_size"), config->vocabulary);
+    if (!config->onebit) return;
+    obi_gguf_put_u32(writer, "onebit.version", 1);
+    obi_gguf_put_string(writer, "onebit.packing", packing);
+    obi_gguf_put_string(writer, "onebit.post_norm", config->post_norm ? "layernorm" : "none");
+    obi_gguf_put_f32(writer, "onebit.post_norm_eps", config->post_norm_eps);
+    obi_gguf_put_string(writer, "onebit.rope_layout", config->rope_layout == OBI_ROPE_HALF ? "half" : "pairs");
+}
+
+/* ---- rotary table ------------------------------------------------------------------------------------------- */
+
+void obi_config_rope_table(const obi_config *config, const float *factors, uint32_t first, uint32_t count, float *out)
+{
+    uint32_t half = config->rope_dimensions / 2;
+    for (uint32_t i = 0; i < half; i++) {
+        double frequency = pow((double)config->rope_theta, -2.0 * i / config->rope_dimensions);
+        if (factors) frequency /= (double)factors[i];
+        for (uint32_t p = 0; p < count; p++) {
+            double angle = ((double)first + p) / (double)config->rope_scale * frequency;
+            float *pair = out + ((uint64_t)p * half + i) * 2;
+            pair[0] = (float)cos(angle);
+            pair[1] = (float)sin(angle);
+        }
+    }
+}
