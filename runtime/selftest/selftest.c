@@ -1,0 +1,104 @@
+#include "selftest/selftest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "selftest/cases.h"
+
+#define OBI_CASE_ADDRESS(name) &obi_case_##name,
+static const obi_case *const all_cases[] = { OBI_CASES(OBI_CASE_ADDRESS) NULL };
+
+const obi_case *const *obi_cases(uint32_t *count)
+{
+    *count = (uint32_t)(sizeof all_cases / sizeof all_cases[0]) - 1;
+    return all_cases;
+}
+
+/* Runs one case at the tier that device->kernel_tier[] is set to. */
+static void run_case(obi_case_env *env, const obi_case *test, obi_tier tier, obi_selftest_row *row)
+{
+    obi_case_result result = { 0 };
+    double start = obi_clock_seconds();
+    obi_case_env_clear(env);
+    row->status = test->run(env, test->sizes, &result);
+    row->seconds = obi_clock_seconds() - start;
+    row->name = test->name;
+    row->tier = tier;
+    row->worst = result.worst;
+    row->passed = row->status == OBI_OK && result.worst <= 1.0; /* false for NaN */
+    (void)snprintf(row->where, sizeof row->where, "%s", row->status == OBI_OK ? result.where : obi_last_error());
+}
+
+/* Whether a failure to run says something about the machine, not about this variant: then going on is no use. */
+static bool ends_everything(const obi_selftest_row *row)
+{
+    if (row->status == OBI_ERROR_DEVICE_LOST || row->status == OBI_ERROR_CANCELLED) return true;
+    return row->status == OBI_ERROR_MEMORY && row->tier == OBI_TIER_A; /* above A, another variant may need less */
+}
+
+static obi_status run_with(obi_case_env *env, const obi_case *const *cases, uint32_t count, obi_selftest_row *rows,
+                           uint32_t *row_count)
+{
+    obi_device *device = env->device;
+    obi_tier allowed[OBI_KERNEL_COUNT + 1];
+    for (int k = 0; k < OBI_KERNEL_COUNT; k++) allowed[k] = device->kernel_tier[k];
+    const obi_selftest_row *wrong = NULL; /* the first that fails where there is nothing to step down to */
+    obi_status status = OBI_OK;
+    for (uint32_t i = 0; i < count && status == OBI_OK; i++) {
+        int kernel = cases[i]->kernel;
+        for (int tier = OBI_TIER_A; tier <= (int)device->tier; tier++) {
+            if (!obi_kernels[kernel].tier[tier].words) continue;
+            obi_selftest_row *row = &rows[(*row_count)++];
+            device->kernel_tier[kernel] = (obi_tier)tier;
+            run_case(env, cases[i], (obi_tier)tier, row);
+            if (ends_everything(row)) {
+                status = row->status;
+                break;
+            }
+            if (row->passed) continue;
+            if (tier == OBI_TIER_A) {
+                if (!wrong) wrong = row;
+            } else if ((int)allowed[kernel] >= tier) {
+                allowed[kernel] = (obi_tier)(tier - 1);
+                obi_log(OBI_LOG_WARNING, "%s computes wrong numbers with tier %s of %s (%s); tier %s is used instead",
+                        device->caps.name, obi_tier_name((obi_tier)tier), row->name, row->where, obi_tier_name(allowed[kernel]));
+            }
+        }
+        device->kernel_tier[kernel] = allowed[kernel]; /* later cases may run it too */
+    }
+    if (status == OBI_OK && wrong)
+        return obi_fail(OBI_ERROR_NO_DEVICE, "%s computes wrong numbers (%s: %s); choose another device or update its driver",
+                        device->caps.name, wrong->name, wrong->where);
+    return status;
+}
+
+obi_status obi_selftest_run_cases(obi_device *device, const obi_case *const *cases, uint32_t count, obi_selftest_row **rows,
+                                  uint32_t *row_count)
+{
+    if (rows) *rows = NULL;
+    if (row_count) *row_count = 0;
+    uint32_t filled = 0;
+    obi_selftest_row *all = obi_calloc((size_t)count * OBI_TIER_COUNT + 1, sizeof *all);
+    if (!all) return OBI_ERROR_MEMORY;
+    obi_case_env *env = NULL;
+    obi_status status = obi_case_env_create(device, &env);
+    if (status == OBI_OK) status = run_with(env, cases, count, all, &filled);
+    obi_case_env_destroy(env);
+    if (row_count) *row_count = filled;
+    if (rows) {
+        *rows = all;
+    } else {
+        obi_free(all);
+    }
+    return status;
+}
+
+obi_status obi_selftest_run(obi_device *device, obi_selftest_row **rows, uint32_t *row_count)
+{
+    uint32_t count;
+    const obi_case *const *cases = obi_cases(&count);
+    return obi_selftest_run_cases(device, cases, count, rows, row_count);
+}
