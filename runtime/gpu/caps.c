@@ -1,0 +1,142 @@
+#include "gpu/caps.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/alloc.h"
+
+static bool has_extension(const VkExtensionProperties *extensions, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(extensions[i].extensionName, name) == 0) return true;
+    return false;
+}
+
+/* A family for compute only runs beside a renderer; the first that computes will do. */
+static bool choose_queue_family(obi_caps *caps, VkPhysicalDevice physical)
+{
+    VkQueueFamilyProperties families[32];
+    uint32_t count = 32;
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
+    bool found = false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || families[i].queueCount == 0) continue;
+        bool compute_only = !(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT);
+        if (found && !compute_only) continue;
+        found = true;
+        caps->queue_family = i;
+        caps->timestamp_bits = families[i].timestampValidBits;
+        if (compute_only) break;
+    }
+    return found;
+}
+
+static void read_memory(obi_caps *caps, VkPhysicalDevice physical)
+{
+    VkPhysicalDeviceMemoryProperties memory;
+    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    caps->unified = true;
+    for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
+        if ((memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && memory.memoryHeaps[i].size > caps->heap_bytes)
+            caps->heap_bytes = memory.memoryHeaps[i].size;
+    for (uint32_t i = 0; i < memory.memoryTypeCount; i++) {
+        VkMemoryPropertyFlags flags = memory.memoryTypes[i].propertyFlags;
+        if ((flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT) && !(flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT)) caps->unified = false;
+    }
+}
+
+static void read_driver(obi_caps *caps, const VkPhysicalDeviceDriverProperties *driver)
+{
+    if (driver->driverName[0] || driver->driverInfo[0])
+        snprintf(caps->driver, sizeof caps->driver, "%.255s %.63s", driver->driverName, driver->driverInfo);
+    else
+        snprintf(caps->driver, sizeof caps->driver, "version 0x%08x", caps->driver_version);
+}
+
+obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical)
+{
+    (void)instance;
+    memset(caps, 0, sizeof *caps);
+    VkPhysicalDeviceProperties basic;
+    vkGetPhysicalDeviceProperties(physical, &basic);
+    snprintf(caps->name, sizeof caps->name, "%s", basic.deviceName);
+    caps->vendor_id = basic.vendorID;
+    caps->device_id = basic.deviceID;
+    caps->driver_version = basic.driverVersion;
+    caps->api_version = basic.apiVersion;
+    caps->type = basic.deviceType;
+    read_memory(caps, physical);
+    if (basic.apiVersion < VK_API_VERSION_1_1) return obi_fail(OBI_ERROR_NO_DEVICE, "%s offers Vulkan 1.0 only; 1.1 is needed", caps->name);
+    if (!choose_queue_family(caps, physical)) return obi_fail(OBI_ERROR_NO_DEVICE, "%s has no compute queue", caps->name);
+
+    uint32_t extension_count = 0;
+    OBI_VK(vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, NULL));
+    VkExtensionProperties *extensions = obi_calloc(extension_count, sizeof *extensions);
+    if (!extensions) return OBI_ERROR_MEMORY;
+    VkResult result = vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, extensions);
+    if (result < 0) {
+        obi_free(extensions);
+        return obi_vk_fail(result, "vkEnumerateDeviceExtensionProperties");
+    }
+    bool core12 = basic.apiVersion >= VK_API_VERSION_1_2;
+    bool driver_known = core12 || has_extension(extensions, extension_count, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
+    bool float16_known = core12 || has_extension(extensions, extension_count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
+    obi_free(extensions);
+
+    VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };
+    VkPhysicalDeviceSubgroupProperties subgroup = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES };
+    VkPhysicalDeviceMaintenance3Properties maintenance3 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES };
+    VkPhysicalDeviceIDProperties id = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES };
+    VkPhysicalDeviceProperties2 properties = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup };
+    subgroup.pNext = &maintenance3;
+    maintenance3.pNext = &id;
+    if (driver_known) id.pNext = &driver;
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
+    memcpy(caps->device_uuid, id.deviceUUID, sizeof caps->device_uuid);
+    memcpy(caps->driver_uuid, id.driverUUID, sizeof caps->driver_uuid);
+    read_driver(caps, &driver);
+    caps->timestamp_period = limits->timestampPeriod;
+    caps->storage_range = limits->maxStorageBufferRange;
+    caps->allocation_max = maintenance3.maxMemoryAllocationSize;
+    memcpy(caps->workgroup_count, limits->maxComputeWorkGroupCount, sizeof caps->workgroup_count);
+    for (int axis = 0; axis < 3; axis++) /* more than the guaranteed 65535 would make tests pass that fail elsewhere */
+        if (caps->workgroup_count[axis] > 65535) caps->workgroup_count[axis] = 65535;
+    caps->workgroup_size = limits->maxComputeWorkGroupInvocations < limits->maxComputeWorkGroupSize[0]
+                               ? limits->maxComputeWorkGroupInvocations : limits->maxComputeWorkGroupSize[0];
+    caps->shared_bytes = limits->maxComputeSharedMemorySize;
+    caps->buffer_alignment = (uint32_t)limits->minStorageBufferOffsetAlignment;
+    caps->atom = limits->nonCoherentAtomSize;
+    caps->subgroup_size = subgroup.subgroupSize;
+    VkSubgroupFeatureFlags wanted = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+    caps->subgroup_arithmetic = (subgroup.supportedOperations & wanted) == wanted &&
+                                (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && subgroup.subgroupSize >= 4 &&
+                                subgroup.subgroupSize <= 128;
+
+    VkPhysicalDeviceShaderFloat16Int8Features float16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES };
+    VkPhysicalDevice16BitStorageFeatures storage16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES };
+    VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage16 };
+    if (float16_known) storage16.pNext = &float16;
+    vkGetPhysicalDeviceFeatures2(physical, &features);
+    caps->fp16 = float16.shaderFloat16;
+    caps->storage16 = storage16.storageBuffer16BitAccess;
+    caps->tier = !caps->subgroup_arithmetic ? OBI_TIER_A : caps->fp16 && caps->storage16 ? OBI_TIER_C : OBI_TIER_B;
+    return OBI_OK;
+}
+
+const char *obi_caps_type_name(VkPhysicalDeviceType type)
+{
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return "discrete GPU";
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return "integrated GPU";
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return "virtual GPU";
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: return "CPU";
+    default: return "other";
+    }
+}
+
+const char *obi_tier_name(obi_tier tier)
+{
+    static const char *const names[OBI_TIER_COUNT] = { "A", "B", "C" };
+    return tier >= 0 && tier < OBI_TIER_COUNT ? names[tier] : "?";
+}

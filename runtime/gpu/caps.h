@@ -1,0 +1,48 @@
+/* caps: what one physical device offers, as plain numbers and bools. Everything that decides about kernels reads this. */
+#ifndef OBI_GPU_CAPS_H
+#define OBI_GPU_CAPS_H
+
+#include "gpu/kernel.h"
+#include "gpu/loader.h"
+
+#define OBI_BINDINGS_MAX 4        /* storage buffers a kernel may bind: the Vulkan minimum */
+#define OBI_PUSH_BYTES_MAX 128
+#define OBI_BUFFER_ALIGNMENT 256  /* of every range we bind: the largest minStorageBufferOffsetAlignment there is */
+#define OBI_LOOP_MAX 65535u       /* one driver silently ends an invocation's loops there (docs/portability.md) */
+
+typedef struct obi_caps {
+    char name[256];
+    char driver[320];               /* "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)" */
+    uint8_t device_uuid[16];
+    uint8_t driver_uuid[16];
+    uint32_t vendor_id, device_id, driver_version;
+    uint32_t api_version;
+    VkPhysicalDeviceType type;
+    uint32_t queue_family;          /* the compute family we use; prefers one without graphics */
+    uint32_t timestamp_bits;        /* 0: the queue has no timestamps */
+    float timestamp_period;         /* ns per tick */
+    /* limits */
+    uint64_t storage_range;         /* maxStorageBufferRange */
+    uint64_t allocation_max;        /* maxMemoryAllocationSize */
+    uint32_t workgroup_count[3];
+    uint32_t workgroup_size;        /* the smaller of maxComputeWorkGroupInvocations and maxComputeWorkGroupSize[0] */
+    uint32_t shared_bytes;
+    uint32_t buffer_alignment;      /* minStorageBufferOffsetAlignment */
+    uint64_t atom;                  /* nonCoherentAtomSize */
+    uint64_t heap_bytes;            /* of the largest device-local heap */
+    bool unified;                   /* all device-local memory is host-visible */
+    /* features */
+    uint32_t subgroup_size;
+    bool subgroup_arithmetic;       /* ARITHMETIC and SHUFFLE and BALLOT in compute */
+    bool fp16;                      /* shaderFloat16 */
+    bool storage16;                 /* storageBuffer16BitAccess */
+    obi_tier tier;                  /* the highest that the flags above allow */
+} obi_caps;
+
+/* Reads everything. OBI_ERROR_NO_DEVICE when the device is below the baseline (no compute queue, Vulkan 1.0). */
+obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical);
+
+const char *obi_caps_type_name(VkPhysicalDeviceType type); /* "discrete GPU", "integrated GPU", "virtual GPU", "CPU", "other" */
+const char *obi_tier_name(obi_tier tier);                  /* "A", "B", "C" */
+
+#endif

@@ -1,0 +1,278 @@
+#include "gpu/cmd.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "gpu/barrier.h"
+#include "gpu/descriptors.h"
+#include "gpu/profile.h"
+
+#define WAIT_SECONDS 60u
+#define WAITS_MAX 5u /* 5 minutes in all: a software driver under a sanitizer is that slow */
+
+struct obi_cmd {
+    obi_device *device;
+    VkCommandPool pool;
+    VkCommandBuffer handle;
+    VkFence fence;
+    obi_descriptors *descriptors;
+    obi_profile *profile;     /* NULL: off */
+    obi_tracker tracker;
+    obi_status status;
+    bool recording, submitted;
+    bool host_reads;          /* a READBACK buffer was written: a barrier to the host at the end */
+    VkPipeline bound;
+    uint32_t submits, barriers, dispatches;
+};
+
+obi_status obi_cmd_create(obi_device *device, obi_cmd **out)
+{
+    *out = NULL;
+    obi_cmd *cmd = obi_calloc(1, sizeof *cmd);
+    if (!cmd) return OBI_ERROR_MEMORY;
+    cmd->device = device;
+    obi_status status;
+    VkCommandPoolCreateInfo pool = { .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                     .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = device->caps.queue_family };
+    VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
+    VkResult result = device->vk.vkCreateCommandPool(device->handle, &pool, NULL, &cmd->pool);
+    if (result == VK_SUCCESS) {
+        VkCommandBufferAllocateInfo buffer = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = cmd->pool,
+                                               .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = 1 };
+        result = device->vk.vkAllocateCommandBuffers(device->handle, &buffer, &cmd->handle);
+    }
+    if (result == VK_SUCCESS) result = device->vk.vkCreateFence(device->handle, &fence, NULL, &cmd->fence);
+    status = result == VK_SUCCESS ? obi_descriptors_create(device, &cmd->descriptors) : obi_vk_fail(result, "vkCreateCommandPool");
+    if (status != OBI_OK) obi_cmd_destroy(cmd);
+    else *out = cmd;
+    return status;
+}
+
+void obi_cmd_destroy(obi_cmd *cmd)
+{
+    if (!cmd) return;
+    if (cmd->submitted) obi_cmd_wait(cmd);
+    obi_device *device = cmd->device;
+    obi_profile_destroy(device, cmd->profile);
+    obi_descriptors_destroy(cmd->descriptors);
+    if (cmd->fence) device->vk.vkDestroyFence(device->handle, cmd->fence, NULL);
+    if (cmd->pool) device->vk.vkDestroyCommandPool(device->handle, cmd->pool, NULL); /* frees the command buffer */
+    obi_free(cmd);
+}
+
+obi_device *obi_cmd_device(const obi_cmd *cmd) { return cmd->device; }
+obi_status obi_cmd_status(const obi_cmd *cmd) { return cmd->status; }
+uint32_t obi_cmd_submits(const obi_cmd *cmd) { return cmd->submits; }
+uint32_t obi_cmd_barriers(const obi_cmd *cmd) { return cmd->barriers; }
+uint32_t obi_cmd_dispatches(const obi_cmd *cmd) { return cmd->dispatches; }
+
+void obi_cmd_fail(obi_cmd *cmd, obi_status status)
+{
+    if (cmd->status == OBI_OK) cmd->status = status;
+}
+
+static void record_barrier(obi_cmd *cmd)
+{
+    VkMemoryBarrier barrier = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                                .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT };
+    VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    cmd->device->vk.vkCmdPipelineBarrier(cmd->handle, stages, stages, 0, 1, &barrier, 0, NULL, 0, NULL);
+    obi_tracker_reset(&cmd->tracker);
+}
+
+void obi_cmd_begin(obi_cmd *cmd)
+{
+    if (cmd->submitted) {
+        obi_status status = obi_cmd_wait(cmd);
+        cmd->status = status;
+    } else {
+        cmd->status = OBI_OK;
+    }
+    if (cmd->device->lost) cmd->status = obi_fail(OBI_ERROR_DEVICE_LOST, "%s was lost earlier; open it again", cmd->device->caps.name);
+    if (cmd->status != OBI_OK) return;
+    obi_descriptors_trim(cmd->descriptors);
+    obi_tracker_reset(&cmd->tracker);
+    cmd->barriers = 0;
+    cmd->dispatches = 0;
+    cmd->bound = VK_NULL_HANDLE;
+    cmd->host_reads = false;
+    VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO, .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
+    VkResult result = cmd->device->vk.vkBeginCommandBuffer(cmd->handle, &info);
+    if (result != VK_SUCCESS) {
+        cmd->status = obi_vk_fail(result, "vkBeginCommandBuffer");
+        return;
+    }
+    cmd->recording = true;
+    record_barrier(cmd); /* after whatever was submitted before, by any cmd of this queue */
+    if (cmd->profile) obi_profile_begin(cmd->device, cmd->profile, cmd->handle);
+}
+
+/* A barrier before the next command if one of its bindings needs it; then notes them all. */
+static void order_accesses(obi_cmd *cmd, const obi_binding *bindings, uint32_t count)
+{
+    bool needed = false;
+    for (uint32_t i = 0; i < count; i++) needed |= obi_tracker_conflicts(&cmd->tracker, bindings[i].view, bindings[i].access);
+    if (needed) {
+        record_barrier(cmd);
+        cmd->barriers++;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!obi_tracker_note(&cmd->tracker, bindings[i].view, bindings[i].access)) {
+            record_barrier(cmd);
+            cmd->barriers++;
+            i = UINT32_MAX; /* note this command's accesses from the first again */
+            continue;
+        }
+        if ((bindings[i].access & OBI_WRITE) && bindings[i].view.buffer->kind == OBI_MEMORY_READBACK) cmd->host_reads = true;
+    }
+}
+
+static bool can_record(obi_cmd *cmd)
+{
+    if (cmd->status == OBI_OK && !cmd->recording) cmd->status = obi_fail(OBI_ERROR_RUNTIME, "a command was recorded before obi_cmd_begin");
+    return cmd->status == OBI_OK;
+}
+
+static bool check_view(obi_cmd *cmd, const char *what, obi_view view)
+{
+    if (view.buffer && view.size > 0 && view.offset % OBI_BUFFER_ALIGNMENT == 0 && view.offset <= view.buffer->size &&
+        view.size <= view.buffer->size - view.offset && view.size <= cmd->device->caps.storage_range)
+        return true;
+    cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: a binding of %llu bytes at %llu is not possible (buffer %llu bytes, device limit %llu)", what,
+                           (unsigned long long)view.size, (unsigned long long)view.offset,
+                           (unsigned long long)(view.buffer ? view.buffer->size : 0), (unsigned long long)cmd->device->caps.storage_range);
+    return false;
+}
+
+void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
+{
+    if (!can_record(cmd)) return;
+    obi_device *device = cmd->device;
+    const char *name = dispatch->kernel >= 0 && dispatch->kernel < OBI_KERNEL_COUNT ? obi_kernels[dispatch->kernel].name : "kernel";
+    if (dispatch->binding_count > OBI_BINDINGS_MAX || dispatch->push_bytes > OBI_PUSH_BYTES_MAX || dispatch->push_bytes % 4) {
+        cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: too many bindings or push constants", name);
+        return;
+    }
+    for (int axis = 0; axis < 3; axis++)
+        if (dispatch->groups[axis] == 0 || dispatch->groups[axis] > device->caps.workgroup_count[axis]) {
+            cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: a grid of %u x %u x %u workgroups is not possible here", name, dispatch->groups[0],
+                                   dispatch->groups[1], dispatch->groups[2]);
+            return;
+        }
+    for (uint32_t i = 0; i < dispatch->binding_count; i++)
+        if (!check_view(cmd, name, dispatch->bindings[i].view)) return;
+    VkPipeline pipeline;
+    VkDescriptorSet set;
+    cmd->status = obi_pipeline_get(device, dispatch->kernel, dispatch->spec, dispatch->spec_count, &pipeline);
+    if (cmd->status != OBI_OK) return;
+    cmd->status = obi_descriptors_get(cmd->descriptors, dispatch->bindings, dispatch->binding_count, &set);
+    if (cmd->status != OBI_OK) return;
+
+    order_accesses(cmd, dispatch->bindings, dispatch->binding_count);
+    if (pipeline != cmd->bound) device->vk.vkCmdBindPipeline(cmd->handle, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
+    cmd->bound = pipeline;
+    device->vk.vkCmdBindDescriptorSets(cmd->handle, VK_PIPELINE_BIND_POINT_COMPUTE, device->pipelines.layout, 0, 1, &set, 0, NULL);
+    if (dispatch->push_bytes > 0)
+        device->vk.vkCmdPushConstants(cmd->handle, device->pipelines.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch->push_bytes, dispatch->push);
+    bool timed = cmd->profile && obi_profile_start(device, cmd->profile, cmd->handle, dispatch->kernel, dispatch->bytes);
+    device->vk.vkCmdDispatch(cmd->handle, dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
+    if (timed) obi_profile_stop(device, cmd->profile, cmd->handle);
+    cmd->dispatches++;
+}
+
+void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from)
+{
+    if (!can_record(cmd)) return;
+    from.size = to.size;
+    if (!to.buffer || !from.buffer || to.size == 0 || to.offset > to.buffer->size || to.size > to.buffer->size - to.offset ||
+        from.offset > from.buffer->size || from.size > from.buffer->size - from.offset) {
+        cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a copy of %llu bytes runs past the end of a buffer", (unsigned long long)to.size);
+        return;
+    }
+    obi_binding bindings[2] = { obi_writes(to), obi_reads(from) };
+    order_accesses(cmd, bindings, 2);
+    VkBufferCopy region = { from.offset, to.offset, to.size };
+    cmd->device->vk.vkCmdCopyBuffer(cmd->handle, from.buffer->handle, to.buffer->handle, 1, &region);
+}
+
+void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word)
+{
+    if (!can_record(cmd)) return;
+    if (!view.buffer || view.size == 0 || view.size % 4 || view.offset % 4 || view.offset > view.buffer->size ||
+        view.size > view.buffer->size - view.offset) {
+        cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a fill of %llu bytes runs past the end of a buffer", (unsigned long long)view.size);
+        return;
+    }
+    obi_binding binding = obi_writes(view);
+    order_accesses(cmd, &binding, 1);
+    cmd->device->vk.vkCmdFillBuffer(cmd->handle, view.buffer->handle, view.offset, view.size, word);
+}
+
+obi_status obi_cmd_submit(obi_cmd *cmd)
+{
+    obi_device *device = cmd->device;
+    if (cmd->recording) {
+        if (cmd->host_reads) {
+            VkMemoryBarrier barrier = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                                        .dstAccessMask = VK_ACCESS_HOST_READ_BIT };
+            device->vk.vkCmdPipelineBarrier(cmd->handle, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
+                                            VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
+        }
+        VkResult result = device->vk.vkEndCommandBuffer(cmd->handle);
+        cmd->recording = false;
+        if (result != VK_SUCCESS && cmd->status == OBI_OK) cmd->status = obi_vk_fail(result, "vkEndCommandBuffer");
+    } else if (cmd->status == OBI_OK) {
+        cmd->status = obi_fail(OBI_ERROR_RUNTIME, "there is nothing to submit");
+    }
+    if (cmd->status != OBI_OK) return cmd->status;
+    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd->handle };
+    VkResult result = device->vk.vkResetFences(device->handle, 1, &cmd->fence);
+    if (result == VK_SUCCESS) {
+        pthread_mutex_lock(&device->queue_lock);
+        result = device->vk.vkQueueSubmit(device->queue, 1, &info, cmd->fence);
+        pthread_mutex_unlock(&device->queue_lock);
+    }
+    if (result != VK_SUCCESS) {
+        if (result == VK_ERROR_DEVICE_LOST) device->lost = true;
+        return cmd->status = obi_vk_fail(result, "vkQueueSubmit");
+    }
+    cmd->submitted = true;
+    cmd->submits++;
+    return OBI_OK;
+}
+
+obi_status obi_cmd_wait(obi_cmd *cmd)
+{
+    if (!cmd->submitted) return cmd->status;
+    obi_device *device = cmd->device;
+    VkResult result = VK_TIMEOUT;
+    for (unsigned wait = 0; wait < WAITS_MAX && result == VK_TIMEOUT; wait++)
+        result = device->vk.vkWaitForFences(device->handle, 1, &cmd->fence, VK_TRUE, WAIT_SECONDS * 1000000000ull);
+    cmd->submitted = false;
+    if (result != VK_SUCCESS) {
+        if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) device->lost = true;
+        return cmd->status = obi_vk_fail(result, "vkWaitForFences");
+    }
+    if (cmd->profile) obi_profile_collect(device, cmd->profile);
+    return OBI_OK;
+}
+
+obi_status obi_cmd_run(obi_cmd *cmd)
+{
+    OBI_TRY(obi_cmd_submit(cmd));
+    return obi_cmd_wait(cmd);
+}
+
+void obi_cmd_profile(obi_cmd *cmd, bool on)
+{
+    if (cmd->submitted) obi_cmd_wait(cmd);
+    obi_profile_destroy(cmd->device, cmd->profile);
+    cmd->profile = on ? obi_profile_create(cmd->device) : NULL;
+}
+
+uint32_t obi_cmd_profile_rows(const obi_cmd *cmd, obi_profile_row rows[OBI_KERNEL_COUNT])
+{
+    return cmd->profile ? obi_profile_rows(cmd->profile, rows) : 0;
+}

@@ -1,0 +1,235 @@
+#include "gpu/device.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+
+typedef struct candidate {
+    VkPhysicalDevice physical;
+    obi_device_entry entry;
+    uint32_t order; /* as the loader lists them */
+} candidate;
+
+static int rank_of(VkPhysicalDeviceType type)
+{
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return 0;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return 1;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return 2;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: return 3;
+    default: return 4;
+    }
+}
+
+static int compare_candidates(const void *left, const void *right)
+{
+    const candidate *a = left, *b = right;
+    if (a->entry.usable != b->entry.usable) return a->entry.usable ? -1 : 1;
+    int difference = rank_of(a->entry.caps.type) - rank_of(b->entry.caps.type);
+    if (difference) return difference;
+    if (a->entry.caps.heap_bytes != b->entry.caps.heap_bytes) return a->entry.caps.heap_bytes > b->entry.caps.heap_bytes ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
+}
+
+/* All physical devices, best first; at least one, or OBI_ERROR_NO_DEVICE. */
+static obi_status find_candidates(const obi_instance *instance, candidate **out, uint32_t *count)
+{
+    *out = NULL;
+    *count = 0;
+    uint32_t found = 0;
+    OBI_VK(vkEnumeratePhysicalDevices(instance->handle, &found, NULL));
+    if (found == 0) return obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan drivers here offer no device; install your GPU's driver, or a software one "
+                                    "(on Debian: apt install mesa-vulkan-drivers)");
+    VkPhysicalDevice *physical = obi_calloc(found, sizeof *physical);
+    candidate *list = obi_calloc(found, sizeof *list);
+    obi_status status = physical && list ? OBI_OK : OBI_ERROR_MEMORY;
+    if (status == OBI_OK) {
+        VkResult result = vkEnumeratePhysicalDevices(instance->handle, &found, physical);
+        if (result < 0) status = obi_vk_fail(result, "vkEnumeratePhysicalDevices");
+    }
+    if (status != OBI_OK) {
+        obi_free(physical);
+        obi_free(list);
+        return status;
+    }
+    for (uint32_t i = 0; i < found; i++) {
+        list[i].physical = physical[i];
+        list[i].order = i;
+        list[i].entry.usable = obi_caps_read(&list[i].entry.caps, instance, physical[i]) == OBI_OK;
+        if (!list[i].entry.usable) snprintf(list[i].entry.reason, sizeof list[i].entry.reason, "%s", obi_last_error());
+    }
+    obi_free(physical);
+    qsort(list, found, sizeof *list, compare_candidates);
+    *out = list;
+    *count = found;
+    return OBI_OK;
+}
+
+obi_status obi_device_list(obi_device_entry **out, uint32_t *count)
+{
+    *out = NULL;
+    *count = 0;
+    obi_instance *instance;
+    OBI_TRY(obi_instance_create(&instance, false));
+    candidate *candidates;
+    uint32_t found;
+    obi_status status = find_candidates(instance, &candidates, &found);
+    obi_instance_destroy(instance);
+    if (status != OBI_OK) return status;
+    obi_device_entry *entries = obi_calloc(found, sizeof *entries);
+    if (!entries) status = OBI_ERROR_MEMORY;
+    for (uint32_t i = 0; entries && i < found; i++) entries[i] = candidates[i].entry;
+    obi_free(candidates);
+    *out = entries;
+    *count = entries ? found : 0;
+    return status;
+}
+
+/* A UUID with or without dashes, any case. */
+static bool same_uuid(const char *text, const uint8_t uuid[16])
+{
+    int digits = 0;
+    for (; *text; text++) {
+        if (*text == '-') continue;
+        if (!isxdigit((unsigned char)*text) || digits == 32) return false;
+        int value = isdigit((unsigned char)*text) ? *text - '0' : tolower((unsigned char)*text) - 'a' + 10;
+        if ((digits % 2 ? uuid[digits / 2] & 15 : uuid[digits / 2] >> 4) != value) return false;
+        digits++;
+    }
+    return digits == 32;
+}
+
+static obi_status select_candidate(const candidate *candidates, uint32_t count, const char *select, uint32_t *chosen)
+{
+    char names[300] = "";
+    for (uint32_t i = 0; i < count; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%u: %s", i ? ", " : "", i, candidates[i].entry.caps.name);
+    }
+    *chosen = 0;
+    if (select && select[0]) {
+        char *end;
+        unsigned long index = strtoul(select, &end, 10);
+        uint32_t i = count;
+        if (*end == 0 && index < count) i = (uint32_t)index;
+        else
+            for (i = 0; i < count; i++)
+                if (same_uuid(select, candidates[i].entry.caps.device_uuid) || strcasestr(candidates[i].entry.caps.name, select)) break;
+        if (i == count) return obi_fail(OBI_ERROR_NO_DEVICE, "there is no device \"%s\"; there is %s (see --list-devices)", select, names);
+        *chosen = i;
+    }
+    if (!candidates[*chosen].entry.usable)
+        return obi_fail(OBI_ERROR_NO_DEVICE, "the device cannot be used: %s", candidates[*chosen].entry.reason);
+    return OBI_OK;
+}
+
+void obi_cache_directory(const char *requested, char *path, size_t room)
+{
+    const char *own = getenv("ONEBIT_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int length;
+    if (requested) length = snprintf(path, room, "%s", requested);
+    else if (own) length = snprintf(path, room, "%s", own);
+    else if (xdg && xdg[0] == '/') length = snprintf(path, room, "%s/onebit", xdg);
+    else if (home && home[0] == '/') length = snprintf(path, room, "%s/.cache/onebit", home);
+    else length = snprintf(path, room, "%s", "");
+    if (length < 0 || (size_t)length >= room) path[0] = 0;
+}
+
+/* The tier to use: the device's, lowered by the request and by ONEBIT_TIER. */
+static obi_status choose_tier(obi_device *device, int requested)
+{
+    device->tier = device->caps.tier;
+    const char *forced = getenv("ONEBIT_TIER");
+    if (forced && forced[0]) requested = toupper((unsigned char)forced[0]);
+    if (forced && forced[0] && forced[1]) requested = '?';
+    if (requested == 0) return OBI_OK;
+    if (requested < 'A' || requested > 'C')
+        return obi_fail(OBI_ERROR_ARGUMENT, "the tier \"%s\" is not A, B or C (ONEBIT_TIER)", forced ? forced : "?");
+    obi_tier tier = (obi_tier)(requested - 'A');
+    if (tier > device->tier) {
+        obi_log(OBI_LOG_WARNING, "%s cannot run tier %s; it runs tier %s", device->caps.name, obi_tier_name(tier), obi_tier_name(device->tier));
+        return OBI_OK;
+    }
+    device->tier = tier;
+    return OBI_OK;
+}
+
+static obi_status create_device(obi_device *device)
+{
+    const obi_caps *caps = &device->caps;
+    const char *extensions[2];
+    uint32_t extension_count = 0, available_count = 0;
+    bool fp16 = device->tier >= OBI_TIER_C;
+    if (fp16 && caps->api_version < VK_API_VERSION_1_2) extensions[extension_count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
+    OBI_VK(vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, NULL));
+    VkExtensionProperties *available = obi_calloc(available_count, sizeof *available);
+    if (!available) return OBI_ERROR_MEMORY;
+    if (vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0)
+        for (uint32_t i = 0; i < available_count; i++) /* the specification demands that it be enabled where it exists */
+            if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0) extensions[extension_count++] = "VK_KHR_portability_subset";
+    obi_free(available);
+
+    float priority = 0.5f;
+    VkDeviceQueueCreateInfo queue = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = caps->queue_family, .queueCount = 1,
+                                      .pQueuePriorities = &priority };
+    VkPhysicalDevice16BitStorageFeatures storage16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+                                                       .storageBuffer16BitAccess = VK_TRUE };
+    VkPhysicalDeviceShaderFloat16Int8Features float16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+                                                          .pNext = &storage16, .shaderFloat16 = VK_TRUE };
+    VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = fp16 ? &float16 : NULL, .queueCreateInfoCount = 1,
+                                .pQueueCreateInfos = &queue, .enabledExtensionCount = extension_count, .ppEnabledExtensionNames = extensions };
+    OBI_VK(vkCreateDevice(device->physical, &info, NULL, &device->handle));
+    volkLoadDeviceTable(&device->vk, device->handle);
+    device->vk.vkGetDeviceQueue(device->handle, caps->queue_family, 0, &device->queue);
+    return OBI_OK;
+}
+
+obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
+{
+    *out = NULL;
+    const char *validate = getenv("ONEBIT_VALIDATION");
+    bool validation = desc->validation || (validate && strcmp(validate, "1") == 0);
+    obi_device *device = obi_calloc(1, sizeof *device);
+    if (!device) return OBI_ERROR_MEMORY;
+    pthread_mutex_init(&device->queue_lock, NULL);
+    obi_memory_init(&device->memory);
+    candidate *candidates = NULL;
+    uint32_t count, chosen;
+    char cache_dir[1024];
+    obi_status status;
+    OBI_TRY_GOTO(obi_instance_create(&device->instance, validation));
+    OBI_TRY_GOTO(find_candidates(device->instance, &candidates, &count));
+    OBI_TRY_GOTO(select_candidate(candidates, count, desc->select, &chosen));
+    device->physical = candidates[chosen].physical;
+    device->caps = candidates[chosen].entry.caps;
+    OBI_TRY_GOTO(choose_tier(device, desc->tier));
+    for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;
+    OBI_TRY_GOTO(create_device(device));
+    obi_cache_directory(desc->cache_dir, cache_dir, sizeof cache_dir);
+    OBI_TRY_GOTO(obi_pipelines_init(device, cache_dir));
+done:
+    obi_free(candidates);
+    if (status != OBI_OK) obi_device_close(device);
+    else *out = device;
+    return status;
+}
+
+void obi_device_close(obi_device *device)
+{
+    if (!device) return;
+    if (device->handle) {
+        obi_pipelines_finish(device);
+        obi_memory_finish(device);
+        device->vk.vkDestroyDevice(device->handle, NULL);
+    } else {
+        pthread_mutex_destroy(&device->memory.lock);
+    }
+    obi_instance_destroy(device->instance);
+    pthread_mutex_destroy(&device->queue_lock);
+    obi_free(device);
+}

@@ -1,0 +1,50 @@
+/* device: one opened GPU with its queue, memory arenas and pipelines. Thread-safe unless a function says otherwise. */
+#ifndef OBI_GPU_DEVICE_H
+#define OBI_GPU_DEVICE_H
+
+#include <pthread.h>
+
+#include "gpu/caps.h"
+#include "gpu/memory.h"
+#include "gpu/pipeline.h"
+
+typedef struct obi_device_desc {
+    const char *select;      /* index, name (part of it, any case) or UUID; NULL or "": the best one */
+    int tier;                /* 0: the best the device has; 'A', 'B' or 'C': at most that one (ONEBIT_TIER does the same) */
+    bool validation;         /* turn the validation layer on; ONEBIT_VALIDATION=1 does the same */
+    const char *cache_dir;   /* of the pipeline cache; NULL: $ONEBIT_CACHE_DIR, else $XDG_CACHE_HOME/onebit, else ~/.cache/onebit; "": none */
+} obi_device_desc;
+
+typedef struct obi_device {
+    obi_instance *instance;
+    VkPhysicalDevice physical;
+    VkDevice handle;
+    struct VolkDeviceTable vk;     /* this device's functions: device->vk.vkQueueSubmit(...) */
+    VkQueue queue;
+    pthread_mutex_t queue_lock;    /* hold it around vkQueueSubmit */
+    obi_caps caps;
+    obi_tier tier;                 /* the tier in use */
+    obi_tier kernel_tier[OBI_KERNEL_COUNT]; /* caps a single kernel below `tier`; lowered by the self-test */
+    obi_memory memory;
+    obi_pipelines pipelines;
+    atomic_bool lost;              /* set once a call returned VK_ERROR_DEVICE_LOST */
+} obi_device;
+
+/* Opens the device that `desc` names. Ranking when nothing is named: discrete, integrated, virtual, CPU; the larger
+ * memory first among equals. OBI_ERROR_NO_DEVICE lists what there is. Close with obi_device_close. */
+obi_status obi_device_open(obi_device **out, const obi_device_desc *desc);
+void obi_device_close(obi_device *device); /* waits for this library's own work only; NULL is allowed */
+
+/* What is there, in ranking order: index i is what "--device i" opens. Devices below the baseline are listed with
+ * usable = false. Free with obi_free. */
+typedef struct obi_device_entry {
+    obi_caps caps;
+    bool usable;
+    char reason[128]; /* why not */
+} obi_device_entry;
+obi_status obi_device_list(obi_device_entry **out, uint32_t *count);
+
+/* Puts the cache directory for `desc` into `path` (room bytes); "" when there is none. */
+void obi_cache_directory(const char *requested, char *path, size_t room);
+
+#endif

@@ -1,0 +1,179 @@
+#include "gpu/loader.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+
+#define LAYER_VALIDATION "VK_LAYER_KHRONOS_validation"
+#define NO_LOADER                                                                                                      \
+    "no Vulkan loader was found (libvulkan.so.1); install your GPU's Vulkan driver, or on Debian: "                   \
+    "apt install libvulkan1 mesa-vulkan-drivers"
+
+static pthread_mutex_t loader_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool loader_ready;
+
+static obi_status load_loader(void)
+{
+    pthread_mutex_lock(&loader_lock);
+    if (!loader_ready) loader_ready = volkInitialize() == VK_SUCCESS;
+    bool ready = loader_ready;
+    pthread_mutex_unlock(&loader_lock);
+    return ready ? OBI_OK : obi_fail(OBI_ERROR_NO_DEVICE, NO_LOADER);
+}
+
+static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                                 VkDebugUtilsMessageTypeFlagsEXT types,
+                                                 const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
+{
+    (void)severity;
+    (void)types;
+    obi_instance *instance = user;
+    if (atomic_fetch_add(&instance->messages, 1) == 0)
+        strncpy(instance->first_message, data->pMessage, sizeof instance->first_message - 1);
+    obi_log(OBI_LOG_ERROR, "Vulkan validation: %s", data->pMessage);
+    return VK_FALSE;
+}
+
+static bool has_layer(const char *name)
+{
+    uint32_t count = 0;
+    if (vkEnumerateInstanceLayerProperties(&count, NULL) != VK_SUCCESS || count == 0) return false;
+    VkLayerProperties *layers = obi_calloc(count, sizeof *layers);
+    bool found = false;
+    if (layers && vkEnumerateInstanceLayerProperties(&count, layers) >= 0)
+        for (uint32_t i = 0; i < count; i++) found |= strcmp(layers[i].layerName, name) == 0;
+    obi_free(layers);
+    return found;
+}
+
+static bool has_instance_extension(const char *layer, const char *name)
+{
+    uint32_t count = 0;
+    if (vkEnumerateInstanceExtensionProperties(layer, &count, NULL) != VK_SUCCESS || count == 0) return false;
+    VkExtensionProperties *extensions = obi_calloc(count, sizeof *extensions);
+    bool found = false;
+    if (extensions && vkEnumerateInstanceExtensionProperties(layer, &count, extensions) >= 0)
+        for (uint32_t i = 0; i < count; i++) found |= strcmp(extensions[i].extensionName, name) == 0;
+    obi_free(extensions);
+    return found;
+}
+
+obi_status obi_instance_create(obi_instance **out, bool validation)
+{
+    *out = NULL;
+    OBI_TRY(load_loader());
+    obi_instance *instance = obi_calloc(1, sizeof *instance);
+    if (!instance) return OBI_ERROR_MEMORY;
+    obi_status status = OBI_OK;
+    instance->validation = validation;
+    instance->api_version = VK_API_VERSION_1_0;
+    if (vkEnumerateInstanceVersion) vkEnumerateInstanceVersion(&instance->api_version);
+    if (instance->api_version < VK_API_VERSION_1_1) {
+        status = obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan loader here is version 1.0; version 1.1 or later is needed");
+        goto done;
+    }
+    if (validation && (!has_layer(LAYER_VALIDATION) || !has_instance_extension(LAYER_VALIDATION, VK_EXT_DEBUG_UTILS_EXTENSION_NAME))) {
+        status = obi_fail(OBI_ERROR_NO_DEVICE, "validation was asked for but " LAYER_VALIDATION
+                                               " is not installed (on Debian: apt install vulkan-validationlayers)");
+        goto done;
+    }
+
+    const char *layers[1], *extensions[2];
+    uint32_t layer_count = 0, extension_count = 0;
+    VkApplicationInfo application = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "onebit",
+                                      .pEngineName = "libonebit", .apiVersion = VK_API_VERSION_1_2 };
+    VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application };
+    VkDebugUtilsMessengerCreateInfoEXT messenger = {
+        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
+        .pfnUserCallback = on_message, .pUserData = instance };
+    VkValidationFeatureEnableEXT enables[] = { VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT };
+    VkValidationFeaturesEXT features = { .sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
+                                         .enabledValidationFeatureCount = 1, .pEnabledValidationFeatures = enables };
+    if (validation) {
+        layers[layer_count++] = LAYER_VALIDATION;
+        extensions[extension_count++] = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
+        messenger.pNext = &features;
+        info.pNext = &messenger; /* also catches messages of vkCreateInstance itself */
+    }
+    if (has_instance_extension(NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME)) {
+        extensions[extension_count++] = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
+        info.flags |= VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR; /* MoltenVK hides itself otherwise */
+    }
+    info.enabledLayerCount = layer_count;
+    info.ppEnabledLayerNames = layers;
+    info.enabledExtensionCount = extension_count;
+    info.ppEnabledExtensionNames = extensions;
+    VkResult result = vkCreateInstance(&info, NULL, &instance->handle);
+    if (result == VK_ERROR_INCOMPATIBLE_DRIVER) {
+        status = obi_fail(OBI_ERROR_NO_DEVICE, "no Vulkan driver was found; install your GPU's driver, or a software one (on Debian: "
+                                               "apt install mesa-vulkan-drivers)");
+        goto done;
+    }
+    if (result != VK_SUCCESS) {
+        instance->handle = VK_NULL_HANDLE;
+        status = obi_vk_fail(result, "vkCreateInstance");
+        if (status == OBI_ERROR_RUNTIME) status = OBI_ERROR_NO_DEVICE;
+        goto done;
+    }
+    pthread_mutex_lock(&loader_lock);
+    volkLoadInstanceOnly(instance->handle);
+    pthread_mutex_unlock(&loader_lock);
+    if (validation) {
+        messenger.pNext = NULL;
+        result = vkCreateDebugUtilsMessengerEXT(instance->handle, &messenger, NULL, &instance->messenger);
+        if (result != VK_SUCCESS) status = obi_vk_fail(result, "vkCreateDebugUtilsMessengerEXT");
+    }
+done:
+    if (status != OBI_OK) obi_instance_destroy(instance);
+    else *out = instance;
+    return status;
+}
+
+void obi_instance_destroy(obi_instance *instance)
+{
+    if (!instance) return;
+    if (instance->messenger) vkDestroyDebugUtilsMessengerEXT(instance->handle, instance->messenger, NULL);
+    if (instance->handle) vkDestroyInstance(instance->handle, NULL);
+    obi_free(instance);
+}
+
+const char *obi_vk_result_name(VkResult result)
+{
+    switch (result) {
+    case VK_SUCCESS: return "success";
+    case VK_NOT_READY: return "not ready";
+    case VK_TIMEOUT: return "no answer in time";
+    case VK_ERROR_OUT_OF_HOST_MEMORY: return "out of host memory";
+    case VK_ERROR_OUT_OF_DEVICE_MEMORY: return "out of device memory";
+    case VK_ERROR_INITIALIZATION_FAILED: return "initialization failed";
+    case VK_ERROR_DEVICE_LOST: return "device lost";
+    case VK_ERROR_MEMORY_MAP_FAILED: return "memory map failed";
+    case VK_ERROR_LAYER_NOT_PRESENT: return "layer not present";
+    case VK_ERROR_EXTENSION_NOT_PRESENT: return "extension not present";
+    case VK_ERROR_FEATURE_NOT_PRESENT: return "feature not present";
+    case VK_ERROR_INCOMPATIBLE_DRIVER: return "incompatible driver";
+    case VK_ERROR_TOO_MANY_OBJECTS: return "too many objects";
+    case VK_ERROR_FRAGMENTED_POOL: return "fragmented pool";
+    case VK_ERROR_OUT_OF_POOL_MEMORY: return "out of pool memory";
+    case VK_ERROR_INVALID_SHADER_NV: return "invalid shader";
+    default: return "unknown error";
+    }
+}
+
+obi_status obi_vk_fail(VkResult result, const char *call)
+{
+    obi_status status = OBI_ERROR_RUNTIME;
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) status = OBI_ERROR_MEMORY;
+    else if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) status = OBI_ERROR_DEVICE_LOST;
+    else if (result == VK_ERROR_INCOMPATIBLE_DRIVER || result == VK_ERROR_INITIALIZATION_FAILED) status = OBI_ERROR_NO_DEVICE;
+    /* The call's name without its arguments is enough for a person. */
+    size_t length = strcspn(call, "(");
+    const char *name = strstr(call, "vk.");
+    if (name && name < call + length) call = name + 3, length = strcspn(call, "(");
+    return obi_fail(status, "the Vulkan driver failed in %.*s: %s (%d)", (int)length, call, obi_vk_result_name(result), (int)result);
+}

@@ -1,0 +1,296 @@
+#include "gpu/memory.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "gpu/device.h"
+
+/* Arenas grow from 16 to 256 MiB, so that a tiny model does not take a quarter of a phone's memory and a large one
+ * stays far below the 4096 allocations a driver allows. */
+#define ARENA_BYTES_FIRST (16ull << 20)
+#define ARENA_BYTES_MAX (256ull << 20)
+#define BUFFER_USAGE (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT)
+
+typedef struct free_range {
+    uint64_t offset, size;
+    struct free_range *next; /* by offset */
+} free_range;
+
+struct obi_arena {
+    VkDeviceMemory memory;
+    uint64_t size;
+    uint32_t type;
+    bool coherent;
+    uint8_t *mapped;
+    free_range *free;
+    uint32_t buffers;
+    obi_arena *next;
+};
+
+obi_status obi_memory_init(obi_memory *memory)
+{
+    memset(memory, 0, sizeof *memory);
+    pthread_mutex_init(&memory->lock, NULL);
+    return OBI_OK;
+}
+
+static void arena_free(obi_device *device, obi_arena *arena)
+{
+    while (arena->free) {
+        free_range *next = arena->free->next;
+        obi_free(arena->free);
+        arena->free = next;
+    }
+    if (arena->memory) {
+        device->vk.vkFreeMemory(device->handle, arena->memory, NULL); /* unmaps */
+        device->memory.allocations--;
+        device->memory.reserved_bytes -= arena->size;
+    }
+    obi_free(arena);
+}
+
+void obi_memory_finish(obi_device *device)
+{
+    while (device->memory.arenas) {
+        obi_arena *next = device->memory.arenas->next;
+        arena_free(device, device->memory.arenas);
+        device->memory.arenas = next;
+    }
+    pthread_mutex_destroy(&device->memory.lock);
+}
+
+/* The memory type for `kind` among `allowed`, best first; -1 when there is none. */
+static int choose_type(const obi_device *device, uint32_t allowed, obi_memory_kind kind)
+{
+    const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, visible = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT,
+                                coherent = VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, cached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+    const VkMemoryPropertyFlags wishes[OBI_MEMORY_KIND_COUNT][3] = {
+        { local, 0, 0 }, { visible | coherent, visible, visible }, { visible | cached | coherent, visible | cached, visible } };
+    VkPhysicalDeviceMemoryProperties memory;
+    vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
+    for (int wish = 0; wish < 3; wish++)
+        for (uint32_t i = 0; i < memory.memoryTypeCount; i++) {
+            VkMemoryPropertyFlags flags = memory.memoryTypes[i].propertyFlags;
+            if (flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT)) continue;
+            if ((allowed >> i & 1) && (flags & wishes[kind][wish]) == wishes[kind][wish]) return (int)i;
+        }
+    return -1;
+}
+
+static VkResult arena_allocate(obi_device *device, uint64_t size, uint32_t type, obi_arena *arena)
+{
+    VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = size, .memoryTypeIndex = type };
+    VkResult result = device->vk.vkAllocateMemory(device->handle, &info, NULL, &arena->memory);
+    if (result != VK_SUCCESS) {
+        arena->memory = VK_NULL_HANDLE;
+        return result;
+    }
+    device->memory.allocations++;
+    device->memory.reserved_bytes += size;
+    arena->size = size;
+    return VK_SUCCESS;
+}
+
+static obi_status arena_create(obi_device *device, uint64_t needed, uint32_t type, obi_arena **out)
+{
+    VkPhysicalDeviceMemoryProperties memory;
+    vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
+    VkMemoryPropertyFlags flags = memory.memoryTypes[type].propertyFlags;
+    uint64_t size = ARENA_BYTES_FIRST;
+    for (obi_arena *other = device->memory.arenas; other; other = other->next)
+        if (other->type == type && size < ARENA_BYTES_MAX) size *= 2;
+    if (device->caps.allocation_max && size > device->caps.allocation_max) size = device->caps.allocation_max;
+    if (size < needed) size = needed;
+    obi_arena *arena = obi_calloc(1, sizeof *arena);
+    free_range *range = obi_calloc(1, sizeof *range);
+    if (!arena || !range) {
+        obi_free(arena);
+        obi_free(range);
+        return OBI_ERROR_MEMORY;
+    }
+    arena->type = type;
+    arena->coherent = (flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT) != 0;
+    VkResult result = arena_allocate(device, size, type, arena);
+    if (result != VK_SUCCESS && size > needed) result = arena_allocate(device, needed, type, arena);
+    if (result != VK_SUCCESS) {
+        obi_free(range);
+        obi_free(arena);
+        if (obi_vk_fail(result, "vkAllocateMemory") != OBI_ERROR_MEMORY) return OBI_ERROR_RUNTIME;
+        return obi_fail(OBI_ERROR_MEMORY, "%s has no memory left: %.1f MiB were refused, %.1f MiB are in use of a heap of %.1f MiB; "
+                        "use a smaller model or context (-c), or close other programs", device->caps.name, (double)needed / 1048576.0,
+                        (double)device->memory.used_bytes / 1048576.0, (double)device->caps.heap_bytes / 1048576.0);
+    }
+    range->size = arena->size;
+    arena->free = range;
+    if (flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) {
+        void *mapped = NULL;
+        result = device->vk.vkMapMemory(device->handle, arena->memory, 0, VK_WHOLE_SIZE, 0, &mapped);
+        if (result != VK_SUCCESS) {
+            arena_free(device, arena);
+            return obi_vk_fail(result, "vkMapMemory");
+        }
+        arena->mapped = mapped;
+    }
+    arena->next = device->memory.arenas;
+    device->memory.arenas = arena;
+    *out = arena;
+    return OBI_OK;
+}
+
+/* First fit. Offsets and sizes are kept multiples of `alignment` by rounding every size up. */
+static bool arena_take(obi_arena *arena, uint64_t size, uint64_t *offset)
+{
+    for (free_range **link = &arena->free; *link; link = &(*link)->next) {
+        free_range *range = *link;
+        if (range->size < size) continue;
+        *offset = range->offset;
+        range->offset += size;
+        range->size -= size;
+        if (range->size == 0) {
+            *link = range->next;
+            obi_free(range);
+        }
+        arena->buffers++;
+        return true;
+    }
+    return false;
+}
+
+static void arena_give_back(obi_arena *arena, uint64_t offset, uint64_t size)
+{
+    arena->buffers--;
+    free_range **link = &arena->free, *before = NULL;
+    while (*link && (*link)->offset < offset) {
+        before = *link;
+        link = &(*link)->next;
+    }
+    free_range *after = *link;
+    if (before && before->offset + before->size == offset) {
+        before->size += size;
+        if (after && before->offset + before->size == after->offset) {
+            before->size += after->size;
+            before->next = after->next;
+            obi_free(after);
+        }
+        return;
+    }
+    if (after && offset + size == after->offset) {
+        after->offset = offset;
+        after->size += size;
+        return;
+    }
+    free_range *range = obi_calloc(1, sizeof *range);
+    if (!range) return; /* the space is lost until the arena goes; nothing dangles */
+    range->offset = offset;
+    range->size = size;
+    range->next = after;
+    *link = range;
+}
+
+static obi_status take_memory(obi_device *device, obi_buffer *buffer, uint64_t size, uint64_t alignment, uint32_t type)
+{
+    for (obi_arena *arena = device->memory.arenas; arena; arena = arena->next)
+        if (arena->type == type && arena_take(arena, size, &buffer->offset)) {
+            buffer->arena = arena;
+            return OBI_OK;
+        }
+    obi_arena *arena;
+    OBI_TRY(arena_create(device, obi_align_up(size, alignment), type, &arena));
+    if (!arena_take(arena, size, &buffer->offset)) return obi_fail(OBI_ERROR_MEMORY, "a new arena had no room");
+    buffer->arena = arena;
+    return OBI_OK;
+}
+
+obi_status obi_buffer_create(obi_device *device, uint64_t size, obi_memory_kind kind, obi_buffer **out)
+{
+    static atomic_uint next_id;
+    *out = NULL;
+    if (size == 0) return obi_fail(OBI_ERROR_ARGUMENT, "a buffer of 0 bytes cannot be");
+    obi_buffer *buffer = obi_calloc(1, sizeof *buffer);
+    if (!buffer) return OBI_ERROR_MEMORY;
+    buffer->size = size;
+    buffer->kind = kind;
+    buffer->id = atomic_fetch_add(&next_id, 1) + 1;
+    obi_status status = OBI_OK;
+    VkBufferCreateInfo info = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = obi_align_up(size, 4), .usage = BUFFER_USAGE,
+                                .sharingMode = VK_SHARING_MODE_EXCLUSIVE };
+    VkResult result = device->vk.vkCreateBuffer(device->handle, &info, NULL, &buffer->handle);
+    if (result != VK_SUCCESS) {
+        buffer->handle = VK_NULL_HANDLE;
+        status = obi_vk_fail(result, "vkCreateBuffer");
+        goto done;
+    }
+    VkMemoryRequirements needs;
+    device->vk.vkGetBufferMemoryRequirements(device->handle, buffer->handle, &needs);
+    int type = choose_type(device, needs.memoryTypeBits, kind);
+    if (type < 0) {
+        status = obi_fail(OBI_ERROR_RUNTIME, "%s offers no memory type for buffers that we can use", device->caps.name);
+        goto done;
+    }
+    uint64_t alignment = OBI_BUFFER_ALIGNMENT;
+    if (needs.alignment > alignment) alignment = needs.alignment;
+    if (device->caps.atom > alignment) alignment = device->caps.atom;
+    buffer->reserved = obi_align_up(needs.size, alignment);
+    pthread_mutex_lock(&device->memory.lock);
+    status = take_memory(device, buffer, buffer->reserved, alignment, (uint32_t)type);
+    if (status == OBI_OK) device->memory.used_bytes += buffer->reserved;
+    pthread_mutex_unlock(&device->memory.lock);
+    if (status != OBI_OK) goto done;
+    result = device->vk.vkBindBufferMemory(device->handle, buffer->handle, buffer->arena->memory, buffer->offset);
+    if (result != VK_SUCCESS) {
+        status = obi_vk_fail(result, "vkBindBufferMemory");
+        goto done;
+    }
+    if (kind != OBI_MEMORY_DEVICE) buffer->mapped = buffer->arena->mapped + buffer->offset;
+done:
+    if (status != OBI_OK) obi_buffer_destroy(device, buffer);
+    else *out = buffer;
+    return status;
+}
+
+void obi_buffer_destroy(obi_device *device, obi_buffer *buffer)
+{
+    if (!buffer) return;
+    if (buffer->handle) device->vk.vkDestroyBuffer(device->handle, buffer->handle, NULL);
+    if (buffer->arena) {
+        pthread_mutex_lock(&device->memory.lock);
+        device->memory.used_bytes -= buffer->reserved;
+        obi_arena *arena = buffer->arena;
+        arena_give_back(arena, buffer->offset, buffer->reserved);
+        if (arena->buffers == 0) { /* give the memory back at once: quantising frees and takes layer by layer */
+            for (obi_arena **link = &device->memory.arenas; *link; link = &(*link)->next)
+                if (*link == arena) {
+                    *link = arena->next;
+                    break;
+                }
+            arena_free(device, arena);
+        }
+        pthread_mutex_unlock(&device->memory.lock);
+    }
+    obi_free(buffer);
+}
+
+static obi_status sync_range(obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size, bool flush)
+{
+    if (buffer->arena->coherent || !buffer->mapped) return OBI_OK;
+    uint64_t atom = device->caps.atom;
+    uint64_t begin = (buffer->offset + offset) / atom * atom, end = obi_align_up(buffer->offset + offset + size, atom);
+    if (end > buffer->arena->size) end = buffer->arena->size;
+    VkMappedMemoryRange range = { .sType = VK_STRUCTURE_TYPE_MAPPED_MEMORY_RANGE, .memory = buffer->arena->memory, .offset = begin,
+                                  .size = end - begin };
+    VkResult result = flush ? device->vk.vkFlushMappedMemoryRanges(device->handle, 1, &range)
+                            : device->vk.vkInvalidateMappedMemoryRanges(device->handle, 1, &range);
+    return result < 0 ? obi_vk_fail(result, flush ? "vkFlushMappedMemoryRanges" : "vkInvalidateMappedMemoryRanges") : OBI_OK;
+}
+
+obi_status obi_buffer_flush(obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size)
+{
+    return sync_range(device, buffer, offset, size, true);
+}
+
+obi_status obi_buffer_invalidate(obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size)
+{
+    return sync_range(device, buffer, offset, size, false);
+}

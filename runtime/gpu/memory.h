@@ -1,0 +1,56 @@
+/* memory: device memory in arenas of 256 MiB, and the buffers that lie in them. */
+#ifndef OBI_GPU_MEMORY_H
+#define OBI_GPU_MEMORY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <volk.h>
+
+#include "core/status.h"
+
+typedef enum obi_memory_kind {
+    OBI_MEMORY_DEVICE = 0,  /* device-local; `mapped` may be NULL */
+    OBI_MEMORY_UPLOAD = 1,  /* host-visible, written by the host */
+    OBI_MEMORY_READBACK = 2, /* host-visible, cached where possible, read by the host */
+    OBI_MEMORY_KIND_COUNT = 3
+} obi_memory_kind;
+
+typedef struct obi_arena obi_arena;
+struct obi_device;
+
+typedef struct obi_memory {
+    pthread_mutex_t lock;
+    obi_arena *arenas;
+    uint64_t used_bytes;      /* in live buffers */
+    uint64_t reserved_bytes;  /* in arenas */
+    uint32_t allocations;     /* live vkAllocateMemory */
+} obi_memory;
+
+/* One VkBuffer. Usage: storage, transfer source and destination. */
+typedef struct obi_buffer {
+    VkBuffer handle;
+    uint64_t size;            /* bytes as asked for */
+    void *mapped;             /* host pointer for UPLOAD and READBACK, persistently mapped; NULL for DEVICE */
+    obi_memory_kind kind;
+    uint64_t offset;          /* in its arena */
+    uint64_t reserved;        /* bytes it occupies there */
+    obi_arena *arena;
+    uint32_t id;              /* unique in the process; barrier tracking uses it */
+} obi_buffer;
+
+/* OBI_ERROR_MEMORY names the size and what the device has left. size > 0. The contents are undefined. */
+obi_status obi_buffer_create(struct obi_device *device, uint64_t size, obi_memory_kind kind, obi_buffer **out);
+void obi_buffer_destroy(struct obi_device *device, obi_buffer *buffer); /* the device must be done with it; NULL is allowed */
+
+/* Makes host writes visible to the device, or device writes to the host, for memory that is not coherent.
+ * Nothing to do (and nothing done) for coherent memory. */
+obi_status obi_buffer_flush(struct obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size);
+obi_status obi_buffer_invalidate(struct obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size);
+
+/* Used by obi_device_open and _close. */
+obi_status obi_memory_init(obi_memory *memory);
+void obi_memory_finish(struct obi_device *device);
+
+#endif

@@ -1,0 +1,2 @@
+/* The one translation unit that holds volk's definitions. */
+#include <volk.c>

@@ -1,0 +1,99 @@
+#include "ops/tensor.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/checked.h"
+
+#define BLOCK_BYTES_DEFAULT (128u << 20)
+
+uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns)
+{
+    switch (type) {
+    case OBI_WEIGHT_F16: return columns / 2 + (columns & 1);
+    case OBI_WEIGHT_SIGN: return columns / 32 + (columns % 32 != 0);
+    default: return columns;
+    }
+}
+
+obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, uint64_t block_bytes_max,
+                             obi_weight *out)
+{
+    memset(out, 0, sizeof *out);
+    if (rows == 0 || columns == 0) return obi_fail(OBI_ERROR_ARGUMENT, "a weight of %u x %u elements cannot be", rows, columns);
+    out->type = type;
+    out->rows = rows;
+    out->columns = columns;
+    out->row_words = obi_weight_row_words(type, columns);
+    uint64_t row_bytes = (uint64_t)out->row_words * 4;
+    uint64_t limit = block_bytes_max ? block_bytes_max : BLOCK_BYTES_DEFAULT;
+    if (limit > device->caps.storage_range) limit = device->caps.storage_range;
+    if (row_bytes > limit)
+        return obi_fail(OBI_ERROR_ARGUMENT, "one row of %u columns is larger than the %llu bytes this device can bind", columns,
+                        (unsigned long long)limit);
+    uint64_t block_rows = limit / row_bytes;
+    out->block_rows = block_rows < rows ? (uint32_t)block_rows : rows;
+    out->block_count = (uint32_t)obi_div_ceil(rows, out->block_rows);
+    out->blocks = obi_calloc(out->block_count, sizeof *out->blocks);
+    if (!out->blocks) return OBI_ERROR_MEMORY;
+    for (uint32_t i = 0; i < out->block_count; i++) {
+        uint32_t first = i * out->block_rows;
+        uint32_t count = rows - first < out->block_rows ? rows - first : out->block_rows;
+        obi_status status = obi_buffer_create(device, count * row_bytes, OBI_MEMORY_DEVICE, &out->blocks[i]);
+        if (status != OBI_OK) {
+            obi_weight_destroy(device, out);
+            return status;
+        }
+    }
+    return OBI_OK;
+}
+
+void obi_weight_destroy(obi_device *device, obi_weight *weight)
+{
+    for (uint32_t i = 0; weight->blocks && i < weight->block_count; i++) obi_buffer_destroy(device, weight->blocks[i]);
+    obi_free(weight->blocks);
+    memset(weight, 0, sizeof *weight);
+}
+
+obi_view obi_weight_block(const obi_weight *weight, uint32_t i, uint32_t *first_row, uint32_t *row_count)
+{
+    *first_row = i * weight->block_rows;
+    uint32_t left = weight->rows - *first_row;
+    *row_count = left < weight->block_rows ? left : weight->block_rows;
+    return obi_view_of(weight->blocks[i]);
+}
+
+obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, const uint32_t *words)
+{
+    if (first > weight->rows || count > weight->rows - first)
+        return obi_fail(OBI_ERROR_ARGUMENT, "rows %u..%llu of a weight with %u rows cannot be uploaded", first,
+                        (unsigned long long)first + count, weight->rows);
+    uint64_t row_bytes = (uint64_t)weight->row_words * 4;
+    uint64_t position = (uint64_t)first * row_bytes, left = (uint64_t)count * row_bytes;
+    uint64_t block_bytes = weight->block_rows * row_bytes;
+    while (left > 0) {
+        uint64_t inside = position % block_bytes;
+        uint64_t part = block_bytes - inside;
+        if (part > left) part = left;
+        if (part > OBI_UPLOAD_HALF_BYTES) part = OBI_UPLOAD_HALF_BYTES;
+        void *space;
+        OBI_TRY(obi_upload_reserve(upload, part, &space));
+        memcpy(space, words, (size_t)part);
+        obi_view to = { weight->blocks[position / block_bytes], inside, part };
+        OBI_TRY(obi_upload_commit(upload, to));
+        words += part / 4;
+        position += part;
+        left -= part;
+    }
+    return OBI_OK;
+}
+
+void obi_fold_groups(const obi_device *device, uint64_t count, uint32_t groups[3])
+{
+    uint64_t limit = device->caps.workgroup_count[0];
+    groups[0] = (uint32_t)(count < limit ? count : limit);
+    groups[1] = (uint32_t)(groups[0] ? obi_div_ceil(count, groups[0]) : 0);
+    groups[2] = 1;
+}
+
+uint32_t obi_workgroup_size(const obi_device *device) { return device->caps.workgroup_size < 64 ? device->caps.workgroup_size : 64; }

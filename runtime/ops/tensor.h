@@ -1,0 +1,53 @@
+/* tensor: the shapes of this program, and a weight matrix on the device.
+ *
+ * Shape letters, used at every declaration:
+ *   B batch   T tokens   D model width   H heads   K key/value heads   C head size   F ffn width   V vocabulary   L layers
+ *   m rows (outputs) and n columns (inputs) of a matrix
+ * The paper's letters: W a weight, S = sign(W), g the input scale (n), h the output scale (m).
+ * Activations are f32, row-major, rows without padding: (T,D) has element [t*D + d]. */
+#ifndef OBI_OPS_TENSOR_H
+#define OBI_OPS_TENSOR_H
+
+#include "gpu/cmd.h"
+#include "gpu/upload.h"
+
+typedef enum obi_weight_type {
+    OBI_WEIGHT_F32 = 0,  /* one float a column */
+    OBI_WEIGHT_F16 = 1,  /* two halves a word, column 2i in the low half; an odd last column is padded with 0 */
+    OBI_WEIGHT_SIGN = 2  /* 32 signs a word, column 32i+k in bit k, bit 1 = -1; pad bits 0 */
+} obi_weight_type;
+
+/* A matrix (m,n), row-major, cut into row blocks that each fit one binding. Block i holds rows
+ * [i*block_rows, min(m, (i+1)*block_rows)). Immutable after upload: any number of threads may use it. */
+typedef struct obi_weight {
+    obi_weight_type type;
+    uint32_t rows, columns;   /* m, n */
+    uint32_t row_words;       /* 32-bit words of a row: n, ceil(n/2) or ceil(n/32) */
+    uint32_t block_rows;
+    uint32_t block_count;
+    obi_buffer **blocks;
+} obi_weight;
+
+uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns);
+
+/* Makes the blocks, contents undefined. Block sizes respect maxStorageBufferRange, the arena size, and
+ * `block_bytes_max` unless that is 0 (tests use it to force many blocks). */
+obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns,
+                             uint64_t block_bytes_max, obi_weight *out);
+void obi_weight_destroy(obi_device *device, obi_weight *weight); /* also fine on a zeroed struct */
+
+/* Uploads rows [first, first+count) from `words` (count * row_words, already in this type's layout). Any range, any
+ * number of rows; cut to staging size and across blocks by itself. */
+obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, const uint32_t *words);
+
+/* The part of block `i` as a view, and its first row and row count. */
+obi_view obi_weight_block(const obi_weight *weight, uint32_t i, uint32_t *first_row, uint32_t *row_count);
+
+/* (groups_x, groups_y) covering `count` workgroups when a device allows 65535 an axis; the kernel computes
+ * index = y * groups_x + x and returns when index >= count. */
+void obi_fold_groups(const obi_device *device, uint64_t count, uint32_t groups[3]);
+
+/* The workgroup size kernels use unless they have a reason: 64, or what the device allows if less. */
+uint32_t obi_workgroup_size(const obi_device *device);
+
+#endif
