@@ -86,6 +86,8 @@ void obi_gguf_put_string(obi_gguf_writer *writer, const char *key, const char *t
 void obi_gguf_put_strings(obi_gguf_writer *writer, const char *key, const obi_gguf_string *strings, uint64_t count);
 void obi_gguf_put_f32s(obi_gguf_writer *writer, const char *key, const float *values, uint64_t count);
 void obi_gguf_put_i32s(obi_gguf_writer *writer, const char *key, const int32_t *values, uint64_t count);
+/* For a caller that could not make a value: begin will return `status` with this thread's last sentence. */
+void obi_gguf_writer_fail(obi_gguf_writer *writer, obi_status status);
 /* Copies a value read from another file, key included; general.alignment is left out, as files are written with 32. */
 void obi_gguf_put_value(obi_gguf_writer *writer, const obi_gguf_value *value);
 /* Makes obi_gguf_writer_begin fail with OBI_ERROR_ARGUMENT and this sentence, for a caller whose values cannot be written. */

@@ -152,6 +152,8 @@ static void start_array(obi_gguf_writer *writer, const char *key, obi_gguf_type 
     append_integer(writer, &writer->keys, count, 8);
 }
 
+void obi_gguf_writer_fail(obi_gguf_writer *writer, obi_status status) { keep_failure(writer, status); }
+
 void obi_gguf_put_u32(obi_gguf_writer *writer, const char *key, uint32_t value) { put_integer(writer, key, OBI_GGUF_U32, value); }
 
 void obi_gguf_put_u64(obi_gguf_writer *writer, const char *key, uint64_t value) { put_integer(writer, key, OBI_GGUF_U64, value); }

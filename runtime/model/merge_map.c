@@ -46,3 +46,10 @@ const obi_merge *obi_merge_map_find(const obi_merge_map *map, uint32_t left, uin
     const obi_merge *slot = locate(map, (uint64_t)left << 32 | right);
     return slot->pair == EMPTY ? NULL : slot;
 }
+
+uint64_t obi_merge_split(const obi_gguf_string *merge)
+{
+    for (uint64_t i = 1; i + 1 < merge->length; i++)
+        if (merge->text[i] == ' ') return i;
+    return 0;
+}

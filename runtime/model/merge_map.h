@@ -3,10 +3,7 @@
 #ifndef OBI_MODEL_MERGE_MAP_H
 #define OBI_MODEL_MERGE_MAP_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "core/status.h"
+#include "model/gguf.h"
 
 typedef struct obi_merge { uint64_t pair; uint32_t rank, id; } obi_merge; /* pair: left id above, right id below */
 
@@ -21,6 +18,9 @@ void obi_merge_map_free(obi_merge_map *map);
 
 /* Where the pair is already there, the earlier (lower) rank stays. */
 void obi_merge_map_add(obi_merge_map *map, uint32_t left, uint32_t right, uint32_t rank, uint32_t id);
+
+/* Where a merge "left right" is split: the place of the first space that leaves something on both sides, or 0. */
+uint64_t obi_merge_split(const obi_gguf_string *merge);
 
 /* NULL when the pair has no merge. */
 const obi_merge *obi_merge_map_find(const obi_merge_map *map, uint32_t left, uint32_t right);

@@ -115,17 +115,6 @@ static void load_bytes(obi_tokenizer *tokenizer)
     }
 }
 
-/* Splits at the first space that leaves something on both sides: false when there is none. */
-static bool split_merge(const obi_gguf_string *merge, uint64_t *left)
-{
-    for (uint64_t i = 1; i + 1 < merge->length; i++) {
-        if (merge->text[i] != ' ') continue;
-        *left = i;
-        return true;
-    }
-    return false;
-}
-
 static obi_status load_merges(obi_tokenizer *tokenizer)
 {
     const obi_vocab *vocab = &tokenizer->vocab;
@@ -135,8 +124,8 @@ static obi_status load_merges(obi_tokenizer *tokenizer)
     OBI_TRY_GOTO(obi_merge_map_create(&tokenizer->merges, vocab->merge_count));
     for (uint32_t rank = 0; rank < vocab->merge_count; rank++) {
         const obi_gguf_string *merge = &vocab->merges[rank];
-        uint64_t at;
-        if (!merge->text || !split_merge(merge, &at)) {
+        uint64_t at = merge->text ? obi_merge_split(merge) : 0;
+        if (at == 0) {
             status = obi_fail(OBI_ERROR_DATA, "merge %u of the vocabulary (\"%s\") is not two pieces with a space between", rank,
                               merge->text ? obi_quote(merge->text, merge->length).text : "");
             goto done;

@@ -3,6 +3,8 @@
 
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "model/merge_map.h"
+#include "model/piece_map.h"
 #include "model/pretokenize.h"
 #include "model/tokenizer.h"
 
@@ -57,10 +59,10 @@ static obi_status read_kind(obi_vocab *vocab, const obi_gguf *gguf, bool *ours)
         return OBI_OK;
     }
     copy_name(&model, name, sizeof name);
-    return obi_fail(OBI_ERROR_DATA, "%s: the tokenizer model \"%s\" (" KEY "model) is not supported; llama and gpt2 are", gguf->mapping.path, name);
+    return obi_fail(OBI_ERROR_DATA, "%.160s: the tokenizer model \"%s\" (" KEY "model) is not supported; llama and gpt2 are", gguf->mapping.path, name);
 unknown_kind:
     copy_name(&kind, name, sizeof name);
-    return obi_fail(OBI_ERROR_DATA, "%s: " KIND_KEY " is \"%s\", which does not go with the tokenizer's model; the file is damaged or newer "
+    return obi_fail(OBI_ERROR_DATA, "%.160s: " KIND_KEY " is \"%s\", which does not go with the tokenizer's model; the file is damaged or newer "
                     "than this program", gguf->mapping.path, name);
 }
 
@@ -71,13 +73,13 @@ static obi_status read_pre(obi_vocab *vocab, const obi_gguf *gguf)
     obi_gguf_string pre = { 0 };
     OBI_TRY(obi_gguf_get_string(gguf, KEY "pre", false, &pre));
     if (!pre.text)
-        return obi_fail(OBI_ERROR_DATA, "%s: " KEY "pre is missing, so that the tokenizer's split of text into words is not known; convert the "
+        return obi_fail(OBI_ERROR_DATA, "%.160s: " KEY "pre is missing, so that the tokenizer's split of text into words is not known; convert the "
                         "model again with a current converter", gguf->mapping.path);
     char name[sizeof vocab->pre];
     copy_name(&pre, name, sizeof name);
     const char *canonical = obi_pretokenizer_canonical(name);
     if (!canonical)
-        return obi_fail(OBI_ERROR_DATA, "%s: the pre-tokenizer \"%s\" (" KEY "pre) is not known, and another one's split would silently give wrong "
+        return obi_fail(OBI_ERROR_DATA, "%.160s: the pre-tokenizer \"%s\" (" KEY "pre) is not known, and another one's split would silently give wrong "
                         "tokens; gpt-2, llama-bpe (llama3) and qwen2 can be used", gguf->mapping.path, name);
     memcpy(vocab->pre, canonical, strlen(canonical) + 1);
     return OBI_OK;
@@ -115,7 +117,7 @@ static obi_status get_per_token(const obi_gguf *gguf, const char *key, obi_gguf_
 {
     OBI_TRY(obi_gguf_get_array(gguf, key, element, required, array));
     if (*array && (*array)->count != count)
-        return obi_fail(OBI_ERROR_DATA, "%s: %s has %llu elements for %u tokens; the file is damaged", gguf->mapping.path, key,
+        return obi_fail(OBI_ERROR_DATA, "%.160s: %s has %llu elements for %u tokens; the file is damaged", gguf->mapping.path, key,
                         (unsigned long long)(*array)->count, count);
     return OBI_OK;
 }
@@ -156,7 +158,7 @@ static obi_status read_id(const obi_vocab *vocab, const obi_gguf *gguf, const ch
         return OBI_OK;
     }
     if (value >= vocab->count)
-        return obi_fail(OBI_ERROR_DATA, "%s: %s is %u, but the vocabulary has %u tokens; the file is damaged", gguf->mapping.path, key, value,
+        return obi_fail(OBI_ERROR_DATA, "%.160s: %s is %u, but the vocabulary has %u tokens; the file is damaged", gguf->mapping.path, key, value,
                         vocab->count);
     *id = (int32_t)value;
     return OBI_OK;
@@ -191,7 +193,7 @@ obi_status obi_vocab_from_gguf(obi_vocab *vocab, const obi_gguf *gguf)
     OBI_TRY_GOTO(obi_gguf_get_array(gguf, KEY "tokens", OBI_GGUF_STRING, true, &tokens));
     if (vocab->kind != OBI_VOCAB_SPM) OBI_TRY_GOTO(obi_gguf_get_array(gguf, KEY "merges", OBI_GGUF_STRING, true, &merges));
     if (tokens->count == 0 || tokens->count > TOKENS_LIMIT || (merges && merges->count > MERGES_LIMIT)) {
-        status = obi_fail(OBI_ERROR_DATA, "%s: the vocabulary has %llu tokens and %llu merges; from 1 to %u tokens and up to %u merges are supported",
+        status = obi_fail(OBI_ERROR_DATA, "%.160s: the vocabulary has %llu tokens and %llu merges; from 1 to %u tokens and up to %u merges are supported",
                           gguf->mapping.path, (unsigned long long)tokens->count, (unsigned long long)(merges ? merges->count : 0),
                           TOKENS_LIMIT, MERGES_LIMIT);
         goto done;
@@ -212,12 +214,61 @@ static void put_id(obi_gguf_writer *writer, const char *key, int32_t id)
     if (id >= 0) obi_gguf_put_u32(writer, key, (uint32_t)id);
 }
 
-/* Where a merge "left right" makes `text`: the first space that leaves something on both sides is left out. */
-static bool makes(const obi_gguf_string *merge, const obi_gguf_string *text)
+/* For programs that know scores only: a token that a merge makes scores minus the merge's rank, so that the order of
+ * joining is nearly ours; the rest score below. */
+static obi_status put_scores_of_merges(const obi_vocab *vocab, obi_gguf_writer *writer)
 {
-    if (merge->length != text->length + 1) return false;
-    uint64_t at = 1;
-    while (at + 1 < merge->length && merge->text[at] != ' ') at++;
-    return at + 1 < merge->length && memcmp(merge->text, text->text, (size_t)at) == 0 &&
-           memcmp(merge->text + at + 1, text->text + at, (size_t)(text->length - at)) == 0;
+    obi_status status = OBI_ERROR_MEMORY;
+    obi_piece_map pieces = { 0 };
+    float *scores = obi_calloc(vocab->count, sizeof *scores);
+    char *joined = NULL;
+    if (!scores) goto done;
+    OBI_TRY_GOTO(obi_piece_map_create(&pieces, vocab->tokens, vocab->count));
+    for (uint32_t id = 0; id < vocab->count; id++) {
+        if (vocab->types[id] == OBI_TOKEN_NORMAL) scores[id] = -(float)vocab->merge_count;
+        obi_piece_map_add(&pieces, id);
+    }
+    status = OBI_ERROR_MEMORY;
+    joined = obi_calloc((size_t)pieces.longest + 1, 1);
+    if (!joined) goto done;
+    for (uint32_t rank = vocab->merge_count; rank-- > 0;) { /* backwards: of two merges that make a token, the first counts */
+        const obi_gguf_string *merge = &vocab->merges[rank];
+        uint64_t at = obi_merge_split(merge);
+        if (at == 0 || merge->length - 1 > pieces.longest) continue;
+        memcpy(joined, merge->text, (size_t)at);
+        memcpy(joined + at, merge->text + at + 1, (size_t)(merge->length - at - 1));
+        uint32_t id = obi_piece_map_find(&pieces, joined, merge->length - 1);
+        if (id != OBI_PIECE_NONE) scores[id] = -(float)rank;
+    }
+    obi_gguf_put_f32s(writer, KEY "scores", scores, vocab->count);
+    status = OBI_OK;
+done:
+    obi_free(joined);
+    obi_free(scores);
+    obi_piece_map_free(&pieces);
+    return status;
+}
+
+void obi_vocab_to_gguf(const obi_vocab *vocab, obi_gguf_writer *writer)
+{
+    static const char *const kinds[] = { "spm", "bpe-char", "bpe-byte" };
+    bool byte = vocab->kind == OBI_VOCAB_BPE_BYTE;
+    obi_gguf_put_string(writer, KEY "model", byte ? "gpt2" : "llama");
+    if (byte) obi_gguf_put_string(writer, KEY "pre", vocab->pre);
+    obi_gguf_put_string(writer, KIND_KEY, kinds[vocab->kind]);
+    obi_gguf_put_strings(writer, KEY "tokens", vocab->tokens, vocab->count);
+    if (vocab->kind == OBI_VOCAB_SPM) obi_gguf_put_f32s(writer, KEY "scores", vocab->scores, vocab->count);
+    if (vocab->kind == OBI_VOCAB_BPE_CHAR) {
+        obi_status status = put_scores_of_merges(vocab, writer);
+        if (status != OBI_OK) obi_gguf_writer_fail(writer, status);
+    }
+    obi_gguf_put_i32s(writer, KEY "token_type", vocab->types, vocab->count);
+    if (vocab->kind != OBI_VOCAB_SPM) obi_gguf_put_strings(writer, KEY "merges", vocab->merges, vocab->merge_count);
+    put_id(writer, KEY "bos_token_id", vocab->bos);
+    put_id(writer, KEY "eos_token_id", vocab->eos);
+    put_id(writer, KEY "unknown_token_id", vocab->unk);
+    put_id(writer, KEY "padding_token_id", vocab->pad);
+    obi_gguf_put_bool(writer, KEY "add_bos_token", vocab->add_bos);
+    obi_gguf_put_bool(writer, KEY "add_eos_token", vocab->add_eos);
+    obi_gguf_put_bool(writer, KEY "add_space_prefix", vocab->add_space_prefix);
 }
