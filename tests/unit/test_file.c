@@ -1,39 +1,14 @@
 /* core/file, core/checked and core/half: reading, whole-or-absent writing, overflow, and rounding against an oracle. */
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "data.h"
+#include "scratch.h"
 #include "core/checked.h"
 #include "core/file.h"
 #include "core/half.h"
 #include "core/rng.h"
-
-static char directory[512];
-
-static const char *in_directory(const char *name)
-{
-    static char paths[4][1024];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", directory, name);
-    return path;
-}
-
-static int make_directory(void **state)
-{
-    (void)state;
-    const char *root = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%s/onebit-test-file-XXXXXX", root && *root ? root : P_tmpdir);
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    return rmdir(directory); /* fails when a test has left a file behind */
-}
 
 static void put_file(const char *path, const void *data, size_t size)
 {
@@ -50,7 +25,7 @@ static bool exists(const char *path) { return access(path, F_OK) == 0; }
 static void mapping_shows_the_file(void **state)
 {
     (void)state;
-    const char *path = in_directory("a");
+    const char *path = scratch_path("a");
     obi_mapping mapping;
     put_file(path, "hello", 5);
     assert_int_equal(obi_mapping_open(&mapping, path), OBI_OK);
@@ -74,7 +49,7 @@ static void mapping_shows_the_file(void **state)
 static void released_pages_stay_readable(void **state)
 {
     (void)state;
-    const char *path = in_directory("big");
+    const char *path = scratch_path("big");
     size_t size = 300000;
     uint8_t *data = malloc(size);
     obi_mapping mapping;
@@ -93,10 +68,10 @@ static void what_is_no_file_is_refused(void **state)
 {
     (void)state;
     obi_mapping mapping;
-    const char *missing = in_directory("missing");
+    const char *missing = scratch_path("missing");
     assert_int_equal(obi_mapping_open(&mapping, missing), OBI_ERROR_DATA);
     assert_non_null(strstr(obi_last_error(), missing));
-    assert_int_equal(obi_mapping_open(&mapping, directory), OBI_ERROR_DATA);
+    assert_int_equal(obi_mapping_open(&mapping, scratch_directory), OBI_ERROR_DATA);
     assert_non_null(strstr(obi_last_error(), "directory"));
     assert_int_equal(obi_mapping_open(&mapping, ""), OBI_ERROR_DATA);
     assert_null(mapping.data);
@@ -163,7 +138,7 @@ static void a_short_read_fails_and_stays_failed(void **state)
 static void written_file_is_whole(void **state)
 {
     (void)state;
-    const char *path = in_directory("out");
+    const char *path = scratch_path("out");
     size_t size = (5u << 20) / 2; /* more than two buffers */
     uint8_t *data = malloc(size);
     obi_rng rng = obi_rng_seed(1);
@@ -204,7 +179,7 @@ static void written_file_is_whole(void **state)
 static void abandoned_file_leaves_the_old_one(void **state)
 {
     (void)state;
-    const char *path = in_directory("kept");
+    const char *path = scratch_path("kept");
     obi_writer writer;
     char temporary[1024];
     put_file(path, "old", 3);
@@ -225,8 +200,8 @@ static void unwritable_places_are_refused(void **state)
 {
     (void)state;
     obi_writer writer;
-    assert_int_equal(obi_writer_open(&writer, directory), OBI_ERROR_ARGUMENT);
-    assert_int_equal(obi_writer_open(&writer, in_directory("no/such/place")), OBI_ERROR_RUNTIME);
+    assert_int_equal(obi_writer_open(&writer, scratch_directory), OBI_ERROR_ARGUMENT);
+    assert_int_equal(obi_writer_open(&writer, scratch_path("no/such/place")), OBI_ERROR_RUNTIME);
     assert_non_null(strstr(obi_last_error(), "no/such/place"));
     obi_writer_abandon(&writer);
 }
@@ -235,7 +210,7 @@ static void commit_fails_when_the_name_is_taken_by_a_directory(void **state)
 {
     (void)state;
     char path[1024], temporary[1024];
-    snprintf(path, sizeof path, "%s", in_directory("taken"));
+    snprintf(path, sizeof path, "%s", scratch_path("taken"));
     obi_writer writer;
     assert_int_equal(obi_writer_open(&writer, path), OBI_OK);
     snprintf(temporary, sizeof temporary, "%s", writer.temporary);
@@ -249,16 +224,16 @@ static void directories_are_made_with_parents(void **state)
 {
     (void)state;
     char deep[1024];
-    snprintf(deep, sizeof deep, "%s", in_directory("x/y//z/"));
+    snprintf(deep, sizeof deep, "%s", scratch_path("x/y//z/"));
     assert_int_equal(obi_make_directories(deep), OBI_OK);
     assert_int_equal(obi_make_directories(deep), OBI_OK);
-    assert_true(exists(in_directory("x/y/z")));
-    rmdir(in_directory("x/y/z"));
-    rmdir(in_directory("x/y"));
-    rmdir(in_directory("x"));
-    put_file(in_directory("plain"), "", 0);
-    assert_int_equal(obi_make_directories(in_directory("plain/z")), OBI_ERROR_RUNTIME);
-    unlink(in_directory("plain"));
+    assert_true(exists(scratch_path("x/y/z")));
+    rmdir(scratch_path("x/y/z"));
+    rmdir(scratch_path("x/y"));
+    rmdir(scratch_path("x"));
+    put_file(scratch_path("plain"), "", 0);
+    assert_int_equal(obi_make_directories(scratch_path("plain/z")), OBI_ERROR_RUNTIME);
+    unlink(scratch_path("plain"));
 }
 
 /* ---- checked -------------------------------------------------------------------------------------- */
@@ -402,5 +377,5 @@ int main(void)
         cmocka_unit_test(rounding_is_to_nearest_even),
         cmocka_unit_test(bfloat_is_the_upper_half_of_a_float),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
