@@ -6,7 +6,7 @@
 //
 // Every lane of the workgroup must make the call (it has barriers). The source needs `#version 450`,
 // GL_GOOGLE_include_directive and `layout(local_size_x_id = 0) in;`. Define OB_REDUCE_VEC4 before the include for
-// ob_reduce_add4, which costs 16 bytes of shared memory a slot instead of 4.
+// ob_reduce_add4 and ob_reduce_max4, which take another 2 KiB of shared memory.
 #ifndef OB_REDUCE_GLSL
 #define OB_REDUCE_GLSL
 
@@ -61,7 +61,8 @@ shared float ob_reduce_slot[OB_REDUCE_SLOTS];
 OB_REDUCE_DEFINE(float, ob_reduce_add, ob_reduce_slot, subgroupAdd, OB_REDUCE_SUM)
 OB_REDUCE_DEFINE(float, ob_reduce_max, ob_reduce_slot, subgroupMax, OB_REDUCE_GREATER)
 #ifdef OB_REDUCE_VEC4
-OB_REDUCE_DEFINE(vec4, ob_reduce_add4, ob_reduce_slot4, subgroupAdd, OB_REDUCE_SUM) // four sums at once
+OB_REDUCE_DEFINE(vec4, ob_reduce_add4, ob_reduce_slot4, subgroupAdd, OB_REDUCE_SUM) // four at once
+OB_REDUCE_DEFINE(vec4, ob_reduce_max4, ob_reduce_slot4, subgroupMax, OB_REDUCE_GREATER)
 #endif
 
 #endif

@@ -1,0 +1,157 @@
+// Causal attention of one head, for one query (decode) or a tile of four (OB_TILE, prefill):
+//   out[t,h] = sum_p softmax_p(scale * q[t,h] . keys[p,h']) values[p,h'],  p <= first_position + t,  h' = h / (heads / kv_heads)
+// b0 w out (tokens, heads, head_size)   b1 r q (tokens, heads, head_size)
+// b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size)
+// push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position, scale
+// spec 0: workgroup size (<= 128)   1: ceil(head_size / workgroup size), the outputs of a lane
+// grid: x heads, y tiles   shared: 1.5 KiB + reduce, 6 KiB + reduce with OB_TILE   tiers A B
+//
+// Positions are taken a workgroup at a time. First each lane has one position and makes its weight; then each lane has
+// some columns of the output and adds up all weights. A running maximum keeps every exponent <= 0, and what was summed
+// before is scaled whenever it rises, so memory does not grow with the context.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#ifdef OB_TILE
+#define OB_REDUCE_VEC4
+#endif
+#include "common/reduce.glsl"
+#include "common/push_attn.h"
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint SLOTS = 4;
+
+layout(set = 0, binding = 0) writeonly buffer Out { float result[]; };
+layout(set = 0, binding = 1) readonly buffer Q { float q[]; };
+layout(set = 0, binding = 2) readonly buffer Keys { vec2 keys[]; };
+layout(set = 0, binding = 3) readonly buffer Values { float values[]; };
+layout(push_constant) uniform Push { obi_push_attn_attend push; };
+
+#define LOWEST -1.0e38
+#define FAR -87.0 // exp below this is no normal float
+
+#ifdef OB_TILE
+#define TILE 4u
+#define VALUE vec4
+#define POSITIONS uvec4
+#define SEEN(position, limit) lessThanEqual(uvec4(position), limit)
+#define REDUCE_MAX ob_reduce_max4
+#define IS_FAR(x) lessThan(x, vec4(FAR))
+#define CHOICE bvec4
+#else
+#define TILE 1u
+#define VALUE float
+#define POSITIONS uint
+#define SEEN(position, limit) ((position) <= (limit))
+#define REDUCE_MAX ob_reduce_max
+#define IS_FAR(x) ((x) < FAR)
+#define CHOICE bool
+#endif
+
+shared VALUE query[256];
+shared VALUE weights[128];
+
+// For x <= 0. NaN stays NaN.
+VALUE weight_of(VALUE x)
+{
+    CHOICE is_far = IS_FAR(x);
+    return mix(exp(mix(x, VALUE(FAR), is_far)), VALUE(0.0), is_far);
+}
+
+void main()
+{
+    uint lane = gl_LocalInvocationIndex, lanes = gl_WorkGroupSize.x;
+    uint head = gl_WorkGroupID.x, first = gl_WorkGroupID.y * TILE;
+    uint size = push.head_size, row = push.heads * size, kv_row = push.kv_heads * size;
+    uint kv_start = head / (push.heads / push.kv_heads) * size;
+
+    // Queries past the last token repeat it; they are computed and not written.
+#ifdef OB_TILE
+    uvec4 token = min(uvec4(first, first + 1u, first + 2u, first + 3u), uvec4(push.tokens - 1u));
+    uint last = push.first_position + token.w;
+    for (uint c = lane; c < size; c += lanes) {
+        uvec4 at = token * row + head * size + c;
+        query[c] = vec4(q[at.x], q[at.y], q[at.z], q[at.w]) * push.scale;
+    }
+#else
+    uint token = first;
+    uint last = push.first_position + token;
+    for (uint c = lane; c < size; c += lanes) query[c] = q[token * row + head * size + c] * push.scale;
+#endif
+    POSITIONS limit = push.first_position + token;
+
+    // A lane without a column of its own reads an existing one and drops the result.
+    uint column0 = min(lane, size - 1u), column1 = min(lane + lanes, size - 1u);
+    uint column2 = min(lane + 2u * lanes, size - 1u), column3 = min(lane + 3u * lanes, size - 1u);
+    VALUE sum0 = VALUE(0.0), sum1 = VALUE(0.0), sum2 = VALUE(0.0), sum3 = VALUE(0.0);
+    VALUE total = VALUE(0.0), top = VALUE(LOWEST);
+
+    for (uint start = 0u; start <= last; start += lanes) {
+        barrier(); // `query` is written; the weights of the round before have been read
+        uint position = start + lane;
+        VALUE score = VALUE(0.0);
+        if (position <= last) {
+            uint at = (position * kv_row + kv_start) / 2u;
+            uint c = 0u;
+            for (; c + 4u <= size; c += 4u, at += 2u) {
+                vec2 low = keys[at], high = keys[at + 1u];
+                score += query[c] * low.x + query[c + 1u] * low.y + query[c + 2u] * high.x + query[c + 3u] * high.y;
+            }
+            if (c < size) {
+                vec2 low = keys[at];
+                score += query[c] * low.x + query[c + 1u] * low.y;
+            }
+        }
+        CHOICE seen = SEEN(position, limit);
+        VALUE risen = max(top, REDUCE_MAX(mix(VALUE(LOWEST), score, seen)));
+        VALUE keep = weight_of(top - risen);
+        top = risen;
+        weights[lane] = mix(VALUE(0.0), weight_of(score - top), seen);
+        total *= keep;
+        sum0 *= keep;
+        sum1 *= keep;
+        sum2 *= keep;
+        sum3 *= keep;
+        barrier();
+#define ADD_POSITION(p)                                                   \
+        {                                                                 \
+            VALUE weight = weights[p];                                    \
+            uint at = (start + (p)) * kv_row + kv_start;                  \
+            total += weight;                                              \
+            sum0 += weight * values[at + column0];                        \
+            if (SLOTS > 1u) sum1 += weight * values[at + column1];        \
+            if (SLOTS > 2u) sum2 += weight * values[at + column2];        \
+            if (SLOTS > 3u) sum3 += weight * values[at + column3];        \
+        }
+        uint count = min(lanes, last - start + 1u);
+        uint p = 0u;
+        for (; p + 4u <= count; p += 4u) {
+            ADD_POSITION(p)
+            ADD_POSITION(p + 1u)
+            ADD_POSITION(p + 2u)
+            ADD_POSITION(p + 3u)
+        }
+        for (; p < count; p++) ADD_POSITION(p)
+    }
+
+    VALUE share = 1.0 / total;
+    sum0 *= share;
+    sum1 *= share;
+    sum2 *= share;
+    sum3 *= share;
+#ifdef OB_TILE
+#define WRITE(sum, column)                                                                    \
+    if ((column) < size) {                                                                    \
+        uint at = first * row + head * size + (column);                                       \
+        result[at] = sum.x;                                                                   \
+        if (first + 1u < push.tokens) result[at + row] = sum.y;                               \
+        if (first + 2u < push.tokens) result[at + 2u * row] = sum.z;                          \
+        if (first + 3u < push.tokens) result[at + 3u * row] = sum.w;                          \
+    }
+#else
+#define WRITE(sum, column) \
+    if ((column) < size) result[token * row + head * size + (column)] = sum;
+#endif
+    WRITE(sum0, lane)
+    if (SLOTS > 1u) WRITE(sum1, lane + lanes)
+    if (SLOTS > 2u) WRITE(sum2, lane + 2u * lanes)
+    if (SLOTS > 3u) WRITE(sum3, lane + 3u * lanes)
+}

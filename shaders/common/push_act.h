@@ -1,0 +1,9 @@
+#ifndef OB_PUSH_ACT_H
+#define OB_PUSH_ACT_H
+#include "push.h"
+
+struct obi_push_act_elements {
+    OB_U32 count;
+};
+
+#endif

@@ -1,0 +1,17 @@
+#ifndef OB_PUSH_ATTN_H
+#define OB_PUSH_ATTN_H
+#include "push.h"
+
+struct obi_push_attn_rope {
+    OB_U32 pairs; /* T * heads * R/2 */
+    OB_U32 heads, head_size, rotated, first_position;
+};
+struct obi_push_attn_kv_store {
+    OB_U32 count, first; /* elements: T * width, and first_position * width */
+};
+struct obi_push_attn_attend {
+    OB_U32 tokens, heads, kv_heads, head_size, first_position;
+    OB_F32 scale;
+};
+
+#endif

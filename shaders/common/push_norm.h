@@ -1,0 +1,14 @@
+#ifndef OB_PUSH_NORM_H
+#define OB_PUSH_NORM_H
+#include "push.h"
+
+struct obi_push_norm_rmsnorm {
+    OB_U32 rows, columns;
+    OB_F32 eps;
+};
+struct obi_push_norm_layernorm {
+    OB_U32 rows, columns;
+    OB_F32 eps;
+};
+
+#endif

@@ -1,0 +1,13 @@
+# norm, attn, act, embed, util
+onebit_kernel(norm rmsnorm_fwd TIERS a b)
+onebit_kernel(norm layernorm_fwd TIERS a b)
+onebit_kernel(attn rope_fwd TIERS a)
+onebit_kernel(attn kv_store_fwd TIERS a)
+onebit_kernel(attn decode_fwd SOURCE attn/attend_fwd.comp TIERS a b)
+onebit_kernel(attn prefill_fwd SOURCE attn/attend_fwd.comp DEFINES OB_TILE TIERS a b)
+onebit_kernel(act swiglu_fwd TIERS a)
+onebit_kernel(act relu_fwd TIERS a)
+onebit_kernel(act add_fwd TIERS a)
+onebit_kernel(embed gather_fwd NAME embed_gather_f32 TIERS a)
+onebit_kernel(embed gather_fwd NAME embed_gather_f16 DEFINES OB_F16 TIERS a)
+onebit_kernel(util topk_fwd TIERS a)

@@ -1,0 +1,36 @@
+// y[r,i] = (x[r,i] - mean) / sqrt(variance + eps), mean and variance over i; no affine part (OneBit's norm after a layer)
+// b0 w y (rows, columns)   b1 r x (rows, columns); may be the same range as y: each lane writes only what it alone reads
+// push: rows, columns, eps   spec 0: workgroup size   grid: one workgroup a row, folded over x and y   tiers A B
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common/reduce.glsl"
+#include "common/grid.glsl"
+#include "common/push_norm.h"
+layout(local_size_x_id = 0) in;
+
+layout(set = 0, binding = 0) buffer Y { float y[]; };
+layout(set = 0, binding = 1) readonly buffer X { float x[]; };
+layout(push_constant) uniform Push { obi_push_norm_layernorm push; };
+
+void main()
+{
+    uint row = ob_group();
+    if (row >= push.rows) return; // the whole workgroup
+    uint base = row * push.columns;
+    float count = float(push.columns);
+    // Measured from the row's first element, a row far from zero loses no digits, and a constant row gives exact zeros.
+    // The barrier keeps lane 0 from writing y[base] in place before every lane has the pivot.
+    float pivot = x[base];
+    barrier();
+    float sum = 0.0;
+    for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x) sum += x[base + i] - pivot;
+    float mean = ob_reduce_add(sum) / count;
+    float squares = 0.0;
+    for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x) {
+        float d = (x[base + i] - pivot) - mean;
+        squares += d * d;
+    }
+    float scale = 1.0 / sqrt(ob_reduce_add(squares) / count + push.eps);
+    for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x)
+        y[base + i] = ((x[base + i] - pivot) - mean) * scale;
+}

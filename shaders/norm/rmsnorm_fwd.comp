@@ -1,0 +1,28 @@
+// y[r,i] = x[r,i] * w[i] / sqrt(mean_i(x[r,i]^2) + eps)
+// b0 w y (rows, columns)   b1 r x (rows, columns)   b2 r w (columns)
+// push: rows, columns, eps   spec 0: workgroup size   grid: one workgroup a row, folded over x and y   tiers A B
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common/reduce.glsl"
+#include "common/grid.glsl"
+#include "common/push_norm.h"
+layout(local_size_x_id = 0) in;
+
+layout(set = 0, binding = 0) writeonly buffer Y { float y[]; };
+layout(set = 0, binding = 1) readonly buffer X { float x[]; };
+layout(set = 0, binding = 2) readonly buffer W { float w[]; };
+layout(push_constant) uniform Push { obi_push_norm_rmsnorm push; };
+
+void main()
+{
+    uint row = ob_group();
+    if (row >= push.rows) return; // the whole workgroup
+    uint base = row * push.columns;
+    float sum = 0.0;
+    for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x) {
+        float value = x[base + i];
+        sum += value * value;
+    }
+    float scale = 1.0 / sqrt(ob_reduce_add(sum) / float(push.columns) + push.eps);
+    for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x) y[base + i] = x[base + i] * scale * w[i];
+}
