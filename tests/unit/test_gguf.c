@@ -252,6 +252,7 @@ static void getters_take_any_integer_that_fits(void **state)
         assert_int_equal(obi_gguf_get_u32(&gguf, "k", true, &out), rows[i].fits ? OBI_OK : OBI_ERROR_DATA);
         assert_int_equal(out, rows[i].fits ? rows[i].expected : 12345);
         if (!rows[i].fits) assert_non_null(strstr(obi_last_error(), "key k"));
+        if (rows[i].type == OBI_GGUF_I16 && !rows[i].fits) assert_non_null(strstr(obi_last_error(), "is -1 "));
         obi_gguf_close(&gguf);
     }
 }
@@ -371,7 +372,7 @@ static void data_must_be_complete_and_no_more(void **state)
     const char *path = scratch_path("data");
     uint8_t data[64] = { 0 };
     obi_gguf_writer *writer;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         assert_int_equal(obi_gguf_writer_create(&writer, path), OBI_OK);
         obi_gguf_add_tensor(writer, "t", OBI_DTYPE_F32, 1, row);
         if (i == 0) assert_int_equal(obi_gguf_write(writer, data, 20), OBI_ERROR_ARGUMENT); /* before begin */
@@ -385,6 +386,10 @@ static void data_must_be_complete_and_no_more(void **state)
         if (i == 5) {
             assert_int_equal(obi_gguf_write(writer, data, 20), OBI_OK);
             obi_gguf_put_u32(writer, "late", 1);
+        }
+        if (i == 6) {
+            assert_int_equal(obi_gguf_write(writer, data, 19), OBI_OK);
+            assert_int_equal(obi_gguf_write(writer, data, 2), OBI_ERROR_ARGUMENT);
         }
         assert_int_equal(obi_gguf_writer_commit(writer, NULL), OBI_ERROR_ARGUMENT);
         assert_int_not_equal(access(path, F_OK), 0);

@@ -112,6 +112,11 @@ static void huge_both(build *b) { add_header(b, 3, UINT64_C(1) << 63, UINT64_C(1
 static void one_key_too_many(build *b) { add_header(b, 3, 0, 2); add_key_u32(b, "key", 1); }
 static void one_tensor_too_many(build *b) { add_header(b, 3, 2, 0); add_tensor(b, "t", 0, 8, 1, 0); add_data(b, 32, 32); }
 
+/* Counts that the bytes left could hold only if each item took a byte or eight. */
+static void a_key_a_byte(build *b) { add_header(b, 3, 0, 4096); add_data(b, 1, 4096); }
+static void a_tensor_a_byte(build *b) { add_header(b, 3, 4096, 0); add_data(b, 1, 4096); }
+static void a_string_a_byte(build *b) { add_header(b, 3, 0, 1); add_array(b, "k", OBI_GGUF_STRING, 4096); add_data(b, 1, 4096); }
+
 static void key_length_2_63(build *b) { add_header(b, 3, 0, 1); add_u64(b, UINT64_C(1) << 63); add_data(b, 1, 64); }
 static void key_length_wraps(build *b) { add_header(b, 3, 0, 1); add_u64(b, UINT64_MAX - 7); add_data(b, 1, 64); }
 static void key_empty(build *b) { add_header(b, 3, 0, 1); add_key_u32(b, "", 1); }
@@ -293,6 +298,7 @@ static const lie lies[] = {
     LIE(empty, "not a GGUF"), LIE(wrong_magic, "not a GGUF"), LIE(version_0, "version 0"), LIE(version_1, "version 1"),
     LIE(version_99, "version 99"), LIE(big_endian, "big-endian"), LIE(huge_keys, "keys"), LIE(huge_tensors, "tensors"),
     LIE(huge_both, "keys"), LIE(one_key_too_many, "2 keys"), LIE(one_tensor_too_many, "tensor"), LIE(key_length_2_63, "ends inside key"),
+    LIE(a_key_a_byte, "4096 keys"), LIE(a_tensor_a_byte, "4096 tensors"), LIE(a_string_a_byte, "4096 strings"),
     LIE(key_length_wraps, "ends inside key"), LIE(key_empty, "empty"), LIE(key_unprintable, "printable"), LIE(key_too_long, "too long"),
     LIE(key_twice, "k occurs twice"), LIE(string_length_2_63, "ends inside"), LIE(string_one_too_long, "ends inside"),
     LIE(value_type_13, "type 13"), LIE(value_type_huge, "type 4294967295"), LIE(bool_2, "holds 2"), LIE(bool_in_array, "holds 128"),
