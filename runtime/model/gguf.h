@@ -90,8 +90,6 @@ void obi_gguf_put_i32s(obi_gguf_writer *writer, const char *key, const int32_t *
 void obi_gguf_writer_fail(obi_gguf_writer *writer, obi_status status);
 /* Copies a value read from another file, key included; general.alignment is left out, as files are written with 32. */
 void obi_gguf_put_value(obi_gguf_writer *writer, const obi_gguf_value *value);
-/* Makes obi_gguf_writer_begin fail with OBI_ERROR_ARGUMENT and this sentence, for a caller whose values cannot be written. */
-void obi_gguf_put_refused(obi_gguf_writer *writer, const char *sentence);
 /* shape[0] = columns (fastest). Offsets follow in the order of the calls. */
 void obi_gguf_add_tensor(obi_gguf_writer *writer, const char *name, obi_dtype type, uint32_t dimensions, const uint64_t *shape);
 /* Writes header, keys and tensor table. After this, for each tensor in order: obi_gguf_write until its bytes are

@@ -204,8 +204,6 @@ void obi_gguf_put_value(obi_gguf_writer *writer, const obi_gguf_value *value)
     else append(writer, &writer->keys, value->data, value->count * obi_gguf_number_bytes(value->element));
 }
 
-void obi_gguf_put_refused(obi_gguf_writer *writer, const char *sentence) { refuse(writer, "%s", sentence); }
-
 /* ---- tensors ------------------------------------------------------------------------------------------------ */
 
 void obi_gguf_add_tensor(obi_gguf_writer *writer, const char *name, obi_dtype type, uint32_t dimensions, const uint64_t *shape)
