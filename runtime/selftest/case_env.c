@@ -42,7 +42,7 @@ obi_status obi_case_env_create(obi_device *device, obi_case_env **out)
 void obi_case_env_clear(obi_case_env *env)
 {
     env_private *private = private_of(env);
-    obi_cmd_begin(env->cmd); /* waits, so that no buffer below is in use */
+    (void)obi_cmd_wait(env->cmd); /* no buffer below may be in use; a lost device was already reported */
     for (uint32_t i = 0; i < private->buffer_count; i++) obi_buffer_destroy(env->device, private->buffers[i]);
     for (uint32_t i = 0; i < private->array_count; i++) obi_free(private->arrays[i]);
     private->buffer_count = private->array_count = 0;

@@ -5,7 +5,32 @@
 
 #include "selftest/selftest.h"
 
-#define OBI_CASES(X)
+#define OBI_CASES(X)        \
+    X(norm_rmsnorm)         \
+    X(norm_layernorm)       \
+    X(attn_rope)            \
+    X(attn_kv_store)        \
+    X(attn_decode)          \
+    X(attn_prefill)         \
+    X(act_swiglu)           \
+    X(act_relu)             \
+    X(act_add)              \
+    X(embed_gather_f32)     \
+    X(embed_gather_f16)     \
+    X(util_topk)            \
+    X(bitlinear_gemv)       \
+    X(bitlinear_gemm)       \
+    X(dense_gemv_f32)       \
+    X(dense_gemv_f16)       \
+    X(dense_gemm_f32)       \
+    X(dense_gemm_f16)       \
+    X(svid_rows)            \
+    X(svid_columns)         \
+    X(svid_fold)            \
+    X(svid_dot)             \
+    X(svid_residual)        \
+    X(svid_stats)           \
+    X(svid_sign_pack)
 
 #define OBI_CASE_DECLARE(name) extern const obi_case obi_case_##name;
 OBI_CASES(OBI_CASE_DECLARE)

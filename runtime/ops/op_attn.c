@@ -1,0 +1,95 @@
+#include "ops/op_attn.h"
+
+#include <math.h>
+
+#include "core/checked.h"
+#include "ops/check.h"
+#include "shaders/common/push_attn.h"
+
+#define HEAD_SIZE_MAX 256u /* shaders/attn/attend_fwd.comp: shared memory and four outputs a lane */
+#define PREFILL_TILE 4u
+
+void obi_op_rope_fwd(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint32_t heads, uint32_t C, uint32_t R, uint32_t first_position,
+                     obi_rope_layout layout)
+{
+    uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
+    if (!obi_check(cmd, R > 0 && R <= C && R % 2 == 0, "rope", "the number of turned elements must be even and at most the head size") ||
+        !obi_check_words(cmd, "rope", "x", x, (uint64_t)T * heads, C) ||
+        !obi_check_words(cmd, "rope", "table", table, (uint64_t)first_position + T, R))
+        return;
+    uint64_t pairs = (uint64_t)T * heads * (R / 2); /* fits: x has more elements */
+    if (!obi_check_lanes(cmd, "rope", pairs, workgroup, groups)) return;
+    struct obi_push_attn_rope push = { (uint32_t)pairs, heads, C, R, first_position };
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROPE_FWD,
+                              .spec = { workgroup, (uint32_t)layout, 0 },
+                              .spec_count = 3,
+                              .groups = { groups[0], groups[1], groups[2] },
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_updates(x), obi_reads(table) },
+                              .binding_count = 2,
+                              .bytes = pairs * 16 + (uint64_t)T * R * 4 };
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache, obi_view v_cache, obi_view k, obi_view v, uint32_t T, uint32_t width,
+                         uint32_t first_position, uint32_t context)
+{
+    uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
+    uint64_t end = (uint64_t)first_position + T;
+    if (!obi_check(cmd, end <= context, "kv store", "the tokens do not fit the context; make it larger or the text shorter") ||
+        !obi_check_words(cmd, "kv store", "the key cache", k_cache, context, width) ||
+        !obi_check_words(cmd, "kv store", "the value cache", v_cache, context, width) ||
+        !obi_check_words(cmd, "kv store", "k", k, T, width) || !obi_check_words(cmd, "kv store", "v", v, T, width) ||
+        !obi_check(cmd, end * width <= UINT32_MAX, "kv store", "the cache has more elements than a kernel can count") ||
+        !obi_check_lanes(cmd, "kv store", (uint64_t)T * width, workgroup, groups))
+        return;
+    struct obi_push_attn_kv_store push = { T * width, first_position * width };
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_KV_STORE_FWD,
+                              .spec = { workgroup },
+                              .spec_count = 1,
+                              .groups = { groups[0], groups[1], groups[2] },
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_writes(k_cache), obi_writes(v_cache), obi_reads(k), obi_reads(v) },
+                              .binding_count = 4,
+                              .bytes = (uint64_t)T * width * 16 };
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+/* An upper bound of the loop iterations of one lane over `positions`: see the kernel. A reduction costs at most one step
+ * for every four lanes (subgroups have four lanes or more, and the tree of tier A is shorter). */
+static uint64_t attend_loops(uint64_t positions, uint32_t C, uint32_t lanes)
+{
+    uint64_t rounds = obi_div_ceil(positions, lanes);
+    return rounds * (1 + C / 4 + lanes / 4 + 3 + lanes / 4) + obi_div_ceil(C, lanes);
+}
+
+void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K, uint32_t C,
+                     uint32_t first_position)
+{
+    obi_device *device = obi_cmd_device(cmd);
+    uint32_t workgroup = obi_workgroup_size(device);
+    uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
+    if (!obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention", "the head size must be even and at most 256") ||
+        !obi_check(cmd, H > 0 && K > 0 && H % K == 0, "attention", "the heads must be a multiple of the key heads") ||
+        !obi_check_words(cmd, "attention", "out", out, T, row) || !obi_check_words(cmd, "attention", "q", q, T, row) ||
+        !obi_check_words(cmd, "attention", "the key cache", k_cache, positions, kv_row) ||
+        !obi_check_words(cmd, "attention", "the value cache", v_cache, positions, kv_row) ||
+        !obi_check(cmd, positions * kv_row <= UINT32_MAX && T * row <= UINT32_MAX, "attention", "there are more elements than a kernel can count") ||
+        !obi_check(cmd, attend_loops(positions, C, workgroup) <= OBI_LOOP_MAX, "attention",
+                   "the context is longer than one kernel can go through; choose a shorter one"))
+        return;
+    bool decode = T == 1;
+    struct obi_push_attn_attend push = { T, H, K, C, first_position, (float)(1.0 / sqrt((double)C)) };
+    obi_dispatch dispatch = { .kernel = decode ? OBI_KERNEL_ATTN_DECODE_FWD : OBI_KERNEL_ATTN_PREFILL_FWD,
+                              .spec = { workgroup, (uint32_t)obi_div_ceil(C, workgroup) },
+                              .spec_count = 2,
+                              .groups = { H, decode ? 1 : (uint32_t)obi_div_ceil(T, PREFILL_TILE), 1 },
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_writes(out), obi_reads(q), obi_reads(k_cache), obi_reads(v_cache) },
+                              .binding_count = 4,
+                              .bytes = (T * row + positions * kv_row) * 8 };
+    obi_cmd_dispatch(cmd, &dispatch);
+}

@@ -1,0 +1,25 @@
+/* op_attn: rotary positions, the key/value cache and attention. Failures are kept in the cmd.
+ * Caches are f32, (context, K*C): row p belongs to position p. */
+#ifndef OBI_OPS_OP_ATTN_H
+#define OBI_OPS_OP_ATTN_H
+
+#include "core/rope_layout.h"
+#include "ops/tensor.h"
+
+/* Turns the first R of each head's C elements, in place; token t has position first_position + t.
+ * table holds cos and sin. R even, R <= C. */
+void obi_op_rope_fwd(obi_cmd *cmd, obi_view x /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads, uint32_t C,
+                     uint32_t R, uint32_t first_position, obi_rope_layout layout);
+
+/* Writes T rows of keys and of values into the caches from first_position on. width = K*C.
+ * first_position + T must not pass `context`. */
+void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache /* (context,width) */, obi_view v_cache /* (context,width) */, obi_view k /* (T,width) */,
+                         obi_view v /* (T,width) */, uint32_t T, uint32_t width, uint32_t first_position, uint32_t context);
+
+/* Causal attention: query t sees positions 0..first_position + t, whose keys and values are already in the caches; scale
+ * 1/sqrt(C); head h uses key head h / (H/K). C even, up to 256. Contexts are bounded by OBI_LOOP_MAX (at least 32768
+ * positions for every C) and by the range the device can bind. */
+void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_view k_cache /* (context,K,C) */,
+                     obi_view v_cache /* (context,K,C) */, uint32_t T, uint32_t H, uint32_t K, uint32_t C, uint32_t first_position);
+
+#endif

@@ -1,0 +1,45 @@
+#include "ops/op_norm.h"
+
+#include "ops/check.h"
+#include "shaders/common/push_norm.h"
+
+/* A kernel goes over its row at most three times, and a lane's loops must stay below OBI_LOOP_MAX in all. */
+static bool fits(obi_cmd *cmd, const char *op, uint32_t n)
+{
+    return obi_check(cmd, n / obi_workgroup_size(obi_cmd_device(cmd)) < OBI_LOOP_MAX / 4, op, "the rows are longer than a million elements");
+}
+
+void obi_op_rmsnorm_fwd(obi_cmd *cmd, obi_view y, obi_view x, obi_view w, uint32_t T, uint32_t n, float eps)
+{
+    if (!obi_check_words(cmd, "rmsnorm", "y", y, T, n) || !obi_check_words(cmd, "rmsnorm", "x", x, T, n) ||
+        !obi_check_words(cmd, "rmsnorm", "w", w, 1, n) || !fits(cmd, "rmsnorm", n))
+        return;
+    struct obi_push_norm_rmsnorm push = { T, n, eps };
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_NORM_RMSNORM_FWD,
+                              .spec = { obi_workgroup_size(obi_cmd_device(cmd)) },
+                              .spec_count = 1,
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(w) },
+                              .binding_count = 3,
+                              .bytes = ((uint64_t)T * 2 + 1) * n * 4 };
+    obi_fold_groups(obi_cmd_device(cmd), T, dispatch.groups);
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_layernorm_fwd(obi_cmd *cmd, obi_view y, obi_view x, uint32_t T, uint32_t n, float eps)
+{
+    if (!obi_check_words(cmd, "layernorm", "y", y, T, n) || !obi_check_words(cmd, "layernorm", "x", x, T, n) || !fits(cmd, "layernorm", n))
+        return;
+    struct obi_push_norm_layernorm push = { T, n, eps };
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_NORM_LAYERNORM_FWD,
+                              .spec = { obi_workgroup_size(obi_cmd_device(cmd)) },
+                              .spec_count = 1,
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_writes(y), obi_reads(x) },
+                              .binding_count = 2,
+                              .bytes = (uint64_t)T * n * 8 };
+    obi_fold_groups(obi_cmd_device(cmd), T, dispatch.groups);
+    obi_cmd_dispatch(cmd, &dispatch);
+}

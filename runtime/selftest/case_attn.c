@@ -1,0 +1,106 @@
+#include <math.h>
+
+#include "ops/op_attn.h"
+#include "ref/ref_attn.h"
+#include "selftest/cases.h"
+
+#define U 0x1p-24
+
+/* Two products and one sum of them: 3 roundings of terms of size |a| and |b| (cos and sin are at most 1). */
+static obi_status run_rope(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], heads = sizes[1], C = sizes[2], R = sizes[3], first = sizes[4], layout = sizes[5];
+    uint64_t count = (uint64_t)T * heads * C, turns = (uint64_t)(first + T) * (R / 2);
+    float *x = obi_case_normal(env, count, 1.0), *table = obi_case_zeros(env, turns * 2);
+    float *got = obi_case_zeros(env, count);
+    if (!x || !table || !got) return OBI_ERROR_MEMORY;
+    float largest = 0;
+    for (uint64_t i = 0; i < count; i++) largest = fmaxf(largest, fabsf(x[i]));
+    for (uint64_t i = 0; i < turns; i++) {
+        double angle = (double)(i / (R / 2)) * pow(10000.0, -2.0 * (double)(i % (R / 2)) / R);
+        table[2 * i] = (float)cos(angle);
+        table[2 * i + 1] = (float)sin(angle);
+    }
+    obi_view x_view, table_view;
+    OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
+    OBI_TRY(obi_case_upload(env, table, turns * 8, &table_view));
+    ref_attn_rope(x, table, T, heads, C, R, first, layout == OBI_ROPE_PAIRS, false);
+    obi_cmd_begin(env->cmd);
+    obi_op_rope_fwd(env->cmd, x_view, table_view, T, heads, C, R, first, (obi_rope_layout)layout);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, x_view, got, count * 4));
+    obi_case_compare(result, "x", got, x, count, NULL, 0, 4 * U * (double)largest);
+    return OBI_OK;
+}
+
+/* A copy: exact. Rows before and after the stored ones must stay. */
+static obi_status run_kv_store(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], width = sizes[1], first = sizes[2], context = sizes[3];
+    uint64_t count = (uint64_t)T * width, all = (uint64_t)context * width;
+    float *k = obi_case_normal(env, count, 1.0), *v = obi_case_normal(env, count, 1.0);
+    float *keys = obi_case_normal(env, all, 1.0), *values = obi_case_normal(env, all, 1.0), *got = obi_case_zeros(env, all);
+    if (!k || !v || !keys || !values || !got) return OBI_ERROR_MEMORY;
+    obi_view k_view, v_view, keys_view, values_view;
+    OBI_TRY(obi_case_upload(env, k, count * 4, &k_view));
+    OBI_TRY(obi_case_upload(env, v, count * 4, &v_view));
+    OBI_TRY(obi_case_upload(env, keys, all * 4, &keys_view));
+    OBI_TRY(obi_case_upload(env, values, all * 4, &values_view));
+    obi_cmd_begin(env->cmd);
+    obi_op_kv_store_fwd(env->cmd, keys_view, values_view, k_view, v_view, T, width, first, context);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    for (uint64_t i = 0; i < count; i++) {
+        keys[(uint64_t)first * width + i] = k[i];
+        values[(uint64_t)first * width + i] = v[i];
+    }
+    OBI_TRY(obi_case_download(env, keys_view, got, all * 4));
+    obi_case_compare(result, "k_cache", got, keys, all, NULL, 0, 0);
+    OBI_TRY(obi_case_download(env, values_view, got, all * 4));
+    obi_case_compare(result, "v_cache", got, values, all, NULL, 0, 0);
+    return OBI_OK;
+}
+
+/* A score of C terms is off by at most s = (C + 4) u sum|q k| / sqrt(C). Vulkan allows exp(x) 3 + 2|x| ulp, software
+ * drivers show 17; with |x| up to the spread of the scores the weight of a position is off relatively by
+ * 2 s + (32 + 4 S) u, S bounding the scores; and summing P weighted values, rescaled now and then, adds (P + 32) u
+ * of sum w|v|. The denominator has the same error again. */
+static void attend_tolerance(float *spread, const float *scores, uint32_t T, uint32_t H, uint32_t C, uint32_t positions)
+{
+    for (uint64_t row = 0; row < (uint64_t)T * H; row++) {
+        double s = (C + 4) * U * (double)scores[row];
+        double relative = 2 * (2 * s + (32 + 4 * (double)scores[row]) * U + (positions + 32) * U);
+        for (uint64_t c = 0; c < C; c++) spread[row * C + c] = (float)((double)spread[row * C + c] * relative + 1e-30);
+    }
+}
+
+static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], first = sizes[4];
+    uint32_t positions = first + T;
+    uint64_t rows = (uint64_t)T * H * C, cached = (uint64_t)positions * K * C;
+    float *q = obi_case_normal(env, rows, 1.0), *k = obi_case_normal(env, cached, 1.0), *v = obi_case_normal(env, cached, 1.0);
+    float *got = obi_case_zeros(env, rows), *want = obi_case_zeros(env, rows), *spread = obi_case_zeros(env, rows);
+    float *scores = obi_case_zeros(env, (uint64_t)T * H);
+    double *weights = (double *)(void *)obi_case_zeros(env, (uint64_t)positions * 2);
+    if (!q || !k || !v || !got || !want || !spread || !scores || !weights) return OBI_ERROR_MEMORY;
+    for (uint64_t p = 0; p < positions; p += 5) /* some positions stand out, so that the running maximum moves */
+        for (uint64_t i = 0; i < (uint64_t)K * C; i++) k[p * K * C + i] *= 1.0f + (float)p / (float)positions;
+    ref_attn_attend(want, q, k, v, T, H, K, C, first, weights, spread, scores);
+    attend_tolerance(spread, scores, T, H, C, positions);
+    obi_view q_view, k_view, v_view, out_view;
+    OBI_TRY(obi_case_upload(env, q, rows * 4, &q_view));
+    OBI_TRY(obi_case_upload(env, k, cached * 4, &k_view));
+    OBI_TRY(obi_case_upload(env, v, cached * 4, &v_view));
+    OBI_TRY(obi_case_output(env, rows * 4, &out_view));
+    obi_cmd_begin(env->cmd);
+    obi_op_attn_fwd(env->cmd, out_view, q_view, k_view, v_view, T, H, K, C, first);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, out_view, got, rows * 4));
+    obi_case_compare(result, "out", got, want, rows, spread, 0, 0);
+    return OBI_OK;
+}
+
+const obi_case obi_case_attn_rope = { "attn_rope", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope };
+const obi_case obi_case_attn_kv_store = { "attn_kv_store", OBI_KERNEL_ATTN_KV_STORE_FWD, "T width first context", { 3, 35, 2, 7 }, run_kv_store };
+const obi_case obi_case_attn_decode = { "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first", { 1, 6, 2, 70, 130 }, run_attend };
+const obi_case obi_case_attn_prefill = { "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first", { 7, 6, 2, 70, 62 }, run_attend };

@@ -1,0 +1,81 @@
+#include <math.h>
+
+#include "ops/op_norm.h"
+#include "ref/ref_norm.h"
+#include "selftest/cases.h"
+
+#define EPS 1e-5f
+#define U 0x1p-24 /* the rounding of one f32 operation */
+
+/* Roundings in a row's sum: a lane adds every 32nd element or fewer, then the lanes are joined in at most 32 steps. */
+static double sum_steps(uint32_t n) { return (double)n / 32 + 32; }
+
+/* The sum of squares has no cancellation: relative error (steps + 1) u, of which the root keeps half. Division, root and
+ * two products add a few ulp (Vulkan: 2.5 for a division, a root no worse than division by an inverse root of 2 ulp). */
+static obi_status run_rmsnorm(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], n = sizes[1];
+    uint64_t count = (uint64_t)T * n;
+    float *x = obi_case_normal(env, count, 1.0), *w = obi_case_normal(env, n, 1.0);
+    float *got = obi_case_zeros(env, count), *want = obi_case_zeros(env, count);
+    if (!x || !w || !got || !want) return OBI_ERROR_MEMORY;
+    ref_norm_rmsnorm(want, x, w, T, n, (double)EPS);
+    obi_view x_view, w_view, y_view;
+    OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
+    OBI_TRY(obi_case_upload(env, w, (uint64_t)n * 4, &w_view));
+    OBI_TRY(obi_case_output(env, count * 4, &y_view));
+    obi_cmd_begin(env->cmd);
+    obi_op_rmsnorm_fwd(env->cmd, y_view, x_view, w_view, T, n, EPS);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, y_view, got, count * 4));
+    obi_case_compare(result, "y", got, want, count, NULL, (sum_steps(n) / 2 + 12) * U, 1e-30);
+    return OBI_OK;
+}
+
+/* y = d * s with d = (x - pivot) - mean'. d is off by at most e = (steps mean|x - pivot| + 2 |x - pivot|) u. The shift e is
+ * common to all d but for their own roundings, and sum d = 0, so it enters the variance only squared; s is off relatively
+ * by (steps/2 + 12) u + e s. Together |dy| <= e s (1 + |y|) + |y| (steps/2 + 12) u. */
+static void layernorm_tolerance(float *tolerance, const float *x, const float *y, uint32_t T, uint32_t n)
+{
+    for (uint64_t r = 0; r < T; r++) {
+        const float *row = x + r * n;
+        double mean = 0, variance = 0, far = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            mean += (double)row[i] / n;
+            far += fabs((double)row[i] - (double)row[0]) / n;
+        }
+        for (uint32_t i = 0; i < n; i++) variance += ((double)row[i] - mean) * ((double)row[i] - mean) / n;
+        double s = 1 / sqrt(variance + (double)EPS);
+        for (uint32_t i = 0; i < n; i++) {
+            double e = (sum_steps(n) * far + 2 * fabs((double)row[i] - (double)row[0])) * U;
+            double size = fabs((double)y[r * n + i]);
+            tolerance[r * n + i] = (float)(e * s * (1 + size) + size * (sum_steps(n) / 2 + 12) * U + 1e-30);
+        }
+    }
+}
+
+static obi_status run_layernorm(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], n = sizes[1];
+    bool in_place = sizes[2] != 0;
+    uint64_t count = (uint64_t)T * n;
+    float *x = obi_case_normal(env, count, 0.5), *tolerance = obi_case_zeros(env, count);
+    float *got = obi_case_zeros(env, count), *want = obi_case_zeros(env, count);
+    if (!x || !tolerance || !got || !want) return OBI_ERROR_MEMORY;
+    for (uint64_t i = 0; i < count; i++) x[i] += (float)(i / n % 3); /* rows away from zero too */
+    ref_norm_layernorm(want, x, T, n, (double)EPS);
+    layernorm_tolerance(tolerance, x, want, T, n);
+    obi_view x_view, y_view;
+    OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
+    OBI_TRY(obi_case_output(env, count * 4, &y_view));
+    if (in_place) y_view = x_view;
+    obi_cmd_begin(env->cmd);
+    obi_op_layernorm_fwd(env->cmd, y_view, x_view, T, n, EPS);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, y_view, got, count * 4));
+    obi_case_compare(result, "y", got, want, count, tolerance, 0, 0);
+    return OBI_OK;
+}
+
+const obi_case obi_case_norm_rmsnorm = { "norm_rmsnorm", OBI_KERNEL_NORM_RMSNORM_FWD, "T n", { 3, 257 }, run_rmsnorm };
+const obi_case obi_case_norm_layernorm = { "norm_layernorm", OBI_KERNEL_NORM_LAYERNORM_FWD, "T n in_place", { 3, 257, 0 }, run_layernorm };
