@@ -1,0 +1,25 @@
+#include "ops/matrix.h"
+
+#include "ops/check.h"
+
+uint32_t obi_matrix_group_rows(const obi_device *device, uint32_t m)
+{
+    uint32_t enough = device->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 8 : 256; /* workgroups that keep it busy */
+    for (uint32_t rows = 16; rows > 4; rows /= 2)
+        if (m / rows >= enough) return rows;
+    return 4;
+}
+
+bool obi_matrix_check_view(obi_cmd *cmd, const char *name, const char *what, obi_view *view, uint64_t rows, uint64_t columns)
+{
+    if (!obi_check_words(cmd, name, what, *view, rows, columns)) return false;
+    view->size = rows * columns * 4;
+    return true;
+}
+
+bool obi_matrix_check(obi_cmd *cmd, const char *name, obi_view *y, obi_view *x, const obi_weight *weight, obi_weight_type type, uint32_t T)
+{
+    return obi_check(cmd, weight->type == type, name, "its weight has another type than this op takes") &&
+           obi_check(cmd, weight->columns <= OBI_MATRIX_COLUMNS_MAX, name, "rows of more than 65536 columns are too long for its kernels") &&
+           obi_matrix_check_view(cmd, name, "y", y, T, weight->rows) && obi_matrix_check_view(cmd, name, "x", x, T, weight->columns);
+}

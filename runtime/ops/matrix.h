@@ -1,0 +1,24 @@
+/* matrix: what the ops on a weight matrix share: size checks and the shape of their grids. */
+#ifndef OBI_OPS_MATRIX_H
+#define OBI_OPS_MATRIX_H
+
+#include "ops/tensor.h"
+
+/* The longest row the kernels take: keeps the loops of an invocation below OBI_LOOP_MAX. */
+#define OBI_MATRIX_COLUMNS_MAX 65536u
+
+/* With fewer tokens than this, one pass of the matrix-vector kernel for each token beats a tile of the matrix-matrix one. */
+#define OBI_MATRIX_GEMM_TOKENS 8u
+
+/* Rows that one workgroup of a matrix-vector kernel makes: as many as leave the device enough workgroups (16, 8 or 4). */
+uint32_t obi_matrix_group_rows(const obi_device *device, uint32_t m);
+
+/* y = W x for T tokens: checks the weight's type and size and the two views, and cuts the views to what is used.
+ * On failure the cmd has failed with a sentence that begins with `name`. */
+bool obi_matrix_check(obi_cmd *cmd, const char *name, obi_view *y /* (T,m) */, obi_view *x /* (T,n) */, const obi_weight *weight,
+                      obi_weight_type type, uint32_t T);
+
+/* The same for one view: it must hold rows x columns elements of 32 bits, and is cut to them. */
+bool obi_matrix_check_view(obi_cmd *cmd, const char *name, const char *what, obi_view *view, uint64_t rows, uint64_t columns);
+
+#endif

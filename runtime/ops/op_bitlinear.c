@@ -1,0 +1,66 @@
+#include "ops/op_bitlinear.h"
+
+#include "core/checked.h"
+#include "ops/matrix.h"
+#include "shaders/common/push_bitlinear.h"
+
+#define SCALE_PADDING 64u /* floats: OBI_BUFFER_ALIGNMENT bytes */
+
+uint32_t obi_scales_h_offset(uint32_t n) { return (uint32_t)obi_align_up(n, SCALE_PADDING); }
+
+uint64_t obi_scales_floats(uint32_t m, uint32_t n) { return obi_align_up(n, SCALE_PADDING) + obi_align_up(m, SCALE_PADDING); }
+
+/* What the dispatches of both kernels have in common. */
+static obi_dispatch block_dispatch(int kernel, obi_view y, obi_view x, obi_view bits, obi_view scales)
+{
+    obi_dispatch dispatch = { .kernel = kernel,
+                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
+                              .binding_count = 4,
+                              .bytes = y.size + x.size + bits.size + scales.size };
+    return dispatch;
+}
+
+static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+{
+    const obi_device *device = obi_cmd_device(cmd);
+    struct obi_push_bitlinear_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
+                                            .h_offset = obi_scales_h_offset(weight->columns) };
+    obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
+    obi_dispatch dispatch = block_dispatch(OBI_KERNEL_BITLINEAR_GEMV, y, x, bits, scales);
+    uint32_t rows = obi_matrix_group_rows(device, push.row_count);
+    dispatch.spec[0] = obi_workgroup_size(device);
+    dispatch.spec[1] = rows;
+    dispatch.spec_count = 2;
+    obi_fold_groups(device, obi_div_ceil(push.row_count, rows), dispatch.groups);
+    dispatch.groups[2] = T;
+    dispatch.push = &push;
+    dispatch.push_bytes = sizeof push;
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+{
+    struct obi_push_bitlinear_gemm push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
+                                            .h_offset = obi_scales_h_offset(weight->columns), .tokens = T };
+    obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
+    obi_dispatch dispatch = block_dispatch(OBI_KERNEL_BITLINEAR_GEMM, y, x, bits, scales);
+    dispatch.spec[0] = 64;
+    dispatch.spec_count = 1;
+    dispatch.groups[0] = (uint32_t)obi_div_ceil(push.row_count, 64);
+    dispatch.groups[1] = (uint32_t)obi_div_ceil(T, 32);
+    dispatch.groups[2] = 1;
+    dispatch.push = &push;
+    dispatch.push_bytes = sizeof push;
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, obi_view scales, uint32_t T)
+{
+    if (!obi_matrix_check(cmd, "bitlinear", &y, &x, weight, OBI_WEIGHT_SIGN, T) ||
+        !obi_matrix_check_view(cmd, "bitlinear", "scales", &scales, 1, (uint64_t)obi_scales_h_offset(weight->columns) + weight->rows))
+        return;
+    for (uint32_t block = 0; block < weight->block_count; block++) {
+        if (T < OBI_MATRIX_GEMM_TOKENS) gemv(cmd, y, x, weight, block, scales, T);
+        else gemm(cmd, y, x, weight, block, scales, T);
+    }
+}

@@ -1,0 +1,17 @@
+/* op_bitlinear: the 1-bit linear layer, y = h * (S (g * x)) with S = +-1 from packed bits (OneBit, arXiv 2402.11295, eq. 3-5). */
+#ifndef OBI_OPS_OP_BITLINEAR_H
+#define OBI_OPS_OP_BITLINEAR_H
+
+#include "ops/tensor.h"
+
+/* g and h lie in one buffer, "scales": g (n) at 0, then h (m) at float obi_scales_h_offset(n), each f32 and padded to
+ * 64 floats so that either can also be bound alone. What the padding holds does not matter. */
+uint32_t obi_scales_h_offset(uint32_t n);
+uint64_t obi_scales_floats(uint32_t m, uint32_t n); /* of the whole buffer; g in front, padding included */
+
+/* Writes y. The activation's sign is XORed with the weight's bit: no weight is unpacked and none is multiplied.
+ * Sums are f32; with tier C eight terms at a time are summed in half, scaled so that none of them can overflow. */
+void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight /* SIGN (m,n) */,
+                          obi_view scales, uint32_t T);
+
+#endif

@@ -1,0 +1,58 @@
+#include "ops/op_dense.h"
+
+#include "core/checked.h"
+#include "ops/matrix.h"
+#include "shaders/common/push_dense.h"
+
+static obi_dispatch block_dispatch(int kernel, obi_view y, obi_view x, obi_view rows)
+{
+    obi_dispatch dispatch = { .kernel = kernel,
+                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(rows) },
+                              .binding_count = 3,
+                              .bytes = y.size + x.size + rows.size };
+    return dispatch;
+}
+
+static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
+{
+    const obi_device *device = obi_cmd_device(cmd);
+    struct obi_push_dense_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words };
+    obi_view view = obi_weight_block(weight, block, &push.first_row, &push.row_count);
+    obi_dispatch dispatch =
+        block_dispatch(weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMV_F32, y, x, view);
+    uint32_t rows = obi_matrix_group_rows(device, push.row_count);
+    dispatch.spec[0] = obi_workgroup_size(device);
+    dispatch.spec[1] = rows;
+    dispatch.spec_count = 2;
+    obi_fold_groups(device, obi_div_ceil(push.row_count, rows), dispatch.groups);
+    dispatch.groups[2] = T;
+    dispatch.push = &push;
+    dispatch.push_bytes = sizeof push;
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
+{
+    struct obi_push_dense_gemm push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words, .tokens = T };
+    obi_view view = obi_weight_block(weight, block, &push.first_row, &push.row_count);
+    obi_dispatch dispatch =
+        block_dispatch(weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMM_F16 : OBI_KERNEL_DENSE_GEMM_F32, y, x, view);
+    dispatch.spec[0] = 64;
+    dispatch.spec_count = 1;
+    dispatch.groups[0] = (uint32_t)obi_div_ceil(push.row_count, 64);
+    dispatch.groups[1] = (uint32_t)obi_div_ceil(T, 32);
+    dispatch.groups[2] = 1;
+    dispatch.push = &push;
+    dispatch.push_bytes = sizeof push;
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_dense_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t T)
+{
+    obi_weight_type type = weight->type == OBI_WEIGHT_F16 ? OBI_WEIGHT_F16 : OBI_WEIGHT_F32;
+    if (!obi_matrix_check(cmd, "dense", &y, &x, weight, type, T)) return;
+    for (uint32_t block = 0; block < weight->block_count; block++) {
+        if (T < OBI_MATRIX_GEMM_TOKENS) gemv(cmd, y, x, weight, block, T);
+        else gemm(cmd, y, x, weight, block, T);
+    }
+}

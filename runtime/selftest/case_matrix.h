@@ -1,0 +1,26 @@
+/* case_matrix: what the cases of the matrix families share. */
+#ifndef OBI_SELFTEST_CASE_MATRIX_H
+#define OBI_SELFTEST_CASE_MATRIX_H
+
+#include "selftest/selftest.h"
+
+#define OBI_UNIT_FLOAT 0x1p-24 /* largest relative error of one rounding to f32 */
+#define OBI_UNIT_HALF 0x1p-11  /* and to f16 */
+
+/* Makes a weight from `words` (m rows in the layout of `type`), cut into blocks of `block_rows` rows at the most (0: as
+ * large as they can be). The caller destroys it, when no cmd uses it any more. */
+obi_status obi_case_weight(obi_case_env *env, obi_weight_type type, uint32_t m, uint32_t n, uint32_t block_rows, const void *words,
+                           obi_weight *out);
+
+/* The error that a sum of `terms` f32 roundings may have when the squares of its terms add up to `squares`.
+ *
+ * A sum of n terms x_k rounds its n partial sums, each with a relative error of at most u, so the errors' variance is at
+ * most u^2/3 times the sum of the squared partial sums; for terms of random sign partial sum k has about k/n of `squares`,
+ * so the deviation is u * sqrt(n * squares / 6) = 0.41 u sqrt(n squares) in the worst order, sequential. Eight times
+ * u * sqrt(n * squares) is twenty deviations of that, and still far below the change that one wrong term makes. */
+double obi_case_sum_error(double terms, double squares);
+
+/* Whether a driver that computes in half would be used: the tier of `kernel` on this device is C and has a variant. */
+bool obi_case_half(const obi_case_env *env, int kernel);
+
+#endif

@@ -1,0 +1,21 @@
+/* push_bitlinear: push constants of shaders/bitlinear, read by C and by GLSL. */
+#ifndef OB_PUSH_BITLINEAR_H
+#define OB_PUSH_BITLINEAR_H
+
+#include "push.h"
+
+struct obi_push_bitlinear_gemv {
+    OB_U32 m;         /* rows of the whole matrix: distance between two tokens of y */
+    OB_U32 n;         /* columns */
+    OB_U32 row_words; /* ceil(n / 32) */
+    OB_U32 first_row; /* of the bound block */
+    OB_U32 row_count; /* of the bound block */
+    OB_U32 h_offset;  /* where h begins in the scales, in floats */
+};
+
+struct obi_push_bitlinear_gemm {
+    OB_U32 m, n, row_words, first_row, row_count, h_offset; /* as above */
+    OB_U32 tokens;
+};
+
+#endif
