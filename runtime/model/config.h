@@ -2,12 +2,8 @@
 #ifndef OBI_MODEL_CONFIG_H
 #define OBI_MODEL_CONFIG_H
 
+#include "core/rope_layout.h"
 #include "model/gguf.h"
-
-typedef enum obi_rope_layout {
-    OBI_ROPE_HALF = 0, /* rotates (i, i + C/2): Hugging Face order */
-    OBI_ROPE_PAIRS = 1 /* rotates (2i, 2i + 1): Meta's order, llama2.c, GGUF architecture "llama" */
-} obi_rope_layout;
 
 typedef struct obi_config {
     bool onebit;            /* linears are signs with value vectors */

@@ -1,0 +1,217 @@
+/* onebit.h: run 1-bit (and ordinary) LLaMA models on any Vulkan device.
+ *
+ * Three nouns:
+ *   ob_context  a device and its kernels            thread-safe
+ *   ob_model    immutable weights and a tokenizer   thread-safe; sessions may share one
+ *   ob_session  one sequence of tokens (a KV cache) one thread at a time
+ *
+ * Rules that hold everywhere:
+ *   - A function that can fail returns ob_status; OB_OK is 0 and failures are negative. ob_last_error() then has one
+ *     sentence for a person, on the calling thread. Out-pointers are NULL after a failure.
+ *   - A desc of zeros with the required fields set is valid: 0 and NULL mean the default. Descs, and what they point to,
+ *     need to live only until the call returns.
+ *   - Destroy functions take NULL. A session must go before its model, a model before its context.
+ *   - The library never prints, exits, aborts or installs signal handlers. It writes files only into its cache directory
+ *     and where it is told to.
+ *   - Environment: ONEBIT_TIER=A|B|C caps the kernel tier, ONEBIT_CACHE_DIR moves the cache, ONEBIT_VALIDATION=1 turns the
+ *     Vulkan validation layer on.
+ *
+ *     ob_context *context;  ob_model *model;  ob_session *session;
+ *     ob_context_create(&context, &(ob_context_desc){ 0 });
+ *     ob_model_load(&model, context, &(ob_model_desc){ .path = "model.gguf" });
+ *     ob_session_create(&session, model, &(ob_session_desc){ 0 });
+ *     ob_model_tokenize(model, text, strlen(text), OB_TOKENIZE_BOS, ids, room, &count);
+ *     ob_session_feed(session, ids, count);
+ *     while (ob_session_sample(session, &id) == OB_OK && id != info.eos) ... ob_session_feed(session, &id, 1);
+ */
+#ifndef ONEBIT_ONEBIT_H
+#define ONEBIT_ONEBIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define OB_API __attribute__((visibility("default")))
+#else
+#define OB_API
+#endif
+
+/* ---- status ---------------------------------------------------------------------------------------------------- */
+
+typedef enum ob_status {
+    OB_OK = 0,
+    OB_ERROR_RUNTIME = -1,     /* I/O failed, or anything without a better name */
+    OB_ERROR_ARGUMENT = -2,    /* the call asked for something that cannot be */
+    OB_ERROR_NO_DEVICE = -3,   /* no Vulkan loader, driver, or device that can run this */
+    OB_ERROR_MEMORY = -4,      /* host or device memory ran out */
+    OB_ERROR_DATA = -5,        /* a model or text file is missing, damaged or of a kind we do not read */
+    OB_ERROR_DEVICE_LOST = -6, /* the device stopped answering; destroy the context and make a new one */
+    OB_ERROR_CANCELLED = -7    /* a callback asked to stop */
+} ob_status;
+
+/* The last failure on this thread, one sentence; "" if none. Valid until the next call on this thread fails. */
+OB_API const char *ob_last_error(void);
+OB_API const char *ob_version(void); /* "0.1.0" */
+
+/* The exit code a program should use for a status: 0, 1 runtime, 2 argument, 3 no device, 4 memory, 5 data,
+ * 6 device lost, 130 cancelled. */
+OB_API int ob_exit_code(ob_status status);
+
+typedef enum ob_log_level { OB_LOG_ERROR = 0, OB_LOG_WARNING = 1, OB_LOG_INFO = 2, OB_LOG_DEBUG = 3 } ob_log_level;
+typedef void (*ob_log_function)(ob_log_level level, const char *message, void *user);
+/* Messages go to `function`, from any thread; NULL (the default) drops them. Thread-safe. */
+OB_API void ob_set_log(ob_log_function function, void *user);
+
+/* Called now and then during long work with a fraction from 0 to 1 and what is being done; returning false cancels. */
+typedef bool (*ob_progress_function)(double fraction, const char *what, void *user);
+
+/* ---- devices --------------------------------------------------------------------------------------------------- */
+
+typedef struct ob_device_info {
+    char name[256];
+    char driver[320];
+    char type[16];                /* "discrete GPU", "integrated GPU", "virtual GPU", "CPU", "other" */
+    uint8_t uuid[16];
+    char tier;                    /* 'A', 'B' or 'C': the best kernels it can run; of a context: those in use */
+    bool usable;                  /* false: below the baseline, `reason` says why */
+    char reason[128];
+    uint32_t api_version;         /* VK_MAKE_API_VERSION encoding */
+    uint32_t subgroup_size;
+    uint32_t workgroup_size;      /* most invocations in a workgroup */
+    uint32_t shared_bytes;
+    uint64_t storage_range;       /* most bytes in one binding */
+    uint64_t allocation_max;      /* most bytes in one allocation */
+    uint64_t memory_bytes;        /* of the largest device-local heap */
+    bool unified;                 /* shares memory with the host */
+    bool subgroup_arithmetic, fp16, storage16, timestamps;
+} ob_device_info;
+
+/* Fills at most `room` entries, best device first; entry i is what the selection "i" opens. *count is how many there
+ * are. OB_ERROR_NO_DEVICE when there is no loader, driver or device. */
+OB_API ob_status ob_device_list(ob_device_info *infos, uint32_t room, uint32_t *count);
+
+/* ---- context --------------------------------------------------------------------------------------------------- */
+
+typedef struct ob_context ob_context;
+
+typedef struct ob_context_desc {
+    const char *device;    /* index, name (any part, any case) or UUID; NULL: the best one */
+    char tier;             /* 'A', 'B', 'C': at most this; 0: the best the device has */
+    bool validation;       /* Vulkan validation with synchronization checks; needs the Khronos layer */
+    const char *cache_dir; /* for compiled pipelines and the self-test's result; NULL: the user's cache directory; "": none */
+    bool skip_selftest;    /* do not check the kernels against the CPU on a device not seen before */
+} ob_context_desc;
+
+/* Opens the device. On a device + driver + shader set not seen before it first runs every kernel against the CPU
+ * reference (about a second); a kernel that computes wrong numbers steps down a tier and the log says so. */
+OB_API ob_status ob_context_create(ob_context **out, const ob_context_desc *desc);
+OB_API void ob_context_destroy(ob_context *context);
+OB_API ob_status ob_context_info(const ob_context *context, ob_device_info *info);
+/* Messages of the validation layer so far; 0 when it is off. */
+OB_API uint32_t ob_context_validation_messages(const ob_context *context);
+
+typedef struct ob_selftest_row {
+    const char *kernel;
+    char tier;
+    bool passed;
+    double worst;          /* largest error over its tolerance: at most 1 passes */
+    double seconds;
+    const char *detail;    /* where the worst was, or why it could not run; valid during the callback */
+} ob_selftest_row;
+/* Runs every kernel variant of the context's tier and below, and calls `row` for each. OB_ERROR_NO_DEVICE when even the
+ * baseline variant of a kernel is wrong. */
+OB_API ob_status ob_selftest(ob_context *context, void (*row)(const ob_selftest_row *row, void *user), void *user);
+
+/* ---- model ----------------------------------------------------------------------------------------------------- */
+
+typedef struct ob_model ob_model;
+
+typedef struct ob_model_desc {
+    const char *path;              /* required: a GGUF file, architecture llama or onebitllama */
+    ob_progress_function progress; /* NULL: none */
+    void *user;
+} ob_model_desc;
+
+/* Reads and checks the file and uploads the weights. The file is not needed afterwards. */
+OB_API ob_status ob_model_load(ob_model **out, ob_context *context, const ob_model_desc *desc);
+OB_API void ob_model_destroy(ob_model *model);
+
+typedef struct ob_model_info {
+    char architecture[32]; /* "llama", "onebitllama" */
+    char name[128];
+    bool onebit;
+    uint32_t layers, width, heads, kv_heads, head_size, ffn, vocabulary, context;
+    int32_t bos, eos;      /* token ids, -1 = none */
+    bool add_bos;          /* the model expects bos in front */
+    bool has_tokenizer;
+    uint64_t parameters;   /* weights, 1-bit ones counted as weights */
+    uint64_t device_bytes; /* that the weights take on the device */
+    uint64_t file_bytes;
+} ob_model_info;
+OB_API ob_status ob_model_info_get(const ob_model *model, ob_model_info *info);
+
+typedef enum ob_tokenize_flags {
+    OB_TOKENIZE_BOS = 1,     /* bos in front, when the model expects one */
+    OB_TOKENIZE_EOS = 2,     /* eos behind */
+    OB_TOKENIZE_SPECIAL = 4  /* control tokens written out in the text become their ids */
+} ob_tokenize_flags;
+/* Writes at most `room` ids; *count is how many there are in all (call with room 0 to ask). OB_ERROR_DATA when the model
+ * has no tokenizer or the text holds a character that it cannot express. */
+OB_API ob_status ob_model_tokenize(const ob_model *model, const char *text, size_t length, unsigned flags, uint32_t *ids,
+                                   size_t room, size_t *count);
+/* The bytes of one token that follows `previous` (-1 at the start of a text): at most `room` are written, without a NUL;
+ * returns how many there are. They may be part of a UTF-8 character. */
+OB_API size_t ob_model_piece(const ob_model *model, int64_t previous, uint32_t id, char *bytes, size_t room);
+
+/* ---- session --------------------------------------------------------------------------------------------------- */
+
+typedef struct ob_session ob_session;
+
+typedef struct ob_sampling { /* applied in this order */
+    float repeat_penalty;    /* 0 or 1: off. Divides positive and multiplies negative logits of recent tokens */
+    uint32_t repeat_last;    /* how many recent tokens; 0: 64 */
+    uint32_t top_k;          /* 0: off */
+    float top_p;             /* 0 or 1: off */
+    float min_p;             /* 0: off */
+    float temperature;       /* 0: greedy, the first of the largest */
+    uint64_t seed;
+} ob_sampling;
+
+typedef struct ob_session_desc {
+    uint32_t context;     /* positions to keep; 0: the model's, at most 4096. More than the model's is OB_ERROR_ARGUMENT */
+    uint32_t batch;       /* tokens processed at once in a prompt; 0: 128 */
+    ob_sampling sampling;
+} ob_session_desc;
+
+OB_API ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc);
+OB_API void ob_session_destroy(ob_session *session);
+OB_API uint32_t ob_session_context(const ob_session *session);  /* positions there are */
+OB_API uint32_t ob_session_position(const ob_session *session); /* tokens fed so far */
+
+/* Appends tokens; logits for the next one are then ready. OB_ERROR_ARGUMENT, and nothing done, when they do not fit into
+ * the context or an id is not in the vocabulary. */
+OB_API ob_status ob_session_feed(ob_session *session, const uint32_t *ids, size_t count);
+/* Forgets everything after `position` (<= the current one). Feed at least one token before sampling again. */
+OB_API ob_status ob_session_rewind(ob_session *session, uint32_t position);
+/* Chooses the next token by the session's sampling; the same seed, device and driver give the same choices. It is not fed. */
+OB_API ob_status ob_session_sample(ob_session *session, uint32_t *id);
+/* Copies the logits after the last fed token: vocabulary floats. */
+OB_API ob_status ob_session_logits(ob_session *session, float *logits);
+/* Starts anew with `count` tokens and gives nll[i] = -ln p(ids[i+1] | ids[0..i]) for i = 0 .. count-2. */
+OB_API ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll);
+
+typedef struct ob_kernel_time { const char *kernel; uint64_t calls; double seconds; uint64_t bytes; } ob_kernel_time;
+/* GPU time by kernel. on = true starts anew. Where the device has no timestamps nothing is counted. */
+OB_API void ob_session_profile(ob_session *session, bool on);
+/* At most `room` rows, longest first; returns how many kernels ran. */
+OB_API uint32_t ob_session_kernel_times(const ob_session *session, ob_kernel_time *rows, uint32_t room);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

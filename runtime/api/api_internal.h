@@ -1,0 +1,30 @@
+/* api_internal: what the opaque handles are. The only place where public and internal types meet. */
+#ifndef OBI_API_API_INTERNAL_H
+#define OBI_API_API_INTERNAL_H
+
+#include "engine/session.h"
+#include "engine/weights.h"
+#include "model/tokenizer.h"
+#include "onebit/onebit.h"
+
+struct ob_context {
+    obi_device *device;
+};
+
+struct ob_model {
+    ob_context *context;
+    obi_weights *weights;
+    obi_tokenizer *tokenizer; /* NULL when the file has none */
+    char architecture[32], name[128];
+    uint64_t file_bytes;
+};
+
+struct ob_session {
+    ob_model *model;
+    obi_session *engine;
+};
+
+/* ob_status has the same numbers as obi_status. */
+static inline ob_status obi_public(obi_status status) { return (ob_status)status; }
+
+#endif

@@ -1,0 +1,58 @@
+#include <stdlib.h>
+
+#include "api/api_internal.h"
+#include "core/alloc.h"
+
+ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc)
+{
+    *out = NULL;
+    ob_session *session = obi_calloc(1, sizeof *session);
+    if (!session) return OB_ERROR_MEMORY;
+    session->model = model;
+    const ob_sampling *sampling = &desc->sampling;
+    obi_session_desc engine = { .context = desc->context, .batch = desc->batch,
+                                .sampling = { .repeat_penalty = sampling->repeat_penalty, .repeat_last = sampling->repeat_last,
+                                              .top_k = sampling->top_k, .top_p = sampling->top_p, .min_p = sampling->min_p,
+                                              .temperature = sampling->temperature, .seed = sampling->seed } };
+    obi_status status = obi_session_create(model->weights, &engine, &session->engine);
+    if (status != OBI_OK) obi_free(session);
+    else *out = session;
+    return obi_public(status);
+}
+
+void ob_session_destroy(ob_session *session)
+{
+    if (!session) return;
+    obi_session_destroy(session->engine);
+    obi_free(session);
+}
+
+uint32_t ob_session_context(const ob_session *session) { return session->engine->context; }
+uint32_t ob_session_position(const ob_session *session) { return session->engine->position; }
+ob_status ob_session_feed(ob_session *session, const uint32_t *ids, size_t count) { return obi_public(obi_session_feed(session->engine, ids, count)); }
+ob_status ob_session_rewind(ob_session *session, uint32_t position) { return obi_public(obi_session_rewind(session->engine, position)); }
+ob_status ob_session_sample(ob_session *session, uint32_t *id) { return obi_public(obi_session_sample(session->engine, id)); }
+ob_status ob_session_logits(ob_session *session, float *logits) { return obi_public(obi_session_logits(session->engine, logits)); }
+
+ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll)
+{
+    return obi_public(obi_session_score(session->engine, ids, count, nll));
+}
+
+void ob_session_profile(ob_session *session, bool on) { obi_cmd_profile(session->engine->cmd, on); }
+
+static int by_falling_seconds(const void *left, const void *right)
+{
+    const obi_profile_row *a = left, *b = right;
+    return a->seconds < b->seconds ? 1 : a->seconds > b->seconds ? -1 : 0;
+}
+
+uint32_t ob_session_kernel_times(const ob_session *session, ob_kernel_time *rows, uint32_t room)
+{
+    obi_profile_row found[OBI_KERNEL_COUNT];
+    uint32_t count = obi_cmd_profile_rows(session->engine->cmd, found);
+    qsort(found, count, sizeof *found, by_falling_seconds);
+    for (uint32_t i = 0; i < count && i < room; i++)
+        rows[i] = (ob_kernel_time){ obi_kernels[found[i].kernel].name, found[i].calls, found[i].seconds, found[i].bytes };
+    return count;
+}

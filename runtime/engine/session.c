@@ -1,0 +1,288 @@
+#include "engine/session.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "engine/forward.h"
+#include "ops/op_util.h"
+
+/* Logits that scoring keeps on the device at once. */
+#define SCORE_BYTES_MAX (64ull << 20)
+
+static obi_status make(obi_session *session, obi_buffer **buffer, uint64_t elements, obi_memory_kind kind)
+{
+    return obi_buffer_create(session->device, elements * 4, kind, buffer);
+}
+
+static obi_status make_rope_table(obi_session *session)
+{
+    const obi_config *config = &session->weights->config;
+    uint64_t count = (uint64_t)session->context * config->rope_dimensions;
+    obi_upload *upload = NULL;
+    float *table = obi_calloc(count, sizeof *table);
+    if (!table) return OBI_ERROR_MEMORY;
+    obi_config_rope_table(config, session->weights->rope_factors, 0, session->context, table);
+    obi_status status;
+    OBI_TRY_GOTO(make(session, &session->rope_table, count, OBI_MEMORY_DEVICE));
+    OBI_TRY_GOTO(obi_upload_create(session->device, &upload));
+    OBI_TRY_GOTO(obi_upload_bytes(upload, obi_view_of(session->rope_table), table, count * 4));
+done:
+    obi_upload_destroy(upload);
+    obi_free(table);
+    return status;
+}
+
+static obi_status make_buffers(obi_session *session)
+{
+    const obi_config *config = &session->weights->config;
+    uint64_t B = session->batch, D = config->width, V = config->vocabulary;
+    uint64_t q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
+    uint64_t cache = (uint64_t)session->context * kv_width;
+    if (cache * 4 > session->device->caps.storage_range)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions needs %" PRIu64 " MiB for the keys of one layer and this device can bind %" PRIu64
+                        "; use a smaller context (-c)", session->context, cache * 4 >> 20, session->device->caps.storage_range >> 20);
+    OBI_TRY(make(session, &session->ids, B, OBI_MEMORY_UPLOAD));
+    OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->normed, B * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->projected, B * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->q, B * q_width, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->attended, B * q_width, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->k, B * kv_width, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->v, B * kv_width, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->gate, B * config->ffn, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->up, B * config->ffn, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->last, D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->logits, V, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->logits_host, V, OBI_MEMORY_READBACK));
+    OBI_TRY(make(session, &session->topk, OBI_CANDIDATES_MAX * 2, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->topk_host, OBI_CANDIDATES_MAX * 2, OBI_MEMORY_READBACK));
+    OBI_TRY(obi_buffer_create(session->device, obi_op_topk_scratch_bytes(config->vocabulary, OBI_CANDIDATES_MAX), OBI_MEMORY_DEVICE,
+                              &session->topk_scratch));
+    for (uint32_t i = 0; i < config->layers; i++) {
+        OBI_TRY(make(session, &session->k_cache[i], cache, OBI_MEMORY_DEVICE));
+        OBI_TRY(make(session, &session->v_cache[i], cache, OBI_MEMORY_DEVICE));
+    }
+    return make_rope_table(session);
+}
+
+obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out)
+{
+    *out = NULL;
+    const obi_config *config = &weights->config;
+    uint32_t context = desc->context;
+    if (context == 0) context = config->context < OBI_CONTEXT_DEFAULT_MAX ? config->context : OBI_CONTEXT_DEFAULT_MAX;
+    if (context > config->context)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and this model was trained for %u", context, config->context);
+    obi_session *session = obi_calloc(1, sizeof *session);
+    if (!session) return OBI_ERROR_MEMORY;
+    session->weights = weights;
+    session->device = weights->device;
+    session->context = context;
+    session->batch = desc->batch ? desc->batch : OBI_BATCH_DEFAULT;
+    if (session->batch > context) session->batch = context;
+    session->sampling = desc->sampling;
+    session->rng = obi_rng_seed(desc->sampling.seed);
+    obi_status status;
+    OBI_TRY_GOTO(obi_sampling_resolve(&session->sampling));
+    session->candidates = obi_sampling_candidates(&session->sampling);
+    if (session->candidates > config->vocabulary) session->candidates = config->vocabulary;
+    session->history = obi_calloc(context, sizeof *session->history);
+    session->k_cache = obi_calloc(config->layers, sizeof(obi_buffer *));
+    session->v_cache = obi_calloc(config->layers, sizeof(obi_buffer *));
+    if (!session->history || !session->k_cache || !session->v_cache) {
+        status = OBI_ERROR_MEMORY;
+        goto done;
+    }
+    OBI_TRY_GOTO(obi_cmd_create(session->device, &session->cmd));
+    OBI_TRY_GOTO(make_buffers(session));
+done:
+    if (status != OBI_OK) obi_session_destroy(session);
+    else *out = session;
+    return status;
+}
+
+void obi_session_destroy(obi_session *session)
+{
+    if (!session) return;
+    obi_device *device = session->device;
+    obi_cmd_destroy(session->cmd);
+    obi_buffer *buffers[] = { session->ids, session->rope_table, session->x, session->normed, session->q, session->attended, session->k,
+                              session->v, session->gate, session->up, session->projected, session->last, session->logits,
+                              session->logits_host, session->topk, session->topk_host, session->topk_scratch, session->score_logits,
+                              session->score_host };
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
+    for (uint32_t i = 0; i < session->weights->config.layers; i++) {
+        if (session->k_cache) obi_buffer_destroy(device, session->k_cache[i]);
+        if (session->v_cache) obi_buffer_destroy(device, session->v_cache[i]);
+    }
+    obi_free(session->k_cache);
+    obi_free(session->v_cache);
+    obi_free(session->history);
+    obi_free(session);
+}
+
+static obi_status check_ids(const obi_session *session, const uint32_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] >= session->weights->config.vocabulary)
+            return obi_fail(OBI_ERROR_ARGUMENT, "token %u is not in the model's vocabulary of %u", ids[i], session->weights->config.vocabulary);
+    return OBI_OK;
+}
+
+/* Puts T ids where the embedding reads them. */
+static obi_status put_ids(obi_session *session, const uint32_t *ids, uint32_t T)
+{
+    memcpy(session->ids->mapped, ids, (size_t)T * 4);
+    return obi_buffer_flush(session->device, session->ids, 0, (uint64_t)T * 4);
+}
+
+/* Records the logits of token T-1 of the batch, and what the host will want of them. */
+static void record_choice(obi_session *session, uint32_t T)
+{
+    const obi_config *config = &session->weights->config;
+    obi_view row = { session->x, (uint64_t)(T - 1) * config->width * 4, (uint64_t)config->width * 4 };
+    obi_view last = obi_view_of(session->last), logits = obi_view_of(session->logits);
+    obi_cmd_copy(session->cmd, last, row);
+    obi_forward_head(session, logits, last, last, 1);
+    if (session->candidates > 0) {
+        obi_view best = { session->topk, 0, (uint64_t)session->candidates * 8 }, best_host = { session->topk_host, 0, best.size };
+        obi_op_topk_fwd(session->cmd, best, logits, obi_view_of(session->topk_scratch), config->vocabulary, session->candidates);
+        obi_cmd_copy(session->cmd, best_host, best);
+    } else {
+        obi_cmd_copy(session->cmd, obi_view_of(session->logits_host), logits);
+    }
+}
+
+obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count)
+{
+    if (count == 0) return obi_fail(OBI_ERROR_ARGUMENT, "there is no token to feed");
+    if (count > session->context - session->position)
+        return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit: the context has %u positions and %u are taken; use a larger context (-c) or a shorter prompt",
+                        count, session->context, session->position);
+    OBI_TRY(check_ids(session, ids, count));
+    uint32_t start = session->position;
+    obi_status status;
+    session->ready = false;
+    for (size_t done = 0; done < count;) {
+        uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
+        OBI_TRY_GOTO(put_ids(session, ids + done, T));
+        obi_cmd_begin(session->cmd);
+        obi_forward_layers(session, T);
+        if (done + T == count) record_choice(session, T);
+        OBI_TRY_GOTO(obi_cmd_run(session->cmd));
+        memcpy(session->history + session->position, ids + done, (size_t)T * 4);
+        session->position += T;
+        done += T;
+    }
+    session->ready = true;
+    session->on_host = session->candidates == 0;
+done:
+    if (status != OBI_OK) session->position = start; /* what was stored beyond it will be overwritten */
+    return status;
+}
+
+obi_status obi_session_rewind(obi_session *session, uint32_t position)
+{
+    if (position > session->position)
+        return obi_fail(OBI_ERROR_ARGUMENT, "cannot rewind to position %u: only %u tokens were fed", position, session->position);
+    session->position = position;
+    session->ready = false;
+    return OBI_OK;
+}
+
+/* Makes the logits available in logits_host. */
+static obi_status fetch_logits(obi_session *session)
+{
+    if (!session->ready) return obi_fail(OBI_ERROR_ARGUMENT, "feed at least one token before asking for the next");
+    if (!session->on_host) {
+        obi_cmd_begin(session->cmd);
+        obi_cmd_copy(session->cmd, obi_view_of(session->logits_host), obi_view_of(session->logits));
+        OBI_TRY(obi_cmd_run(session->cmd));
+        session->on_host = true;
+    }
+    return obi_buffer_invalidate(session->device, session->logits_host, 0, session->logits_host->size);
+}
+
+obi_status obi_session_logits(obi_session *session, float *logits)
+{
+    OBI_TRY(fetch_logits(session));
+    memcpy(logits, session->logits_host->mapped, (size_t)session->logits_host->size);
+    return OBI_OK;
+}
+
+obi_status obi_session_sample(obi_session *session, uint32_t *id)
+{
+    if (session->candidates > 0) {
+        if (!session->ready) return obi_fail(OBI_ERROR_ARGUMENT, "feed at least one token before asking for the next");
+        OBI_TRY(obi_buffer_invalidate(session->device, session->topk_host, 0, session->topk_host->size));
+        return obi_sample_candidates(&session->sampling, &session->rng, session->topk_host->mapped, session->candidates, id);
+    }
+    uint32_t V = session->weights->config.vocabulary;
+    float *logits = obi_calloc(V, sizeof *logits);
+    if (!logits) return OBI_ERROR_MEMORY;
+    obi_status status = obi_session_logits(session, logits);
+    if (status == OBI_OK)
+        status = obi_sample_logits(&session->sampling, &session->rng, logits, V, session->history, session->position, id);
+    obi_free(logits);
+    return status;
+}
+
+/* -ln softmax(logits)[target], in double. */
+static double negative_log_likelihood(const float *logits, uint32_t V, uint32_t target)
+{
+    double largest = -INFINITY, sum = 0;
+    for (uint32_t i = 0; i < V; i++)
+        if (!(logits[i] <= largest)) largest = logits[i]; /* a NaN wins, and shows */
+    for (uint32_t i = 0; i < V; i++) sum += exp((double)logits[i] - largest);
+    return largest + log(sum) - (double)logits[target];
+}
+
+static obi_status prepare_scoring(obi_session *session)
+{
+    if (session->score_logits) return OBI_OK;
+    uint64_t V = session->weights->config.vocabulary, limit = SCORE_BYTES_MAX;
+    if (limit > session->device->caps.storage_range) limit = session->device->caps.storage_range;
+    uint64_t rows = limit / (V * 4);
+    if (rows > session->batch) rows = session->batch;
+    if (rows == 0) rows = 1;
+    session->score_rows = (uint32_t)rows;
+    OBI_TRY(make(session, &session->score_host, rows * V, OBI_MEMORY_READBACK));
+    return make(session, &session->score_logits, rows * V, OBI_MEMORY_DEVICE);
+}
+
+obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll)
+{
+    const obi_config *config = &session->weights->config;
+    uint32_t V = config->vocabulary;
+    if (count < 2) return obi_fail(OBI_ERROR_ARGUMENT, "scoring needs at least two tokens");
+    if (count > session->context)
+        return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit into a context of %u positions", count, session->context);
+    OBI_TRY(check_ids(session, ids, count));
+    OBI_TRY(prepare_scoring(session));
+    session->position = 0;
+    session->ready = false;
+    obi_status status;
+    for (size_t done = 0; done < count - 1;) { /* the last id is only predicted, never fed */
+        size_t left = count - 1 - done;
+        uint32_t T = left < session->score_rows ? (uint32_t)left : session->score_rows;
+        obi_view logits = obi_rows(session->score_logits, T, V), host = obi_rows(session->score_host, T, V);
+        OBI_TRY_GOTO(put_ids(session, ids + done, T));
+        obi_cmd_begin(session->cmd);
+        obi_forward_layers(session, T);
+        obi_forward_head(session, logits, obi_rows(session->normed, T, config->width), obi_rows(session->x, T, config->width), T);
+        obi_cmd_copy(session->cmd, host, logits);
+        OBI_TRY_GOTO(obi_cmd_run(session->cmd));
+        OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));
+        const float *rows = session->score_host->mapped;
+        for (uint32_t t = 0; t < T; t++) nll[done + t] = negative_log_likelihood(rows + (uint64_t)t * V, V, ids[done + t + 1]);
+        memcpy(session->history + session->position, ids + done, (size_t)T * 4);
+        session->position += T;
+        done += T;
+    }
+done:
+    if (status != OBI_OK) session->position = 0;
+    return status;
+}

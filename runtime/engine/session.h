@@ -1,0 +1,60 @@
+/* session: one sequence of tokens on the device: activations, KV cache, position. One thread at a time. */
+#ifndef OBI_ENGINE_SESSION_H
+#define OBI_ENGINE_SESSION_H
+
+#include "engine/sampler.h"
+#include "engine/weights.h"
+
+#define OBI_BATCH_DEFAULT 128
+#define OBI_CONTEXT_DEFAULT_MAX 4096
+
+typedef struct obi_session_desc {
+    uint32_t context; /* 0: the model's, at most OBI_CONTEXT_DEFAULT_MAX */
+    uint32_t batch;   /* tokens at once in a prompt; 0: OBI_BATCH_DEFAULT */
+    obi_sampling sampling;
+} obi_session_desc;
+
+typedef struct obi_session {
+    const obi_weights *weights;
+    obi_device *device;
+    obi_cmd *cmd;
+    uint32_t context, batch;
+    uint32_t position;       /* tokens in the cache */
+    uint32_t *history;       /* (context) ids fed */
+    bool ready;              /* logits of the last token are on the device */
+    bool on_host;            /* and have been copied to `logits_host` */
+    obi_sampling sampling;
+    obi_rng rng;
+    uint32_t candidates;     /* k of the device's top-k; 0: all logits come to the host */
+    /* device buffers; B = batch */
+    obi_buffer *ids;         /* (B) u32, host-visible */
+    obi_buffer *rope_table;  /* (context, rope_dimensions/2, 2) */
+    obi_buffer *x;           /* (B,D) the residual stream */
+    obi_buffer *normed;      /* (B,D) */
+    obi_buffer *q, *attended; /* (B,H*C) */
+    obi_buffer *k, *v;       /* (B,K*C) */
+    obi_buffer *gate, *up;   /* (B,F) */
+    obi_buffer *projected;   /* (B,D) what o and down give back */
+    obi_buffer *last;        /* (D) the last token's row */
+    obi_buffer *logits;      /* (V) */
+    obi_buffer *logits_host; /* (V) readback */
+    obi_buffer *topk, *topk_host, *topk_scratch; /* (OBI_CANDIDATES_MAX) candidates */
+    obi_buffer **k_cache, **v_cache; /* L of (context, K*C) */
+    /* scoring, made on first use */
+    uint32_t score_rows;
+    obi_buffer *score_logits, *score_host; /* (score_rows, V) */
+} obi_session;
+
+obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out);
+void obi_session_destroy(obi_session *session); /* NULL is allowed */
+
+/* Appends `count` ids; then the logits of the last are ready. One submit for one token; prompts go in batches. */
+obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count);
+obi_status obi_session_rewind(obi_session *session, uint32_t position);
+obi_status obi_session_sample(obi_session *session, uint32_t *id);
+obi_status obi_session_logits(obi_session *session, float *logits);
+
+/* nll[i] = -ln p(ids[i+1] | ids[0..i]), i < count-1, from position 0. */
+obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll);
+
+#endif

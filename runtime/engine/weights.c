@@ -1,0 +1,240 @@
+#include "engine/weights.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/half.h"
+
+/* What one load needs at hand. */
+typedef struct loader {
+    obi_device *device;
+    const obi_gguf *gguf;
+    obi_upload *upload;
+    obi_weights *weights;
+    obi_weights_progress progress;
+    void *user;
+    uint64_t bytes_done;
+    uint64_t bytes_all;
+    uint32_t *words; /* for conversion: CHUNK_BYTES, or one row if that is more */
+    float *floats;   /* one row */
+    size_t floats_count;
+} loader;
+
+#define CHUNK_BYTES (1u << 20)
+
+static obi_status find_tensor(const loader *load, const char *name, uint64_t columns, uint64_t rows, const obi_gguf_tensor **out)
+{
+    const obi_gguf_tensor *tensor = obi_gguf_find_tensor(load->gguf, name);
+    if (!tensor) return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is missing", load->gguf->mapping.path, name);
+    if (tensor->shape[0] != columns || tensor->shape[1] != rows || tensor->shape[2] != 1 || tensor->shape[3] != 1)
+        return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is %" PRIu64 " x %" PRIu64 " where the model's sizes ask for %" PRIu64 " x %" PRIu64,
+                        load->gguf->mapping.path, name, tensor->shape[0], tensor->shape[1], columns, rows);
+    *out = tensor;
+    return OBI_OK;
+}
+
+static obi_status account(loader *load, const obi_gguf_tensor *tensor, const char *what)
+{
+    obi_mapping_release(&load->gguf->mapping, tensor->offset, tensor->bytes);
+    load->bytes_done += tensor->bytes;
+    if (load->progress && !load->progress((double)load->bytes_done / (double)load->bytes_all, what, load->user))
+        return obi_fail(OBI_ERROR_CANCELLED, "loading was cancelled");
+    return OBI_OK;
+}
+
+/* A vector of `count` numbers as f32. */
+static obi_status load_vector(loader *load, const char *name, uint32_t count, obi_buffer **out)
+{
+    const obi_gguf_tensor *tensor;
+    OBI_TRY(find_tensor(load, name, count, 1, &tensor));
+    float *values = obi_calloc(count, sizeof *values);
+    if (!values) return OBI_ERROR_MEMORY;
+    obi_status status;
+    OBI_TRY_GOTO(obi_dtype_to_float(tensor->type, tensor->data, count, values));
+    OBI_TRY_GOTO(obi_buffer_create(load->device, (uint64_t)count * 4, OBI_MEMORY_DEVICE, out));
+    OBI_TRY_GOTO(obi_upload_bytes(load->upload, obi_view_of(*out), values, (uint64_t)count * 4));
+    load->weights->device_bytes += (uint64_t)count * 4;
+    load->weights->parameters += count;
+    OBI_TRY_GOTO(account(load, tensor, name));
+done:
+    obi_free(values);
+    return status == OBI_OK ? OBI_OK : obi_fail_prefix(status, "tensor %s", name);
+}
+
+/* One row of a dense tensor in the device's layout. */
+static obi_status convert_row(loader *load, const obi_gguf_tensor *tensor, uint64_t row, const obi_weight *weight, uint32_t *words)
+{
+    uint32_t columns = weight->columns;
+    uint64_t row_bytes;
+    if (!obi_dtype_bytes(tensor->type, columns, &row_bytes)) return obi_fail(OBI_ERROR_DATA, "rows of %u columns do not fill whole blocks", columns);
+    const uint8_t *source = tensor->data + row * row_bytes;
+    if (weight->type == OBI_WEIGHT_F32) return obi_dtype_to_float(tensor->type, source, columns, (float *)words);
+    words[weight->row_words - 1] = 0; /* the pad of an odd width */
+    if (tensor->type == OBI_DTYPE_F16) {
+        memcpy(words, source, (size_t)columns * 2);
+        return OBI_OK;
+    }
+    OBI_TRY(obi_dtype_to_float(tensor->type, source, columns, load->floats));
+    uint16_t *halves = (uint16_t *)(void *)words;
+    for (uint32_t i = 0; i < columns; i++) halves[i] = obi_float_to_half(load->floats[i]);
+    return OBI_OK;
+}
+
+static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uint32_t columns, obi_weight *weight)
+{
+    const obi_gguf_tensor *tensor;
+    OBI_TRY(find_tensor(load, name, columns, rows, &tensor));
+    obi_weight_type type;
+    switch (tensor->type) {
+    case OBI_DTYPE_F32: case OBI_DTYPE_BF16: case OBI_DTYPE_F64: type = OBI_WEIGHT_F32; break;
+    case OBI_DTYPE_F16: case OBI_DTYPE_Q8_0: case OBI_DTYPE_Q4_0: type = OBI_WEIGHT_F16; break;
+    default: return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s, which a matrix cannot have here", load->gguf->mapping.path, name,
+                             obi_dtype_name(tensor->type));
+    }
+    OBI_TRY(obi_weight_create(load->device, type, rows, columns, 0, weight));
+    uint32_t row_bytes = weight->row_words * 4;
+    uint32_t rows_at_once = row_bytes < CHUNK_BYTES ? CHUNK_BYTES / row_bytes : 1;
+    uint32_t *words = load->words;
+    for (uint32_t first = 0; first < rows; first += rows_at_once) {
+        uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
+        for (uint32_t i = 0; i < count; i++) OBI_TRY(convert_row(load, tensor, first + i, weight, words + (uint64_t)i * weight->row_words));
+        OBI_TRY(obi_weight_upload(load->upload, weight, first, count, words));
+    }
+    load->weights->device_bytes += (uint64_t)rows * row_bytes;
+    load->weights->parameters += (uint64_t)rows * columns;
+    return account(load, tensor, name);
+}
+
+static obi_status load_signs(loader *load, const char *name, const char *role, uint32_t rows, uint32_t columns, obi_linear *linear)
+{
+    const obi_gguf_tensor *tensor, *g, *h;
+    char vector_name[64];
+    uint32_t row_words = obi_weight_row_words(OBI_WEIGHT_SIGN, columns);
+    OBI_TRY(find_tensor(load, name, row_words, rows, &tensor));
+    OBI_TRY(obi_weight_create(load->device, OBI_WEIGHT_SIGN, rows, columns, 0, &linear->weight));
+    uint32_t rows_at_once = CHUNK_BYTES / (row_words * 4);
+    uint32_t last_mask = columns % 32 ? (1u << columns % 32) - 1 : UINT32_MAX;
+    for (uint32_t first = 0; first < rows; first += rows_at_once) {
+        uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
+        memcpy(load->words, tensor->data + (uint64_t)first * row_words * 4, (uint64_t)count * row_words * 4);
+        for (uint32_t i = 1; i <= count; i++) load->words[(uint64_t)i * row_words - 1] &= last_mask; /* pad bits are 0, whatever the file says */
+        OBI_TRY(obi_weight_upload(load->upload, &linear->weight, first, count, load->words));
+    }
+    load->weights->device_bytes += (uint64_t)rows * row_words * 4;
+    load->weights->parameters += (uint64_t)rows * columns;
+    OBI_TRY(account(load, tensor, name));
+
+    snprintf(vector_name, sizeof vector_name, "%s.input_factor", role);
+    OBI_TRY(find_tensor(load, vector_name, columns, 1, &g));
+    snprintf(vector_name, sizeof vector_name, "%s.weight_scale", role);
+    OBI_TRY(find_tensor(load, vector_name, rows, 1, &h));
+    uint32_t h_offset = obi_scales_h_offset(columns);
+    uint64_t bytes = obi_scales_floats(rows, columns) * 4;
+    float *scales = obi_calloc(1, bytes);
+    if (!scales) return OBI_ERROR_MEMORY;
+    obi_status status;
+    OBI_TRY_GOTO(obi_dtype_to_float(g->type, g->data, columns, scales));
+    OBI_TRY_GOTO(obi_dtype_to_float(h->type, h->data, rows, scales + h_offset));
+    OBI_TRY_GOTO(obi_buffer_create(load->device, bytes, OBI_MEMORY_DEVICE, &linear->scales));
+    OBI_TRY_GOTO(obi_upload_bytes(load->upload, obi_view_of(linear->scales), scales, bytes));
+    load->weights->device_bytes += bytes;
+    load->weights->parameters += (uint64_t)rows + columns;
+    OBI_TRY_GOTO(account(load, g, name));
+    OBI_TRY_GOTO(account(load, h, name));
+done:
+    obi_free(scales);
+    return status;
+}
+
+static obi_status load_layer(loader *load, uint32_t index)
+{
+    const obi_config *config = &load->weights->config;
+    obi_layer_weights *layer = &load->weights->layers[index];
+    char role[48], name[64];
+    snprintf(name, sizeof name, "blk.%u.attn_norm.weight", index);
+    OBI_TRY(load_vector(load, name, config->width, &layer->attn_norm));
+    snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", index);
+    OBI_TRY(load_vector(load, name, config->width, &layer->ffn_norm));
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
+        uint32_t rows, columns;
+        obi_config_linear_shape(config, i, &rows, &columns);
+        snprintf(role, sizeof role, "blk.%u.%s", index, obi_linear_roles[i]);
+        snprintf(name, sizeof name, "%s.weight", role);
+        if (config->onebit) OBI_TRY(load_signs(load, name, role, rows, columns, &layer->linear[i]));
+        else OBI_TRY(load_matrix(load, name, rows, columns, &layer->linear[i].weight));
+    }
+    return OBI_OK;
+}
+
+static obi_status load_rope_factors(loader *load)
+{
+    const obi_gguf_tensor *tensor = obi_gguf_find_tensor(load->gguf, "rope_freqs.weight");
+    if (!tensor) return OBI_OK;
+    uint32_t count = load->weights->config.rope_dimensions / 2;
+    OBI_TRY(find_tensor(load, "rope_freqs.weight", count, 1, &tensor));
+    load->weights->rope_factors = obi_calloc(count, sizeof(float));
+    if (!load->weights->rope_factors) return OBI_ERROR_MEMORY;
+    return obi_dtype_to_float(tensor->type, tensor->data, count, load->weights->rope_factors);
+}
+
+obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weights_progress progress, void *user, obi_weights **out)
+{
+    *out = NULL;
+    obi_weights *weights = obi_calloc(1, sizeof *weights);
+    if (!weights) return OBI_ERROR_MEMORY;
+    weights->device = device;
+    loader load = { .device = device, .gguf = gguf, .weights = weights, .progress = progress, .user = user };
+    const obi_config *config = &weights->config;
+    obi_status status;
+    OBI_TRY_GOTO(obi_config_from_gguf(&weights->config, gguf));
+    weights->config.tied = obi_gguf_find_tensor(gguf, "output.weight") == NULL;
+    for (uint64_t i = 0; i < gguf->tensor_count; i++) load.bytes_all += gguf->tensors[i].bytes;
+    load.floats_count = config->width > config->ffn ? config->width : config->ffn;
+    if ((uint64_t)config->heads * config->head_size > load.floats_count) load.floats_count = (uint64_t)config->heads * config->head_size;
+    load.words = obi_calloc(1, CHUNK_BYTES > load.floats_count * 4 ? CHUNK_BYTES : load.floats_count * 4);
+    load.floats = obi_calloc(load.floats_count, sizeof *load.floats);
+    weights->layers = obi_calloc(config->layers, sizeof *weights->layers);
+    if (!load.words || !load.floats || !weights->layers) {
+        status = OBI_ERROR_MEMORY;
+        goto done;
+    }
+    OBI_TRY_GOTO(obi_upload_create(device, &load.upload));
+    OBI_TRY_GOTO(load_matrix(&load, "token_embd.weight", config->vocabulary, config->width, &weights->embedding));
+    OBI_TRY_GOTO(load_vector(&load, "output_norm.weight", config->width, &weights->output_norm));
+    if (!config->tied) OBI_TRY_GOTO(load_matrix(&load, "output.weight", config->vocabulary, config->width, &weights->head));
+    OBI_TRY_GOTO(load_rope_factors(&load));
+    for (uint32_t i = 0; i < config->layers; i++) OBI_TRY_GOTO(load_layer(&load, i));
+    OBI_TRY_GOTO(obi_upload_finish(load.upload));
+done:
+    obi_upload_destroy(load.upload);
+    obi_free(load.words);
+    obi_free(load.floats);
+    if (status != OBI_OK) obi_weights_free(weights);
+    else *out = weights;
+    return status;
+}
+
+void obi_weights_free(obi_weights *weights)
+{
+    if (!weights) return;
+    obi_device *device = weights->device;
+    for (uint32_t i = 0; weights->layers && i < weights->config.layers; i++) {
+        obi_layer_weights *layer = &weights->layers[i];
+        obi_buffer_destroy(device, layer->attn_norm);
+        obi_buffer_destroy(device, layer->ffn_norm);
+        for (int j = 0; j < OBI_LINEAR_COUNT; j++) {
+            obi_weight_destroy(device, &layer->linear[j].weight);
+            obi_buffer_destroy(device, layer->linear[j].scales);
+        }
+    }
+    obi_free(weights->layers);
+    obi_weight_destroy(device, &weights->embedding);
+    obi_weight_destroy(device, &weights->head);
+    obi_buffer_destroy(device, weights->output_norm);
+    obi_free(weights->rope_factors);
+    obi_free(weights);
+}
+
+const obi_weight *obi_weights_head(const obi_weights *weights) { return weights->config.tied ? &weights->embedding : &weights->head; }

@@ -1,0 +1,43 @@
+/* weights: a model's tensors on the device, by role. Immutable after loading; any number of sessions may share them. */
+#ifndef OBI_ENGINE_WEIGHTS_H
+#define OBI_ENGINE_WEIGHTS_H
+
+#include "model/config.h"
+#include "model/gguf.h"
+#include "ops/op_bitlinear.h"
+#include "ops/tensor.h"
+
+/* One projection: y = W x, or the OneBit form y = LayerNorm(h ⊙ (S (g ⊙ x))). */
+typedef struct obi_linear {
+    obi_weight weight;   /* (m,n) */
+    obi_buffer *scales;  /* g and h of a sign weight (op_bitlinear.h has the layout); NULL for a dense one */
+} obi_linear;
+
+typedef struct obi_layer_weights {
+    obi_buffer *attn_norm, *ffn_norm; /* (D) */
+    obi_linear linear[OBI_LINEAR_COUNT];
+} obi_layer_weights;
+
+typedef struct obi_weights {
+    obi_device *device;
+    obi_config config;
+    obi_weight embedding;      /* (V,D), F32 or F16 */
+    obi_weight head;           /* (V,D); not set when config.tied: then the embedding serves */
+    obi_buffer *output_norm;   /* (D) */
+    obi_layer_weights *layers; /* L */
+    float *rope_factors;       /* rope_dimensions/2 divisors, or NULL */
+    uint64_t parameters;
+    uint64_t device_bytes;
+} obi_weights;
+
+typedef bool (*obi_weights_progress)(double fraction, const char *what, void *user); /* false: cancel */
+
+/* Checks every tensor's shape and type against the config and uploads it. F32 and BF16 become F32, F16 stays, Q8_0 and
+ * Q4_0 become F16 (their own steps are far coarser). OBI_ERROR_DATA names the first tensor that is wrong. */
+obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weights_progress progress, void *user, obi_weights **out);
+void obi_weights_free(obi_weights *weights); /* NULL is allowed */
+
+/* The head's matrix. */
+const obi_weight *obi_weights_head(const obi_weights *weights);
+
+#endif
