@@ -4,8 +4,8 @@
 // reduce each subgroup first and then read one slot per subgroup: right for any subgroup size, larger than the
 // workgroup included. Nothing here depends on which lane of a subgroup is which.
 //
-// Every lane of the workgroup must make the call (it has barriers). The source needs `#version 450`,
-// GL_GOOGLE_include_directive and `layout(local_size_x_id = 0) in;`. Define OB_REDUCE_VEC4 before the include for
+// Every lane of the workgroup must make the call (it has barriers). The source needs `#version 450` and
+// GL_GOOGLE_include_directive, and may repeat `layout(local_size_x_id = 0) in;`. Define OB_REDUCE_VEC4 before the include for
 // ob_reduce_add4 and ob_reduce_max4, which take another 2 KiB of shared memory.
 #ifndef OB_REDUCE_GLSL
 #define OB_REDUCE_GLSL
@@ -15,6 +15,8 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #extension GL_KHR_shader_subgroup_ballot : require
 #endif
+
+layout(local_size_x_id = 0) in; // before the first use of gl_WorkGroupSize: glslang takes it for 1 otherwise
 
 #define OB_REDUCE_SLOTS 128 // the largest workgroup of the baseline
 

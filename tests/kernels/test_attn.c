@@ -1,0 +1,150 @@
+/* test_attn: rotary positions, the cache, and attention against runtime/ref, at every tier of this device. */
+#include "device.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "ops/op_attn.h"
+#include "selftest/cases.h"
+
+static void test_rope(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 2, 4, 6, 32, 34, 64, 66, 100, 128, 256 };
+    for (uint32_t layout = 0; layout < 2; layout++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            TEST_CASE(obi_case_attn_rope, 3, 5, sizes[i], sizes[i], 0, layout);
+            TEST_CASE(obi_case_attn_rope, 1, 3, sizes[i] + 3, sizes[i], 70, layout); /* the rest of the head stays */
+        }
+        TEST_CASE(obi_case_attn_rope, 4100, 8, 256, 256, 0, layout); /* more than 65535 workgroups */
+    }
+}
+
+static void test_kv_store(void **state)
+{
+    (void)state;
+    static const uint32_t widths[] = { 1, 31, 32, 33, 64, 65, 100, 1000 };
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        TEST_CASE(obi_case_attn_kv_store, 1, widths[i], 0, 5);
+        TEST_CASE(obi_case_attn_kv_store, 3, widths[i], 2, 5);
+        TEST_CASE(obi_case_attn_kv_store, 5, widths[i], 0, 5);
+    }
+    TEST_CASE(obi_case_attn_kv_store, 4097, 1024, 1, 4099); /* more than 65535 workgroups */
+}
+
+static void test_decode(void **state)
+{
+    (void)state;
+    static const uint32_t positions[] = { 1, 2, 31, 32, 33, 63, 64, 65, 100, 128, 129, 1000 };
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++) TEST_CASE(obi_case_attn_decode, 1, 4, 2, 48, positions[i] - 1);
+    static const uint32_t head_sizes[] = { 2, 4, 6, 32, 62, 64, 66, 80, 128, 130, 192, 254, 256 };
+    for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) TEST_CASE(obi_case_attn_decode, 1, 2, 1, head_sizes[i], 76);
+    TEST_CASE(obi_case_attn_decode, 1, 8, 8, 8, 40); /* no sharing */
+    TEST_CASE(obi_case_attn_decode, 1, 9, 1, 8, 40); /* one key head for all */
+    TEST_CASE(obi_case_attn_decode, 1, 1, 1, 64, 4095);
+    TEST_CASE(obi_case_attn_decode, 1, 1, 1, 128, 32767); /* the longest context promised */
+}
+
+static void test_prefill(void **state)
+{
+    (void)state;
+    static const uint32_t tokens[] = { 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 65, 100 };
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        TEST_CASE(obi_case_attn_prefill, tokens[i], 4, 2, 48, 0);
+        TEST_CASE(obi_case_attn_prefill, tokens[i], 2, 1, 18, 61); /* after earlier tokens */
+    }
+    static const uint32_t head_sizes[] = { 2, 4, 6, 32, 62, 64, 66, 80, 128, 130, 192, 254, 256 };
+    for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) TEST_CASE(obi_case_attn_prefill, 6, 2, 1, head_sizes[i], 70);
+    TEST_CASE(obi_case_attn_prefill, 3, 1, 1, 16, 4094);
+}
+
+/* Scores far apart: nothing overflows, the largest takes all, and the order in which it comes does not matter. */
+static void test_extreme_scores(void **state)
+{
+    (void)state;
+    enum { P = 200, C = 4 };
+    obi_case_env *env = test_env();
+    for (int tier = OBI_TIER_A; tier <= (int)env->device->tier && tier <= OBI_TIER_B; tier++) {
+        for (uint32_t at = 0; at < P; at += 33) {
+            obi_case_env_clear(env);
+            env->device->kernel_tier[OBI_KERNEL_ATTN_DECODE_FWD] = (obi_tier)tier;
+            float q[C] = { 100, 0, 0, 0 }, got[C];
+            float *k = obi_case_zeros(env, P * C), *v = obi_case_normal(env, P * C, 1.0);
+            for (uint32_t p = 0; p < P; p++) k[p * C] = p == at ? 500.0f : -500.0f;
+            obi_view q_view, k_view, v_view, out_view;
+            TEST_OK(obi_case_upload(env, q, sizeof q, &q_view));
+            TEST_OK(obi_case_upload(env, k, sizeof(float) * P * C, &k_view));
+            TEST_OK(obi_case_upload(env, v, sizeof(float) * P * C, &v_view));
+            TEST_OK(obi_case_output(env, sizeof got, &out_view));
+            obi_cmd_begin(env->cmd);
+            obi_op_attn_fwd(env->cmd, out_view, q_view, k_view, v_view, 1, 1, 1, C, P - 1);
+            TEST_OK(obi_cmd_run(env->cmd));
+            TEST_OK(obi_case_download(env, out_view, got, sizeof got));
+            for (uint32_t c = 0; c < C; c++)
+                if (!(fabsf(got[c] - v[at * C + c]) <= 1e-6f)) fail_msg("tier %d, position %u: %g, not %g", tier, at, (double)got[c], (double)v[at * C + c]);
+        }
+    }
+    env->device->kernel_tier[OBI_KERNEL_ATTN_DECODE_FWD] = env->device->tier;
+    test_device_check();
+}
+
+/* What lies in the cache after the last visible position must have no influence, NaN included. */
+static void test_the_future_is_not_seen(void **state)
+{
+    (void)state;
+    enum { P = 130, T = 6, C = 8 };
+    obi_case_env *env = test_env();
+    obi_case_env_clear(env);
+    float *q = obi_case_normal(env, T * C, 1), *k = obi_case_normal(env, P * C, 1), *v = obi_case_normal(env, P * C, 1);
+    float *first = obi_case_zeros(env, T * C), *second = obi_case_zeros(env, T * C);
+    for (int round = 0; round < 2; round++) {
+        obi_view q_view, k_view, v_view, out_view;
+        for (int i = 70 * C; round == 1 && i < P * C; i++) k[i] = v[i] = NAN;
+        TEST_OK(obi_case_upload(env, q, sizeof(float) * T * C, &q_view));
+        TEST_OK(obi_case_upload(env, k, sizeof(float) * P * C, &k_view));
+        TEST_OK(obi_case_upload(env, v, sizeof(float) * P * C, &v_view));
+        TEST_OK(obi_case_output(env, sizeof(float) * T * C, &out_view));
+        obi_cmd_begin(env->cmd);
+        obi_op_attn_fwd(env->cmd, out_view, q_view, k_view, v_view, T, 1, 1, C, 70 - T);
+        TEST_OK(obi_cmd_run(env->cmd));
+        TEST_OK(obi_case_download(env, out_view, round ? second : first, sizeof(float) * T * C));
+    }
+    assert_memory_equal(first, second, sizeof(float) * T * C);
+    test_device_check();
+}
+
+static void test_bad_sizes_are_refused(void **state)
+{
+    (void)state;
+    obi_case_env *env = test_env();
+    obi_case_env_clear(env);
+    obi_view view, two;
+    TEST_OK(obi_case_output(env, 1 << 16, &view));
+    TEST_OK(obi_case_output(env, 1 << 16, &two));
+    static const uint32_t sizes[][5] = { /* T H K C first */
+        { 1, 4, 3, 8, 0 }, { 1, 4, 0, 8, 0 }, { 1, 1, 1, 7, 0 }, { 1, 1, 1, 258, 0 }, { 1, 1, 1, 8, 1u << 20 }, { 0, 1, 1, 8, 0 } };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        obi_cmd_begin(env->cmd);
+        obi_op_attn_fwd(env->cmd, view, two, two, two, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
+        assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    }
+    obi_cmd_begin(env->cmd);
+    obi_op_kv_store_fwd(env->cmd, view, view, two, two, 3, 8, 6, 8);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    assert_non_null(strstr(obi_last_error(), "do not fit the context"));
+    obi_cmd_begin(env->cmd);
+    obi_op_rope_fwd(env->cmd, view, two, 1, 1, 8, 10, 0, OBI_ROPE_HALF);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    test_device_check();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rope),           cmocka_unit_test(test_kv_store),
+        cmocka_unit_test(test_decode),         cmocka_unit_test(test_prefill),
+        cmocka_unit_test(test_extreme_scores), cmocka_unit_test(test_the_future_is_not_seen),
+        cmocka_unit_test(test_bad_sizes_are_refused),
+    };
+    return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
+}

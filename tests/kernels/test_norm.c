@@ -1,0 +1,78 @@
+/* test_norm: RMSNorm and the affine-free LayerNorm against runtime/ref, at every tier of this device. */
+#include "device.h"
+
+#include <string.h>
+
+#include "ops/op_norm.h"
+#include "selftest/cases.h"
+
+static const uint32_t lengths[] = { 1, 2, 3, 31, 32, 33, 63, 64, 65, 100, 127, 129, 1000, 4096 };
+
+static void test_rmsnorm(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) TEST_CASE(obi_case_norm_rmsnorm, 3, lengths[i]);
+    TEST_CASE(obi_case_norm_rmsnorm, 1, 50001);
+    TEST_CASE(obi_case_norm_rmsnorm, 65537, 3); /* more rows than one grid axis has */
+}
+
+static void test_layernorm(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        TEST_CASE(obi_case_norm_layernorm, 3, lengths[i], 0);
+        TEST_CASE(obi_case_norm_layernorm, 3, lengths[i], 1); /* in place */
+    }
+    TEST_CASE(obi_case_norm_layernorm, 1, 50001, 1);
+    TEST_CASE(obi_case_norm_layernorm, 65537, 3, 1);
+}
+
+/* A row of one value, however large, has no variance: exact zeros, not amplified rounding errors. */
+static void test_layernorm_of_a_constant_row_is_zero(void **state)
+{
+    (void)state;
+    enum { N = 777 };
+    obi_case_env *env = test_env();
+    obi_case_env_clear(env);
+    float *x = obi_case_zeros(env, N), *got = obi_case_zeros(env, N);
+    for (int i = 0; i < N; i++) x[i] = 12345.678f;
+    for (int tier = OBI_TIER_A; tier <= (int)env->device->tier && tier <= OBI_TIER_B; tier++) {
+        env->device->kernel_tier[OBI_KERNEL_NORM_LAYERNORM_FWD] = (obi_tier)tier;
+        obi_view view;
+        TEST_OK(obi_case_upload(env, x, sizeof(float) * N, &view));
+        obi_cmd_begin(env->cmd);
+        obi_op_layernorm_fwd(env->cmd, view, view, 1, N, 1e-5f);
+        TEST_OK(obi_cmd_run(env->cmd));
+        TEST_OK(obi_case_download(env, view, got, sizeof(float) * N));
+        for (int i = 0; i < N; i++) assert_true(got[i] == 0.0f);
+    }
+    env->device->kernel_tier[OBI_KERNEL_NORM_LAYERNORM_FWD] = env->device->tier;
+}
+
+static void test_sizes_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    obi_case_env *env = test_env();
+    obi_case_env_clear(env);
+    obi_view view;
+    TEST_OK(obi_case_output(env, 4 * 100, &view));
+    obi_cmd_begin(env->cmd);
+    obi_op_rmsnorm_fwd(env->cmd, view, view, view, 2, 51, 1e-5f);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    assert_non_null(strstr(obi_last_error(), "rmsnorm: y must have 2 x 51 elements"));
+    obi_cmd_begin(env->cmd);
+    obi_op_layernorm_fwd(env->cmd, view, view, 0, 51, 1e-5f);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    test_device_check();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_layernorm_of_a_constant_row_is_zero),
+        cmocka_unit_test(test_sizes_that_do_not_fit_are_refused),
+    };
+    return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
+}
