@@ -271,10 +271,8 @@ static void long_texts_take_little_time(void **state)
     memset(run, ' ', 399999);
     seconds[4] = seconds_to_encode(spm, run, 400000, &count);
     seconds[5] = seconds_to_encode(gpt2, run, 400000, &count);
-    for (int i = 0; i < 6; i++) {
-        print_message("%.3f s\n", seconds[i]);
-        assert_true(seconds[i] < 5);
-    }
+    for (int i = 0; i < 6; i++)
+        if (seconds[i] > 5) fail_msg("text %d took %.1f s", i, seconds[i]);
     tokens_expect_round_trip(spm, text, length, 0);
     tokens_expect_round_trip(gpt2, text, length, 0);
     tokens_expect_round_trip(gpt2, run, 400000, 0);
