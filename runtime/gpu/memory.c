@@ -196,7 +196,7 @@ static obi_status take_memory(obi_device *device, obi_buffer *buffer, uint64_t s
             buffer->arena = arena;
             return OBI_OK;
         }
-    obi_arena *arena;
+    obi_arena *arena = NULL;
     OBI_TRY(arena_create(device, obi_align_up(size, alignment), type, &arena));
     if (!arena_take(arena, size, &buffer->offset)) return obi_fail(OBI_ERROR_MEMORY, "a new arena had no room");
     buffer->arena = arena;
