@@ -1,0 +1,87 @@
+# The Vulkan drivers that the tests run on, and how a test is told which one to use.
+
+# onebit_find_icd(VARIABLE NAME): the first manifest NAME.*json among the places where drivers are installed.
+function(onebit_find_icd variable name)
+  set(found "")
+  foreach(directory /usr/share /usr/local/share /etc)
+    file(GLOB manifests ${directory}/vulkan/icd.d/${name}.*json)
+    list(APPEND found ${manifests})
+  endforeach()
+  list(FILTER found EXCLUDE REGEX "i[36]86")
+  if(found)
+    list(GET found 0 first)
+    set(${variable} ${first} PARENT_SCOPE)
+  else()
+    set(${variable} "" PARENT_SCOPE)
+  endif()
+endfunction()
+
+onebit_find_icd(ONEBIT_LAVAPIPE_ICD lvp_icd)
+onebit_find_icd(ONEBIT_RADV_ICD radeon_icd)
+
+# lavapipe's vector width sets its subgroup size: 4, 8 or 16.
+set(ONEBIT_DRIVERS lavapipe128 lavapipe256 lavapipe512)
+foreach(width 128 256 512)
+  set(ONEBIT_ICD_lavapipe${width} "${ONEBIT_LAVAPIPE_ICD}")
+  set(ONEBIT_ENV_lavapipe${width} LP_NATIVE_VECTOR_WIDTH=${width})
+endforeach()
+if(NOT ONEBIT_WITHOUT_SWIFTSHADER)
+  list(APPEND ONEBIT_DRIVERS swiftshader)
+  set(ONEBIT_ICD_swiftshader "${ONEBIT_SWIFTSHADER_ICD}")
+endif()
+
+# Under ASan a driver that was unloaded at exit leaves leaks without a name, so dlclose is made to do nothing, and then
+# the leaks of drivers and layers, which are not ours, are suppressed by their names.
+set(ONEBIT_SANITIZER_ENV "")
+if(ONEBIT_SANITIZE MATCHES "address")
+  add_library(onebit_keep_loaded SHARED keep_loaded.c)
+  # The preloader splits its list at spaces, so the library goes by its name and the directory by another variable.
+  set(ONEBIT_SANITIZER_ENV LD_PRELOAD=libonebit_keep_loaded.so LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}
+    ASAN_OPTIONS=verify_asan_link_order=0 "LSAN_OPTIONS=print_suppressions=0:suppressions='${CMAKE_CURRENT_SOURCE_DIR}/lsan.supp'")
+endif()
+
+# onebit_add_icd_test(NAME PROGRAM ICD [VARIABLE=value ...] [ARGUMENTS ...] [EXPECT_FAILURE words]):
+# a test that sees one driver only. Without the driver's manifest the test is there all the same, and fails.
+function(onebit_add_icd_test name program icd)
+  cmake_parse_arguments(T "" "EXPECT_FAILURE" "ARGUMENTS" ${ARGN})
+  if(icd STREQUAL "")
+    add_test(NAME ${name} COMMAND sh -c "echo 'the Vulkan driver of this test is not installed; run scripts/setup.sh and configure again'; exit 1")
+    return()
+  endif()
+  if(T_EXPECT_FAILURE)
+    add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:${program}> "-DARGUMENTS=${T_ARGUMENTS}"
+      "-DWORDS=${T_EXPECT_FAILURE}" -P ${PROJECT_SOURCE_DIR}/tests/expect_failure.cmake)
+  else()
+    add_test(NAME ${name} COMMAND ${program} ${T_ARGUMENTS})
+  endif()
+  string(MAKE_C_IDENTIFIER ${name} directory)
+  # The newer loaders read VK_DRIVER_FILES, the older VK_ICD_FILENAMES. Newer validation layers check the hazards of
+  # storage buffers only when asked. Mesa's own disk cache is off: it would hide compile errors in a second run.
+  set(environment VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1
+    MESA_SHADER_CACHE_DISABLE=true ONEBIT_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
+  list(APPEND environment ${ONEBIT_SANITIZER_ENV} ${T_UNPARSED_ARGUMENTS})
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
+endfunction()
+
+# onebit_add_driver_tests(PROGRAM LABEL label TIMEOUT seconds [DRIVERS ...]): <program>.<driver> for each driver.
+function(onebit_add_driver_tests program)
+  cmake_parse_arguments(T "" "LABEL;TIMEOUT" "DRIVERS" ${ARGN})
+  if(NOT T_DRIVERS)
+    set(T_DRIVERS ${ONEBIT_DRIVERS})
+  endif()
+  foreach(driver IN LISTS T_DRIVERS)
+    set(labels ${T_LABEL} ${driver})
+    if(driver STREQUAL "lavapipe256")
+      list(APPEND labels sanitized)
+    endif()
+    onebit_add_icd_test(${program}.${driver} ${program} "${ONEBIT_ICD_${driver}}" ${ONEBIT_ENV_${driver}})
+    set_tests_properties(${program}.${driver} PROPERTIES LABELS "${labels}" TIMEOUT ${T_TIMEOUT})
+  endforeach()
+endfunction()
+
+foreach(driver IN LISTS ONEBIT_DRIVERS)
+  if(ONEBIT_ICD_${driver} STREQUAL "" OR NOT EXISTS "${ONEBIT_ICD_${driver}}")
+    message(WARNING "The Vulkan driver ${driver} was not found, so its tests will FAIL. Run scripts/setup.sh"
+      " (scripts/test.sh does); to test without SwiftShader configure with -DONEBIT_WITHOUT_SWIFTSHADER=ON.")
+  endif()
+endforeach()
