@@ -9,13 +9,14 @@
 
 enum { MAX_SHARDS = 4096 };
 
-static bool exists(const char *directory, const char *name)
+static obi_status exists(const char *directory, const char *name, bool *found)
 {
     char *path = obi_import_join(directory, name);
+    if (!path) return OBI_ERROR_MEMORY;
     struct stat info;
-    bool found = path && stat(path, &info) == 0;
+    *found = stat(path, &info) == 0;
     obi_free(path);
-    return found;
+    return OBI_OK;
 }
 
 static bool plain_file_name(const char *name)
@@ -95,14 +96,19 @@ done:
 obi_status obi_shards_open(obi_shards *shards, obi_source *source, const char *directory)
 {
     memset(shards, 0, sizeof *shards);
-    if (exists(directory, "model.safetensors")) {
+    bool single = false, index = false, pickle = false, pickle_index = false;
+    OBI_TRY(exists(directory, "model.safetensors", &single));
+    OBI_TRY(exists(directory, "model.safetensors.index.json", &index));
+    OBI_TRY(exists(directory, "pytorch_model.bin", &pickle));
+    OBI_TRY(exists(directory, "pytorch_model.bin.index.json", &pickle_index));
+    if (single) {
         OBI_TRY(obi_import_reserve_mappings(source, 1));
         shards->files = obi_calloc(1, sizeof *shards->files);
         if (!shards->files) return OBI_ERROR_MEMORY;
         return open_file(shards, source, directory, "model.safetensors");
     }
-    if (exists(directory, "model.safetensors.index.json")) return open_index(shards, source, directory);
-    if (exists(directory, "pytorch_model.bin") || exists(directory, "pytorch_model.bin.index.json"))
+    if (index) return open_index(shards, source, directory);
+    if (pickle || pickle_index)
         return obi_fail(OBI_ERROR_DATA, "%s has its weights only in pytorch_model.bin, which can run code and is not read here: load it "
                         "with transformers and save it again with save_pretrained(..., safe_serialization=True)", directory);
     return obi_fail(OBI_ERROR_DATA, "%s has neither model.safetensors nor model.safetensors.index.json", directory);

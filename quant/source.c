@@ -118,16 +118,13 @@ const obi_source_tensor *obi_source_find(const obi_source *source, const char *n
 {
     /* The list is: embedding, the layers, equally many tensors each, output norm, head. So a layer's name tells
      * where to look, and a model of a thousand layers is not searched from the front each time. */
-    size_t begin = 0, end = source->tensor_count, tail = source->config.tied ? 2 : 3;
-    size_t per_layer = end >= tail && source->config.layers ? (end - (tail - 1)) / source->config.layers : 0;
-    if (strncmp(name, "blk.", 4) == 0) {
+    size_t begin = 0, end = source->tensor_count, outside = source->config.tied ? 2 : 3;
+    if (strncmp(name, "blk.", 4) == 0 && end > outside) {
+        size_t per_layer = (end - outside) / source->config.layers;
         unsigned long layer = strtoul(name + 4, NULL, 10);
         if (layer >= source->config.layers) return NULL;
         begin = 1 + layer * per_layer;
-        end = begin + per_layer < end ? begin + per_layer : end;
-    } else if (end > 1 + per_layer * source->config.layers) {
-        if (strcmp(source->tensors[0].name, name) == 0) return &source->tensors[0];
-        begin = 1 + per_layer * source->config.layers;
+        end = begin + per_layer;
     }
     for (size_t i = begin; i < end; i++)
         if (strcmp(source->tensors[i].name, name) == 0) return &source->tensors[i];
