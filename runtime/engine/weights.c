@@ -47,7 +47,7 @@ static obi_status account(loader *load, const obi_gguf_tensor *tensor, const cha
 /* A vector of `count` numbers as f32. */
 static obi_status load_vector(loader *load, const char *name, uint32_t count, obi_buffer **out)
 {
-    const obi_gguf_tensor *tensor;
+    const obi_gguf_tensor *tensor = NULL;
     OBI_TRY(find_tensor(load, name, count, 1, &tensor));
     float *values = obi_calloc(count, sizeof *values);
     if (!values) return OBI_ERROR_MEMORY;

@@ -1,0 +1,311 @@
+#include "quant/convert.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "core/half.h"
+#include "quant/rope_permute.h"
+#include "quant/svid.h"
+
+#define CHUNK_BYTES (4ull << 20)
+
+/* What one conversion needs at hand. */
+typedef struct converter {
+    obi_device *device;
+    obi_upload *upload;       /* these two only where SVID runs */
+    obi_svid *svid;
+    uint32_t row_words;       /* of the sign tensor being written */
+    const obi_source *source;
+    const obi_convert_desc *desc;
+    obi_convert_report *report;
+    obi_config config;        /* of the output */
+    obi_gguf_writer *writer;
+    float *floats;            /* a chunk of rows */
+    uint8_t *bytes;           /* the same, converted */
+    uint64_t chunk_floats;
+    double work_done, work_all; /* weights */
+} converter;
+
+static obi_status progress(converter *convert, double work, const char *what)
+{
+    convert->work_done += work;
+    if (convert->desc->progress && !convert->desc->progress(convert->work_done / convert->work_all, what, convert->desc->user))
+        return obi_fail(OBI_ERROR_CANCELLED, "the conversion was cancelled; nothing was written");
+    return OBI_OK;
+}
+
+/* A norm is a vector, everything else that is not a sign tensor's scale is a matrix. */
+static bool is_vector(const char *name) { return strstr(name, "norm.weight") || strcmp(name, "rope_freqs.weight") == 0; }
+
+static obi_dtype dense_type(const converter *convert, const char *name)
+{
+    return is_vector(name) || convert->desc->form == OBI_FORM_F32 ? OBI_DTYPE_F32 : OBI_DTYPE_F16;
+}
+
+/* ---- the plan: every tensor of the output, in order ------------------------------------------------------------ */
+
+/* Calls `visit` for each tensor name in file order; a linear layer is visited once, under its weight's name. */
+static obi_status for_each_tensor(converter *convert, obi_status (*visit)(converter *convert, const char *name, int linear))
+{
+    char name[64];
+    OBI_TRY(visit(convert, "token_embd.weight", -1));
+    OBI_TRY(visit(convert, "output_norm.weight", -1));
+    if (!convert->config.tied) OBI_TRY(visit(convert, "output.weight", -1));
+    if (convert->source->rope_factors) OBI_TRY(visit(convert, "rope_freqs.weight", -1));
+    for (uint32_t layer = 0; layer < convert->config.layers; layer++) {
+        snprintf(name, sizeof name, "blk.%u.attn_norm.weight", layer);
+        OBI_TRY(visit(convert, name, -1));
+        snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", layer);
+        OBI_TRY(visit(convert, name, -1));
+        for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
+            snprintf(name, sizeof name, "blk.%u.%s.weight", layer, obi_linear_roles[i]);
+            OBI_TRY(visit(convert, name, i));
+        }
+    }
+    return OBI_OK;
+}
+
+/* "blk.0.attn_q.weight" -> "blk.0.attn_q.input_factor" */
+static void sibling(const char *name, const char *suffix, char out[64]) { snprintf(out, 64, "%.*s%s", (int)(strlen(name) - strlen("weight")), name, suffix); }
+
+static void declare(converter *convert, const char *name, obi_dtype type, uint64_t columns, uint64_t rows)
+{
+    uint64_t shape[2] = { columns, rows }, bytes = 0;
+    obi_gguf_add_tensor(convert->writer, name, type, rows == 1 ? 1 : 2, shape);
+    if (obi_dtype_bytes(type, columns, &bytes)) convert->report->tensor_bytes += bytes * rows;
+}
+
+static obi_status declare_tensor(converter *convert, const char *name, int linear)
+{
+    const obi_source_tensor *tensor = obi_source_find(convert->source, name);
+    if (strcmp(name, "rope_freqs.weight") == 0) {
+        declare(convert, name, OBI_DTYPE_F32, convert->config.rope_dimensions / 2, 1);
+        return OBI_OK;
+    }
+    if (!tensor) return obi_fail(OBI_ERROR_DATA, "the tensor %s is missing", name);
+    double weights = (double)tensor->rows * (double)tensor->columns;
+    convert->work_all += weights;
+    if (linear >= 0) {
+        convert->report->linear_weights += weights;
+        convert->report->linear_bits += weights * (convert->desc->form == OBI_FORM_ONEBIT ? 1 : convert->desc->form == OBI_FORM_F16 ? 16 : 32);
+    }
+    if (linear < 0 || convert->desc->form != OBI_FORM_ONEBIT) {
+        declare(convert, name, dense_type(convert, name), tensor->columns, tensor->rows);
+        return OBI_OK;
+    }
+    char vector[64];
+    convert->report->linear_bits += 16.0 * ((double)tensor->rows + (double)tensor->columns);
+    declare(convert, name, OBI_DTYPE_I32, obi_div_ceil(tensor->columns, 32), tensor->rows);
+    sibling(name, "input_factor", vector);
+    declare(convert, vector, OBI_DTYPE_F16, tensor->columns, 1);
+    sibling(name, "weight_scale", vector);
+    declare(convert, vector, OBI_DTYPE_F16, tensor->rows, 1);
+    return OBI_OK;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------------- */
+
+static obi_status to_half(const char *name, float value, uint16_t *half)
+{
+    *half = obi_float_to_half(value);
+    if ((*half & 0x7c00) == 0x7c00)
+        return obi_fail(OBI_ERROR_DATA, "the tensor %s holds %g, which F16 cannot; convert with --form f32", name, (double)value);
+    return OBI_OK;
+}
+
+static obi_status write_floats(converter *convert, const char *name, obi_dtype type, const float *values, uint64_t count)
+{
+    if (type == OBI_DTYPE_F32) return obi_gguf_write(convert->writer, values, count * 4); /* little-endian hosts only, as all Vulkan ones are */
+    uint16_t *halves = (uint16_t *)(void *)convert->bytes;
+    for (uint64_t i = 0; i < count; i++) OBI_TRY(to_half(name, values[i], &halves[i]));
+    return obi_gguf_write(convert->writer, halves, count * 2);
+}
+
+/* GGUF's architecture "llama" means adjacent pairs: q and k of a Hugging Face model change their row order. */
+static bool needs_permutation(const converter *convert, int linear)
+{
+    return (linear == OBI_LINEAR_Q || linear == OBI_LINEAR_K) && convert->config.rope_layout != convert->source->config.rope_layout;
+}
+
+static obi_status write_dense(converter *convert, const obi_source_tensor *tensor, const char *name, int linear)
+{
+    const obi_config *config = &convert->config;
+    obi_dtype type = dense_type(convert, name);
+    bool permute = needs_permutation(convert, linear);
+    uint64_t rows_at_once = convert->chunk_floats / tensor->columns;
+    if (rows_at_once == 0) rows_at_once = 1;
+    for (uint64_t first = 0; first < tensor->rows; first += rows_at_once) {
+        uint64_t count = tensor->rows - first < rows_at_once ? tensor->rows - first : rows_at_once;
+        if (!permute) {
+            OBI_TRY(obi_source_read(tensor, first, count, convert->floats));
+        } else {
+            for (uint64_t i = 0; i < count; i++) {
+                uint64_t row = obi_rope_source_row(convert->source->config.rope_layout, config->rope_layout, config->head_size, config->rope_dimensions, first + i);
+                OBI_TRY(obi_source_read(tensor, row, 1, convert->floats + i * tensor->columns));
+            }
+        }
+        OBI_TRY(write_floats(convert, name, type, convert->floats, count * tensor->columns));
+        OBI_TRY(progress(convert, (double)count * (double)tensor->columns, name));
+    }
+    obi_source_release(tensor);
+    return OBI_OK;
+}
+
+/* A source that is 1-bit already: words as they are, scales as F16. */
+static obi_status write_signs(converter *convert, const obi_source_tensor *tensor, const char *name)
+{
+    uint64_t row_words = obi_div_ceil(tensor->columns, 32);
+    uint64_t rows_at_once = convert->chunk_floats / row_words;
+    uint32_t *words = (uint32_t *)(void *)convert->bytes;
+    if (rows_at_once == 0) rows_at_once = 1;
+    for (uint64_t first = 0; first < tensor->rows; first += rows_at_once) {
+        uint64_t count = tensor->rows - first < rows_at_once ? tensor->rows - first : rows_at_once;
+        OBI_TRY(obi_source_read_signs(tensor, first, count, words));
+        OBI_TRY(obi_gguf_write(convert->writer, words, count * row_words * 4));
+        OBI_TRY(progress(convert, (double)count * (double)tensor->columns, name));
+    }
+    static const char *const suffixes[2] = { "input_factor", "weight_scale" };
+    for (int i = 0; i < 2; i++) {
+        char vector[64];
+        sibling(name, suffixes[i], vector);
+        const obi_source_tensor *scale = obi_source_find(convert->source, vector);
+        if (!scale) return obi_fail(OBI_ERROR_DATA, "the tensor %s is missing", vector);
+        OBI_TRY(obi_source_read(scale, 0, 1, convert->floats));
+        OBI_TRY(write_floats(convert, vector, OBI_DTYPE_F16, convert->floats, scale->columns));
+    }
+    obi_source_release(tensor);
+    return OBI_OK;
+}
+
+static obi_status upload_matrix(converter *convert, const obi_source_tensor *tensor, const obi_weight *weight)
+{
+    uint64_t rows_at_once = convert->chunk_floats / tensor->columns;
+    if (rows_at_once == 0) rows_at_once = 1;
+    for (uint64_t first = 0; first < tensor->rows; first += rows_at_once) {
+        uint64_t count = tensor->rows - first < rows_at_once ? tensor->rows - first : rows_at_once;
+        OBI_TRY(obi_source_read(tensor, first, count, convert->floats));
+        OBI_TRY(obi_weight_upload(convert->upload, weight, (uint32_t)first, (uint32_t)count, (const uint32_t *)(const void *)convert->floats));
+        /* Pages are let go as the upload goes on: a 70B model's largest tensor is half a gigabyte in the file. */
+        if (tensor->mapping) obi_mapping_release(tensor->mapping, (uint64_t)(tensor->data - tensor->mapping->data) + first * tensor->row_bytes, count * tensor->row_bytes);
+    }
+    return obi_upload_finish(convert->upload);
+}
+
+static obi_status write_words(void *user, uint32_t first, uint32_t count, const uint32_t *words)
+{
+    (void)first;
+    converter *convert = user;
+    return obi_gguf_write(convert->writer, words, (uint64_t)count * convert->row_words * 4);
+}
+
+static obi_status write_svid(converter *convert, const obi_source_tensor *tensor, const char *name)
+{
+    obi_weight weight = { 0 };
+    obi_svid_result result;
+    uint32_t rows = (uint32_t)tensor->rows, columns = (uint32_t)tensor->columns;
+    obi_svid_options options = { .rank1_iterations = OBI_SVID_RANK1_ITERATIONS, .seed = 1, .words = write_words, .user = convert };
+    obi_convert_row *row = &convert->report->layers[convert->report->layer_count];
+    convert->row_words = obi_weight_row_words(OBI_WEIGHT_SIGN, columns);
+    obi_status status;
+    OBI_TRY_GOTO(obi_weight_create(convert->device, OBI_WEIGHT_F32, rows, columns, 0, &weight));
+    OBI_TRY_GOTO(upload_matrix(convert, tensor, &weight));
+    status = obi_svid_run(convert->svid, &weight, &options, &result);
+    if (status != OBI_OK) {
+        obi_fail_prefix(status, "the tensor %s", name);
+        goto done;
+    }
+    OBI_TRY_GOTO(write_floats(convert, name, OBI_DTYPE_F16, result.b, columns));
+    OBI_TRY_GOTO(write_floats(convert, name, OBI_DTYPE_F16, result.a, rows));
+    snprintf(row->name, sizeof row->name, "%s", name);
+    row->rows = rows;
+    row->columns = columns;
+    row->error_svid = result.error_svid;
+    row->error_rank1 = result.error_rank1;
+    row->error_xnor = result.error_xnor;
+    row->norm2 = result.norm2;
+    row->bits = (double)rows * columns + 16.0 * ((double)rows + columns);
+    convert->report->layer_count++;
+    status = progress(convert, (double)rows * columns, name);
+done:
+    obi_weight_destroy(convert->device, &weight);
+    return status;
+}
+
+static obi_status write_tensor(converter *convert, const char *name, int linear)
+{
+    if (strcmp(name, "rope_freqs.weight") == 0)
+        return obi_gguf_write(convert->writer, convert->source->rope_factors, convert->config.rope_dimensions / 2 * 4ull);
+    const obi_source_tensor *tensor = obi_source_find(convert->source, name);
+    obi_status status;
+    if (linear < 0 || convert->desc->form != OBI_FORM_ONEBIT) status = write_dense(convert, tensor, name, linear);
+    else if (tensor->signs) status = write_signs(convert, tensor, name);
+    else status = write_svid(convert, tensor, name);
+    return status;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------- */
+
+static obi_status prepare(converter *convert)
+{
+    const obi_source *source = convert->source;
+    uint64_t longest = 0;
+    for (size_t i = 0; i < source->tensor_count; i++)
+        if (source->tensors[i].columns > longest) longest = source->tensors[i].columns;
+    if (source->tensor_count == 0 || longest == 0) return obi_fail(OBI_ERROR_DATA, "the model has no tensors");
+    convert->chunk_floats = CHUNK_BYTES / 4 > longest ? CHUNK_BYTES / 4 : longest;
+    convert->floats = obi_calloc(convert->chunk_floats, 4);
+    convert->bytes = obi_calloc(convert->chunk_floats, 4);
+    convert->report->layers = obi_calloc((size_t)source->config.layers * OBI_LINEAR_COUNT, sizeof *convert->report->layers);
+    if (!convert->floats || !convert->bytes || !convert->report->layers) return OBI_ERROR_MEMORY;
+
+    convert->config = source->config;
+    if (convert->desc->form == OBI_FORM_ONEBIT) {
+        if (!source->config.onebit) {
+            convert->config.onebit = true;
+            convert->config.post_norm = true;
+            convert->config.post_norm_eps = 1e-5f;
+            if (!convert->device) return obi_fail(OBI_ERROR_NO_DEVICE, "decomposing a model to 1 bit needs a Vulkan device");
+            OBI_TRY(obi_upload_create(convert->device, &convert->upload));
+            OBI_TRY(obi_svid_create(convert->device, convert->upload, &convert->svid));
+        }
+    } else {
+        if (source->config.onebit) return obi_fail(OBI_ERROR_ARGUMENT, "the input is a 1-bit model; it can only be written with --form onebit");
+        convert->config.rope_layout = OBI_ROPE_PAIRS;
+    }
+    return OBI_OK;
+}
+
+obi_status obi_convert(obi_device *device, const obi_source *source, const obi_convert_desc *desc, obi_convert_report *report)
+{
+    memset(report, 0, sizeof *report);
+    converter convert = { .device = device, .source = source, .desc = desc, .report = report };
+    obi_status status;
+    OBI_TRY_GOTO(prepare(&convert));
+    OBI_TRY_GOTO(obi_gguf_writer_create(&convert.writer, desc->output));
+    obi_config_to_gguf(&convert.config, convert.writer);
+    obi_gguf_put_string(convert.writer, "general.name", source->name ? source->name : "model");
+    if (source->vocab.count > 0) obi_vocab_to_gguf(&source->vocab, convert.writer);
+    OBI_TRY_GOTO(for_each_tensor(&convert, declare_tensor));
+    OBI_TRY_GOTO(obi_gguf_writer_begin(convert.writer));
+    OBI_TRY_GOTO(for_each_tensor(&convert, write_tensor));
+    status = obi_gguf_writer_commit(convert.writer, &report->file_bytes);
+    convert.writer = NULL;
+done:
+    obi_gguf_writer_abandon(convert.writer);
+    obi_svid_destroy(convert.svid);
+    obi_upload_destroy(convert.upload);
+    obi_free(convert.floats);
+    obi_free(convert.bytes);
+    if (status != OBI_OK) obi_convert_report_clear(report);
+    return status;
+}
+
+void obi_convert_report_clear(obi_convert_report *report)
+{
+    obi_free(report->layers);
+    memset(report, 0, sizeof *report);
+}
