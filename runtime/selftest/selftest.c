@@ -63,15 +63,15 @@ static obi_status run_with(obi_case_env *env, const obi_case *const *cases, uint
                 if (!wrong) wrong = row;
             } else if ((int)allowed[kernel] >= tier) {
                 allowed[kernel] = (obi_tier)(tier - 1);
-                obi_log(OBI_LOG_WARNING, "%s computes wrong numbers with tier %s of %s (%s); tier %s is used instead",
-                        device->caps.name, obi_tier_name((obi_tier)tier), row->name, row->where, obi_tier_name(allowed[kernel]));
+                obi_log(OBI_LOG_WARNING, "%s: tier %s of %s does not work (%s); tier %s is used instead", device->caps.name,
+                        obi_tier_name((obi_tier)tier), row->name, row->where, obi_tier_name(allowed[kernel]));
             }
         }
         device->kernel_tier[kernel] = allowed[kernel]; /* later cases may run it too */
     }
     if (status == OBI_OK && wrong)
-        return obi_fail(OBI_ERROR_NO_DEVICE, "%s computes wrong numbers (%s: %s); choose another device or update its driver",
-                        device->caps.name, wrong->name, wrong->where);
+        return obi_fail(OBI_ERROR_NO_DEVICE, "%s %s (%s: %s); choose another device or update its driver", device->caps.name,
+                        wrong->status == OBI_OK ? "computes wrong numbers" : "cannot run the kernels", wrong->name, wrong->where);
     return status;
 }
 
