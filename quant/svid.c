@@ -256,7 +256,7 @@ obi_status obi_svid_run(obi_svid *svid, const obi_weight *w, const obi_svid_opti
     memset(result, 0, sizeof *result);
     if (w->type != OBI_WEIGHT_F32) return obi_fail(OBI_ERROR_ARGUMENT, "only an f32 weight can be decomposed");
     OBI_TRY(reserve(svid, w));
-    double mean;
+    double mean = 0;
     OBI_TRY(measure(svid, w, result, &mean));
     if (result->norm2 > 0) {
         OBI_TRY(decompose(svid, w, mean));
