@@ -51,7 +51,8 @@ static inline obi_tokenizer *tokens_open_gguf(const char *relative)
 }
 
 /* Encodes `text` and compares with the ids written as text ("1 2 3"); says what came out where they differ. */
-static inline void tokens_expect_bytes(const obi_tokenizer *tokenizer, const char *text, size_t length, unsigned flags, const char *expected)
+static inline void tokens_expect_bytes(const obi_tokenizer *tokenizer, const char *text, size_t length, unsigned flags,
+                                       const char *expected)
 {
     uint32_t *ids;
     size_t count;

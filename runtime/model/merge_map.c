@@ -53,3 +53,9 @@ uint64_t obi_merge_split(const obi_gguf_string *merge)
         if (merge->text[i] == ' ') return i;
     return 0;
 }
+
+void obi_merge_join(const obi_gguf_string *merge, uint64_t at, char *out)
+{
+    memcpy(out, merge->text, (size_t)at);
+    memcpy(out + at, merge->text + at + 1, (size_t)(merge->length - at - 1));
+}

@@ -22,6 +22,9 @@ void obi_merge_map_add(obi_merge_map *map, uint32_t left, uint32_t right, uint32
 /* Where a merge "left right" is split: the place of the first space that leaves something on both sides, or 0. */
 uint64_t obi_merge_split(const obi_gguf_string *merge);
 
+/* The text that the merge makes, length - 1 bytes, where it is split at `at`. */
+void obi_merge_join(const obi_gguf_string *merge, uint64_t at, char *out);
+
 /* NULL when the pair has no merge. */
 const obi_merge *obi_merge_map_find(const obi_merge_map *map, uint32_t left, uint32_t right);
 

@@ -79,8 +79,8 @@ obi_status obi_pretokenizer_create(obi_pretokenizer **out, const char *name)
     *out = NULL;
     const family *found = find_family(name);
     if (!found)
-        return obi_fail(OBI_ERROR_DATA, "the pre-tokenizer \"%.31s\" is not known, and another one's split would silently give wrong tokens; "
-                        "models with gpt-2, llama-bpe (llama3) or qwen2 can be used", name);
+        return obi_fail(OBI_ERROR_DATA, "the pre-tokenizer \"%.31s\" is not known, and another one's split would silently give wrong "
+                        "tokens; models with gpt-2, llama-bpe (llama3) or qwen2 can be used", name);
     obi_pretokenizer *pretokenizer = obi_calloc(1, sizeof *pretokenizer);
     if (!pretokenizer) return OBI_ERROR_MEMORY;
     pretokenizer->family = found;

@@ -134,8 +134,7 @@ static obi_status load_merges(obi_tokenizer *tokenizer)
         uint32_t right = obi_piece_map_find(&tokenizer->pieces, merge->text + at + 1, merge->length - at - 1);
         uint32_t id = OBI_PIECE_NONE;
         if (merge->length - 1 <= tokenizer->pieces.longest) {
-            memcpy(joined, merge->text, (size_t)at);
-            memcpy(joined + at, merge->text + at + 1, (size_t)(merge->length - at - 1));
+            obi_merge_join(merge, at, joined);
             id = obi_piece_map_find(&tokenizer->pieces, joined, merge->length - 1);
         }
         if (left == OBI_PIECE_NONE || right == OBI_PIECE_NONE || id == OBI_PIECE_NONE) {

@@ -7,16 +7,6 @@
 #include "model/tokenizer_internal.h"
 #include "model/utf8.h"
 
-static bool join_by_rank(const void *context, const obi_symbol *left, const obi_symbol *right, uint32_t *order, uint32_t *id)
-{
-    const obi_encoding *encoding = context;
-    const obi_merge *merge = obi_merge_map_find(&encoding->tokenizer->merges, left->id, right->id);
-    if (!merge) return false;
-    *order = merge->rank;
-    *id = merge->id;
-    return true;
-}
-
 /* The token whose text is the whole word, or OBI_PIECE_NONE. */
 static obi_status find_whole(obi_encoding *encoding, const char *word, size_t length, uint32_t *id)
 {
@@ -41,7 +31,7 @@ static obi_status encode_word(obi_encoding *encoding, const char *word, size_t l
     }
     OBI_TRY(obi_merger_reserve(&encoding->merger, (uint32_t)length));
     for (size_t i = 0; i < length; i++) obi_merger_add(&encoding->merger, (uint32_t)i, 1, tokenizer->byte_ids[(uint8_t)word[i]]);
-    OBI_TRY(obi_merger_run(&encoding->merger, join_by_rank, encoding));
+    OBI_TRY(obi_merger_run(&encoding->merger, obi_encoding_join_by_rank, encoding));
     for (uint32_t i = 0; i != OBI_SYMBOL_NONE; i = encoding->merger.symbols[i].next) {
         const obi_symbol *symbol = &encoding->merger.symbols[i];
         encoding->after_unknown = false; /* each unknown byte is an unk of its own */

@@ -46,16 +46,6 @@ static bool join_by_score(const void *context, const obi_symbol *left, const obi
     return true;
 }
 
-static bool join_by_rank(const void *context, const obi_symbol *left, const obi_symbol *right, uint32_t *order, uint32_t *id)
-{
-    const obi_encoding *encoding = context;
-    const obi_merge *merge = obi_merge_map_find(&encoding->tokenizer->merges, left->id, right->id);
-    if (!merge) return false;
-    *order = merge->rank;
-    *id = merge->id;
-    return true;
-}
-
 static obi_status encode_characters(obi_encoding *encoding, const char *text, size_t length, bool prefix, obi_merger_rule rule)
 {
     size_t marked;
@@ -79,5 +69,5 @@ obi_status obi_encode_spm(obi_encoding *encoding, const char *text, size_t lengt
 
 obi_status obi_encode_bpe_char(obi_encoding *encoding, const char *text, size_t length, bool prefix)
 {
-    return encode_characters(encoding, text, length, prefix, join_by_rank);
+    return encode_characters(encoding, text, length, prefix, obi_encoding_join_by_rank);
 }

@@ -44,6 +44,9 @@ obi_status obi_encoding_reserve_buffer(obi_encoding *encoding, size_t bytes);
  * UTF-8 become a symbol each. `offset` is where text lies in the buffer that the symbols count in. */
 void obi_encoding_add_characters(obi_encoding *encoding, const char *text, size_t length, size_t offset);
 
+/* An obi_merger_rule over the encoding: the vocabulary's merges. */
+bool obi_encoding_join_by_rank(const void *context, const obi_symbol *left, const obi_symbol *right, uint32_t *order, uint32_t *id);
+
 /* A piece of text without special tokens, at least one byte unless there is a prefix; `prefix`: with a space in front. */
 obi_status obi_encode_spm(obi_encoding *encoding, const char *text, size_t length, bool prefix);
 obi_status obi_encode_bpe_char(obi_encoding *encoding, const char *text, size_t length, bool prefix);

@@ -51,7 +51,8 @@ obi_status obi_encoding_add_unknown(obi_encoding *encoding, const char *text, si
 {
     const obi_tokenizer *tokenizer = encoding->tokenizer;
     static const char space = ' ';
-    if (length == OBI_SPACE_MARK_LENGTH && memcmp(text, OBI_SPACE_MARK, length) == 0 && tokenizer->byte_ids[(uint8_t)space] != OBI_PIECE_NONE) {
+    bool mark = length == OBI_SPACE_MARK_LENGTH && memcmp(text, OBI_SPACE_MARK, length) == 0;
+    if (mark && tokenizer->byte_ids[(uint8_t)space] != OBI_PIECE_NONE) {
         /* A vocabulary without a space of its own: the byte for a space, so that it reads back as one. */
         text = &space;
         length = 1;
@@ -71,8 +72,8 @@ obi_status obi_encoding_add_unknown(obi_encoding *encoding, const char *text, si
     uint32_t codepoint;
     size_t character = obi_utf8_decode(text, length, &codepoint);
     if (character == length)
-        return obi_fail(OBI_ERROR_DATA, "the model's vocabulary has no token for the character U+%04X \"%s\", and neither byte tokens nor an "
-                        "unknown token to put in its place; leave it out of the text", (unsigned)codepoint, obi_quote(text, length).text);
+        return obi_fail(OBI_ERROR_DATA, "the model's vocabulary has no token for the character U+%04X \"%s\", and neither byte tokens "
+                        "nor an unknown token to put in its place; leave it out of the text", (unsigned)codepoint, obi_quote(text, length).text);
     return obi_fail(OBI_ERROR_DATA, "the model's vocabulary has no token for the byte 0x%02X and no unknown token to put in its place; "
                     "leave it out of the text", (unsigned)(uint8_t)text[0]);
 }
@@ -97,4 +98,14 @@ void obi_encoding_add_characters(obi_encoding *encoding, const char *text, size_
         obi_merger_add(&encoding->merger, (uint32_t)(offset + i), (uint32_t)bytes, id);
         i += bytes;
     }
+}
+
+bool obi_encoding_join_by_rank(const void *context, const obi_symbol *left, const obi_symbol *right, uint32_t *order, uint32_t *id)
+{
+    const obi_encoding *encoding = context;
+    const obi_merge *merge = obi_merge_map_find(&encoding->tokenizer->merges, left->id, right->id);
+    if (!merge) return false;
+    *order = merge->rank;
+    *id = merge->id;
+    return true;
 }

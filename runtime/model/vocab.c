@@ -59,11 +59,12 @@ static obi_status read_kind(obi_vocab *vocab, const obi_gguf *gguf, bool *ours)
         return OBI_OK;
     }
     copy_name(&model, name, sizeof name);
-    return obi_fail(OBI_ERROR_DATA, "%.160s: the tokenizer model \"%s\" (" KEY "model) is not supported; llama and gpt2 are", gguf->mapping.path, name);
+    return obi_fail(OBI_ERROR_DATA, "%.160s: the tokenizer model \"%s\" (" KEY "model) is not supported; llama and gpt2 are",
+                    gguf->mapping.path, name);
 unknown_kind:
     copy_name(&kind, name, sizeof name);
-    return obi_fail(OBI_ERROR_DATA, "%.160s: " KIND_KEY " is \"%s\", which does not go with the tokenizer's model; the file is damaged or newer "
-                    "than this program", gguf->mapping.path, name);
+    return obi_fail(OBI_ERROR_DATA, "%.160s: " KIND_KEY " is \"%s\", which does not go with the tokenizer's model; the file is damaged or "
+                    "newer than this program", gguf->mapping.path, name);
 }
 
 /* A byte BPE file without a pre-tokenizer's name is refused, too. The key came in only in 2024; files older than that
@@ -73,14 +74,14 @@ static obi_status read_pre(obi_vocab *vocab, const obi_gguf *gguf)
     obi_gguf_string pre = { 0 };
     OBI_TRY(obi_gguf_get_string(gguf, KEY "pre", false, &pre));
     if (!pre.text)
-        return obi_fail(OBI_ERROR_DATA, "%.160s: " KEY "pre is missing, so that the tokenizer's split of text into words is not known; convert the "
-                        "model again with a current converter", gguf->mapping.path);
+        return obi_fail(OBI_ERROR_DATA, "%.160s: " KEY "pre is missing, so that the tokenizer's split of text into words is not known; "
+                        "convert the model again with a current converter", gguf->mapping.path);
     char name[sizeof vocab->pre];
     copy_name(&pre, name, sizeof name);
     const char *canonical = obi_pretokenizer_canonical(name);
     if (!canonical)
-        return obi_fail(OBI_ERROR_DATA, "%.160s: the pre-tokenizer \"%s\" (" KEY "pre) is not known, and another one's split would silently give wrong "
-                        "tokens; gpt-2, llama-bpe (llama3) and qwen2 can be used", gguf->mapping.path, name);
+        return obi_fail(OBI_ERROR_DATA, "%.160s: the pre-tokenizer \"%s\" (" KEY "pre) is not known, and another one's split would "
+                        "silently give wrong tokens; gpt-2, llama-bpe (llama3) and qwen2 can be used", gguf->mapping.path, name);
     memcpy(vocab->pre, canonical, strlen(canonical) + 1);
     return OBI_OK;
 }
@@ -158,8 +159,8 @@ static obi_status read_id(const obi_vocab *vocab, const obi_gguf *gguf, const ch
         return OBI_OK;
     }
     if (value >= vocab->count)
-        return obi_fail(OBI_ERROR_DATA, "%.160s: %s is %u, but the vocabulary has %u tokens; the file is damaged", gguf->mapping.path, key, value,
-                        vocab->count);
+        return obi_fail(OBI_ERROR_DATA, "%.160s: %s is %u, but the vocabulary has %u tokens; the file is damaged", gguf->mapping.path, key,
+                        value, vocab->count);
     *id = (int32_t)value;
     return OBI_OK;
 }
@@ -193,8 +194,8 @@ obi_status obi_vocab_from_gguf(obi_vocab *vocab, const obi_gguf *gguf)
     OBI_TRY_GOTO(obi_gguf_get_array(gguf, KEY "tokens", OBI_GGUF_STRING, true, &tokens));
     if (vocab->kind != OBI_VOCAB_SPM) OBI_TRY_GOTO(obi_gguf_get_array(gguf, KEY "merges", OBI_GGUF_STRING, true, &merges));
     if (tokens->count == 0 || tokens->count > TOKENS_LIMIT || (merges && merges->count > MERGES_LIMIT)) {
-        status = obi_fail(OBI_ERROR_DATA, "%.160s: the vocabulary has %llu tokens and %llu merges; from 1 to %u tokens and up to %u merges are supported",
-                          gguf->mapping.path, (unsigned long long)tokens->count, (unsigned long long)(merges ? merges->count : 0),
+        status = obi_fail(OBI_ERROR_DATA, "%.160s: the vocabulary has %llu tokens and %llu merges; from 1 to %u tokens and up to %u "
+                          "merges are supported", gguf->mapping.path, (unsigned long long)tokens->count, (unsigned long long)(merges ? merges->count : 0),
                           TOKENS_LIMIT, MERGES_LIMIT);
         goto done;
     }
@@ -235,8 +236,7 @@ static obi_status put_scores_of_merges(const obi_vocab *vocab, obi_gguf_writer *
         const obi_gguf_string *merge = &vocab->merges[rank];
         uint64_t at = obi_merge_split(merge);
         if (at == 0 || merge->length - 1 > pieces.longest) continue;
-        memcpy(joined, merge->text, (size_t)at);
-        memcpy(joined + at, merge->text + at + 1, (size_t)(merge->length - at - 1));
+        obi_merge_join(merge, at, joined);
         uint32_t id = obi_piece_map_find(&pieces, joined, merge->length - 1);
         if (id != OBI_PIECE_NONE) scores[id] = -(float)rank;
     }

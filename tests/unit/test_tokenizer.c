@@ -132,7 +132,8 @@ static void pieces_are_found_and_read(void **state)
  * a space's mark in SentencePiece vocabularies and reads back as a space there. */
 static size_t put_random_character(obi_rng *rng, char *out)
 {
-    static const char *const samples[] = { " ", "  ", "\n", "\r\n", "\t", "a", "Z", "the", "'s", "'LL", "1", "234567", "!", "...", "\xc3\xa9",
+    static const char *const samples[] = {
+        " ", "  ", "\n", "\r\n", "\t", "a", "Z", "the", "'s", "'LL", "1", "234567", "!", "...", "\xc3\xa9",
         "e\xcc\x81", "\xc2\xa0", "\xc2\xb2", "\xd0\x96", "\xe4\xb8\xad", "\xe1\x9e\x9f", "\xe2\x80\x83", "\xe3\x80\x80", "\xef\xbf\xbd",
         "\xf0\x9f\xa6\x99", "\xf0\x9f\x98\xb6\xe2\x80\x8d\xf0\x9f\x8c\xab", "\xf4\x8f\xbf\xbf", "<", ">", "|", "_" };
     const char *sample = samples[obi_rng_next(rng) % (sizeof samples / sizeof *samples)];

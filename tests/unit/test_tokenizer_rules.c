@@ -59,8 +59,8 @@ static void spm_falls_back_to_bytes(void **state)
 static void spaces_come_first_and_after_control_tokens(void **state)
 {
     (void)state;
-    static const token_row rows[] = { { "<s>", CTL, 0 }, { SPACE, N, 0 }, { "a", N, 0 }, { SPACE "a", N, 1 }, { "<|u|>", USR, 0 }, { "<|u|>x", CTL, 0 },
-                                      { SPACE SPACE, USR, 0 }, { NULL, 0, 0 } };
+    static const token_row rows[] = { { "<s>", CTL, 0 }, { SPACE, N, 0 }, { "a", N, 0 }, { SPACE "a", N, 1 }, { "<|u|>", USR, 0 },
+                                      { "<|u|>x", CTL, 0 }, { SPACE SPACE, USR, 0 }, { NULL, 0, 0 } };
     obi_vocab vocab = tokens_vocab(OBI_VOCAB_SPM, rows);
     vocab.add_space_prefix = true;
     vocab.bos = 0;
@@ -92,7 +92,8 @@ static void the_longest_special_token_is_taken(void **state)
 {
     (void)state;
     static const token_row rows[] = { { "x", N, 0 }, { "<", N, 0 }, { "<a>", CTL, 0 }, { "<a><b>", CTL, 0 }, { "a", N, 0 }, { ">", N, 0 },
-                                      { "<a", USR, 0 }, { "b", N, 0 }, { "<a>", USR, 0 }, { "\xff", USR, 0 }, { "", CTL, 0 }, { NULL, 0, 0 } };
+                                      { "<a", USR, 0 }, { "b", N, 0 }, { "<a>", USR, 0 }, { "\xff", USR, 0 }, { "", CTL, 0 },
+                                      { NULL, 0, 0 } };
     obi_tokenizer *tokenizer = spm_of(rows, false, -1);
     tokens_expect(tokenizer, "x<a><b>x", OBI_ENCODE_SPECIAL, "0 3 0");
     tokens_expect(tokenizer, "x<a><b", OBI_ENCODE_SPECIAL, "0 8 1 7"); /* of one text twice the user token counts */
@@ -108,8 +109,8 @@ static void the_longest_special_token_is_taken(void **state)
 static void ranks_decide_and_cross_spaces(void **state)
 {
     (void)state;
-    static const token_row rows[] = { { "<unk>", UNK, 0 }, { SPACE, N, 0 }, { "a", N, 0 }, { "b", N, 0 }, { "a" SPACE, N, 0 }, { "a" SPACE "b", N, 0 },
-                                      { "ab", N, 0 }, { "aa", N, 0 }, { NULL, 0, 0 } };
+    static const token_row rows[] = { { "<unk>", UNK, 0 }, { SPACE, N, 0 }, { "a", N, 0 }, { "b", N, 0 }, { "a" SPACE, N, 0 }, 
+                                      { "a" SPACE "b", N, 0 }, { "ab", N, 0 }, { "aa", N, 0 }, { NULL, 0, 0 } };
     static const char *const merges[] = { "a " SPACE, "a" SPACE " b", "a b", "a a", "a b", NULL };
     obi_vocab vocab = tokens_vocab(OBI_VOCAB_BPE_CHAR, rows);
     tokens_add_merges(&vocab, merges);
@@ -149,9 +150,12 @@ static obi_tokenizer *byte_bpe(const char *pre, const token_row *more, const cha
 static void byte_bpe_follows_its_family(void **state)
 {
     (void)state;
-    static const token_row more[] = { { "zz", N, 0 }, { "\xc4\xa0q", N, 0 }, { "\xc4\xa0qz", N, 0 }, { "<|end|>", CTL, 0 }, { "\xc3\x83\xc2\xa9", N, 0 }, { NULL, 0, 0 } };
+    static const token_row more[] = { { "zz", N, 0 }, { "\xc4\xa0q", N, 0 }, { "\xc4\xa0qz", N, 0 }, { "<|end|>", CTL, 0 },
+                                      { "\xc3\x83\xc2\xa9", N, 0 }, { NULL, 0, 0 } };
     static const char *const merges[] = { "z z", "\xc4\xa0 q", "\xc3\x83 \xc2\xa9", NULL };
-    obi_tokenizer *gpt2 = byte_bpe("gpt-2", more, merges), *llama3 = byte_bpe("llama3", more, merges), *qwen2 = byte_bpe("qwen2", more, merges);
+    obi_tokenizer *gpt2 = byte_bpe("gpt-2", more, merges);
+    obi_tokenizer *llama3 = byte_bpe("llama3", more, merges);
+    obi_tokenizer *qwen2 = byte_bpe("qwen2", more, merges);
     tokens_expect(gpt2, "zzz qz", 0, "256 122 257 122");
     tokens_expect(llama3, "zzz qz", 0, "256 122 258"); /* a word that is a token is taken whole */
     tokens_expect(qwen2, "zzz qz", 0, "256 122 257 122");

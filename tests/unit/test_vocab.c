@@ -7,8 +7,8 @@
 
 enum { N = OBI_TOKEN_NORMAL, UNK = OBI_TOKEN_UNKNOWN, CTL = OBI_TOKEN_CONTROL, USR = OBI_TOKEN_USER, BYT = OBI_TOKEN_BYTE };
 
-static const token_row small[] = { { "<unk>", UNK, 0 }, { "<s>", CTL, 0 }, { "</s>", CTL, 0 }, { "<0x0A>", BYT, 0 }, { "a", N, -1 }, { "b", N, -2.5f },
-                                   { "ab", N, -3 }, { "<|u|>", USR, 0 }, { "\xe2\x96\x81", N, -4 }, { NULL, 0, 0 } };
+static const token_row small[] = { { "<unk>", UNK, 0 }, { "<s>", CTL, 0 }, { "</s>", CTL, 0 }, { "<0x0A>", BYT, 0 }, { "a", N, -1 },
+                                   { "b", N, -2.5f }, { "ab", N, -3 }, { "<|u|>", USR, 0 }, { "\xe2\x96\x81", N, -4 }, { NULL, 0, 0 } };
 
 /* ---- GGUF and back ------------------------------------------------------------------------------------ */
 
@@ -201,7 +201,8 @@ static void expect_refused(obi_vocab *vocab, const char *expected)
 static void damaged_tokens_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad_bytes[] = { "<0x-1>", "<0x1>", "<0x100>", "<0xGG>", "<0x+1>", "<0x 1>", "<0X41>", "0x41", "<0x41", "<0x41> ", "" };
+    static const char *const bad_bytes[] = {
+        "<0x-1>", "<0x1>", "<0x100>", "<0xGG>", "<0x+1>", "<0x 1>", "<0X41>", "0x41", "<0x41", "<0x41> ", "" };
     for (size_t i = 0; i < sizeof bad_bytes / sizeof *bad_bytes; i++) {
         token_row rows[] = { { "a", N, 0 }, { bad_bytes[i], BYT, 0 }, { NULL, 0, 0 } };
         obi_vocab vocab = tokens_vocab(OBI_VOCAB_SPM, rows);
@@ -258,8 +259,8 @@ static void damaged_merges_are_refused(void **state)
 static void odd_but_harmless_tokens_are_accepted(void **state)
 {
     (void)state;
-    static const token_row rows[] = { { "", N, INFINITY }, { "a", N, -INFINITY }, { "a", N, 0 }, { "<0x41>", BYT, 0 }, { "<0x41>", BYT, 0 }, { "", CTL, 0 },
-                                      { "\xff\xfe", N, 1 }, { "aa", OBI_TOKEN_UNUSED, 0 }, { NULL, 0, 0 } };
+    static const token_row rows[] = { { "", N, INFINITY }, { "a", N, -INFINITY }, { "a", N, 0 }, { "<0x41>", BYT, 0 }, { "<0x41>", BYT, 0 },
+                                      { "", CTL, 0 }, { "\xff\xfe", N, 1 }, { "aa", OBI_TOKEN_UNUSED, 0 }, { NULL, 0, 0 } };
     obi_vocab vocab = tokens_vocab(OBI_VOCAB_SPM, rows);
     obi_tokenizer *tokenizer = tokens_create(&vocab);
     tokens_expect(tokenizer, "a", OBI_ENCODE_SPECIAL, "1");
