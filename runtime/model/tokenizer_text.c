@@ -73,7 +73,8 @@ obi_status obi_encoding_add_unknown(obi_encoding *encoding, const char *text, si
     size_t character = obi_utf8_decode(text, length, &codepoint);
     if (character == length)
         return obi_fail(OBI_ERROR_DATA, "the model's vocabulary has no token for the character U+%04X \"%s\", and neither byte tokens "
-                        "nor an unknown token to put in its place; leave it out of the text", (unsigned)codepoint, obi_quote(text, length).text);
+                        "nor an unknown token to put in its place; leave it out of the text", (unsigned)codepoint,
+                        obi_quote(text, length).text);
     return obi_fail(OBI_ERROR_DATA, "the model's vocabulary has no token for the byte 0x%02X and no unknown token to put in its place; "
                     "leave it out of the text", (unsigned)(uint8_t)text[0]);
 }

@@ -195,7 +195,8 @@ obi_status obi_vocab_from_gguf(obi_vocab *vocab, const obi_gguf *gguf)
     if (vocab->kind != OBI_VOCAB_SPM) OBI_TRY_GOTO(obi_gguf_get_array(gguf, KEY "merges", OBI_GGUF_STRING, true, &merges));
     if (tokens->count == 0 || tokens->count > TOKENS_LIMIT || (merges && merges->count > MERGES_LIMIT)) {
         status = obi_fail(OBI_ERROR_DATA, "%.160s: the vocabulary has %llu tokens and %llu merges; from 1 to %u tokens and up to %u "
-                          "merges are supported", gguf->mapping.path, (unsigned long long)tokens->count, (unsigned long long)(merges ? merges->count : 0),
+                          "merges are supported", gguf->mapping.path, (unsigned long long)tokens->count,
+                          (unsigned long long)(merges ? merges->count : 0),
                           TOKENS_LIMIT, MERGES_LIMIT);
         goto done;
     }
