@@ -1,0 +1,14 @@
+/* model: a model that the user named by its path. */
+#ifndef ONEBIT_APPS_MODEL_H
+#define ONEBIT_APPS_MODEL_H
+
+#include "onebit/onebit.h"
+
+/* Refuses with one sentence what cannot be a GGUF file, and tells how to convert what is another kind of model; so that
+ * no device is opened for a mistyped name. Returns APP_GO_ON or 5. The library checks everything again, and more. */
+int app_check_model_path(const char *path);
+
+/* ob_model_load with a progress bar; a signal cancels it. */
+ob_status app_load_model(ob_model **out, ob_context *context, const char *path);
+
+#endif

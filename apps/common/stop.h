@@ -1,0 +1,12 @@
+/* stop: SIGINT and SIGTERM. The first asks the program to stop at the next good place, the second ends it at once. */
+#ifndef ONEBIT_APPS_STOP_H
+#define ONEBIT_APPS_STOP_H
+
+/* Call once everything that waits for a person (a prompt on stdin) has been read. Also makes a closed stdout an error of
+ * the write instead of a signal. */
+void app_catch_signals(void);
+
+/* The signal that asked to stop, or 0. */
+int app_stop_signal(void);
+
+#endif
