@@ -13,7 +13,6 @@ static void test_rmsnorm(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) TEST_CASE(obi_case_norm_rmsnorm, 3, lengths[i]);
     TEST_CASE(obi_case_norm_rmsnorm, 1, 50001);
-    TEST_CASE(obi_case_norm_rmsnorm, 65537, 3); /* more rows than one grid axis has */
 }
 
 static void test_layernorm(void **state)
@@ -24,7 +23,19 @@ static void test_layernorm(void **state)
         TEST_CASE(obi_case_norm_layernorm, 3, lengths[i], 1); /* in place */
     }
     TEST_CASE(obi_case_norm_layernorm, 1, 50001, 1);
-    TEST_CASE(obi_case_norm_layernorm, 65537, 3, 1);
+}
+
+/* More rows than one grid axis has; the limit is lowered, since 65536 workgroups with barriers take a minute on one of the
+ * software drivers. */
+static void test_more_rows_than_a_grid_axis(void **state)
+{
+    (void)state;
+    uint32_t *limit = &test_device()->caps.workgroup_count[0], before = *limit;
+    *limit = 50;
+    TEST_CASE(obi_case_norm_rmsnorm, 50, 3);
+    TEST_CASE(obi_case_norm_rmsnorm, 51, 3);
+    TEST_CASE(obi_case_norm_layernorm, 149, 3, 1);
+    *limit = before;
 }
 
 /* A row of one value, however large, has no variance: exact zeros, not amplified rounding errors. */
@@ -71,6 +82,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_layernorm_of_a_constant_row_is_zero),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_refused),
     };
