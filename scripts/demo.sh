@@ -51,10 +51,11 @@ fi
 title() { printf '\n==== %s\n' "$*"; }
 run() # PROGRAM ARGUMENTS...: shows the command, then runs it
 {
+    local command=("build/release/apps/$1" "${@:2}" ${device:+--device "$device"})
     printf '$'
-    printf ' %q' "$@"
+    printf ' %q' "${command[@]}"
     printf '\n'
-    "build/release/apps/$1" "${@:2}" ${device:+--device "$device"}
+    "${command[@]}"
 }
 import=("$model" ${tokenizer:+--tokenizer "$tokenizer"})
 
