@@ -1,4 +1,4 @@
-#include "common/args.h"
+#include "args.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/devices.h"
-#include "common/term.h"
+#include "devices.h"
+#include "term.h"
 #include "onebit/onebit.h"
 
 #define MOST_OPTIONS 64

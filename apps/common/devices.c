@@ -1,8 +1,8 @@
-#include "common/devices.h"
+#include "devices.h"
 
 #include <stdlib.h>
 
-#include "common/term.h"
+#include "term.h"
 
 ob_status app_find_devices(ob_device_info **infos, uint32_t *count)
 {

@@ -1,10 +1,10 @@
-#include "common/json.h"
+#include "json.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "common/stream.h"
+#include "stream.h"
 
 static void put_text(FILE *file, const char *text)
 {

@@ -1,12 +1,12 @@
-#include "common/model.h"
+#include "model.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/args.h"
-#include "common/term.h"
+#include "args.h"
+#include "term.h"
 
 int app_check_model_path(const char *path)
 {

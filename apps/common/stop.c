@@ -1,4 +1,4 @@
-#include "common/stop.h"
+#include "stop.h"
 
 #include <signal.h>
 #include <stddef.h>

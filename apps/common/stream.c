@@ -1,6 +1,5 @@
-#include "common/stream.h"
+#include "stream.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD */
@@ -26,7 +25,7 @@ int app_utf8_measure(const unsigned char *bytes, size_t count)
 static void put(app_stream *stream, const void *bytes, size_t count)
 {
     if (count == 0 || stream->failed) return;
-    if (fwrite(bytes, 1, count, stdout) != count) stream->failed = true;
+    if (fwrite(bytes, 1, count, stream->file) != count) stream->failed = true;
     stream->last = ((const unsigned char *)bytes)[count - 1];
 }
 
@@ -52,7 +51,7 @@ bool app_stream_write(app_stream *stream, const char *bytes, size_t count)
         bytes += used - held;
         count -= used - held;
     }
-    if (fflush(stdout) != 0) stream->failed = true;
+    if (fflush(stream->file) != 0) stream->failed = true;
     return !stream->failed;
 }
 
@@ -61,6 +60,6 @@ bool app_stream_end(app_stream *stream)
     if (stream->held_count > 0) put(stream, replacement, 3);
     stream->held_count = 0;
     if (stream->last != '\n') put(stream, "\n", 1);
-    if (fflush(stdout) != 0) stream->failed = true;
+    if (fflush(stream->file) != 0) stream->failed = true;
     return !stream->failed;
 }

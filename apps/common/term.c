@@ -1,4 +1,4 @@
-#include "common/term.h"
+#include "term.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/stop.h"
+#include "stop.h"
 
 #define BAR_CELLS 24
 #define BAR_PERIOD 0.1  /* seconds from one drawing of the bar to the next */
@@ -114,8 +114,11 @@ static void draw(app_progress *progress, double fraction, const char *what, doub
 {
     double passed = now - progress->started;
     char left[64] = "";
-    /* The first moments say little about the rest. */
-    if (fraction > 0.001 && passed > 0.3) snprintf(left, sizeof left, ", %s left", app_duration(passed * (1 - fraction) / fraction).text);
+    if (fraction > 0.001 && passed > 0.3) { /* the first moments say little about the rest */
+        double rest = passed * (1 - fraction) / fraction;
+        if (rest < 59.5) snprintf(left, sizeof left, ", %.0f s left", rest);
+        else snprintf(left, sizeof left, ", %s left", app_duration(rest).text);
+    }
     if (!progress->terminal) {
         fprintf(stderr, "%s: %s: %.0f %%%s\n", program_name, what, 100 * fraction, left);
         return;

@@ -1,4 +1,4 @@
-#include "common/text_file.h"
+#include "text_file.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/args.h"
-#include "common/term.h"
+#include "args.h"
+#include "term.h"
 
 int app_read_text(const char *path, uint64_t most, char **text, size_t *count)
 {

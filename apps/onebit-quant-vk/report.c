@@ -38,7 +38,7 @@ void report_print(const ob_quantize_report *report, const report_names *names)
     if (report->layer_count > 0) print_layers(report);
     printf("model          %s (%s) -> %s (%s)\n", names->input, report->format, names->output, names->form);
     printf("parameters     %s\n", app_count(report->parameters).text);
-    if (report->linear_bits > 0) printf("linear layers  %.4f bits per weight, scales included\n", report->linear_bits);
+    if (report->layer_count > 0) printf("linear layers  %.4f bits per weight, scales included\n", report->linear_bits);
     printf("whole model    %.4f bits per weight, embedding, head and norms included\n", report->model_bits);
     printf("as it came     %s\n", app_bytes(report->source_bytes).text);
     printf("as FP16        %s\n", app_bytes(report->fp16_bytes).text);

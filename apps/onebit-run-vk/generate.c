@@ -72,7 +72,7 @@ static bool ends_text(const generate_options *options, uint32_t id)
 ob_status generate(ob_session *session, const ob_model *model, const generate_options *options, generate_result *result)
 {
     *result = (generate_result){ .stop = GENERATE_COUNT };
-    writer out = { .model = model, .ids = options->ids };
+    writer out = { .stream = { .file = stdout }, .model = model, .ids = options->ids };
     bool open = write_prompt(&out, options);
 
     double start = app_seconds(), first = 0;
