@@ -57,6 +57,15 @@ void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache, obi_view v_cache, obi_v
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
+/* Half of the work gives a lane a column of the output, so that more lanes than columns are idle half of the time; but
+ * never fewer than a subgroup, whose lanes are there anyway. */
+static uint32_t attend_workgroup(const obi_device *device, uint32_t C)
+{
+    uint32_t most = obi_workgroup_size(device), lanes = device->caps.subgroup_size >= 8 ? device->caps.subgroup_size : 8;
+    while (lanes < C) lanes *= 2;
+    return lanes < most ? lanes : most;
+}
+
 /* An upper bound of the loop iterations of one lane over `positions`: see the kernel. A reduction costs at most one step
  * for every four lanes (subgroups have four lanes or more, and the tree of tier A is shorter). */
 static uint64_t attend_loops(uint64_t positions, uint32_t C, uint32_t lanes)
@@ -69,7 +78,7 @@ void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, o
                      uint32_t first_position)
 {
     obi_device *device = obi_cmd_device(cmd);
-    uint32_t workgroup = obi_workgroup_size(device);
+    uint32_t workgroup = attend_workgroup(device, C);
     uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
     if (!obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention", "the head size must be even and at most 256") ||
         !obi_check(cmd, H > 0 && K > 0 && H % K == 0, "attention", "the heads must be a multiple of the key heads") ||
