@@ -287,6 +287,7 @@ obi_status obi_convert(obi_device *device, const obi_source *source, const obi_c
     OBI_TRY_GOTO(prepare(&convert));
     OBI_TRY_GOTO(obi_gguf_writer_create(&convert.writer, desc->output));
     obi_config_to_gguf(&convert.config, convert.writer);
+    obi_gguf_put_u32(convert.writer, "general.file_type", desc->form == OBI_FORM_F32 ? 0 : 1); /* all F32, or mostly F16 */
     obi_gguf_put_string(convert.writer, "general.name", source->name ? source->name : "model");
     if (source->vocab.count > 0) obi_vocab_to_gguf(&source->vocab, convert.writer);
     OBI_TRY_GOTO(for_each_tensor(&convert, declare_tensor));

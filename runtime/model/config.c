@@ -207,7 +207,6 @@ void obi_config_to_gguf(const obi_config *config, obi_gguf_writer *writer)
         obi_gguf_writer_fail(writer, obi_fail(OBI_ERROR_ARGUMENT, "a file of architecture llama has the rows of attn_q and attn_k in "
                                               "pairs order, and this model's are in half order: permute them first"));
     obi_gguf_put_string(writer, "general.architecture", architecture);
-    obi_gguf_put_u32(writer, "general.file_type", 1); /* mostly F16 */
     obi_gguf_put_u32(writer, key_of(&key, architecture, "context_length"), config->context);
     obi_gguf_put_u32(writer, key_of(&key, architecture, "embedding_length"), config->width);
     obi_gguf_put_u32(writer, key_of(&key, architecture, "block_count"), config->layers);

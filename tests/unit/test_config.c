@@ -99,7 +99,7 @@ static void keys_are_those_that_others_read(void **state)
         { "onebitllama.context_length", 256 }, { "onebitllama.embedding_length", 64 }, { "onebitllama.block_count", 3 },
         { "onebitllama.feed_forward_length", 172 }, { "onebitllama.attention.head_count", 8 },
         { "onebitllama.attention.head_count_kv", 4 }, { "onebitllama.rope.dimension_count", 8 }, { "onebitllama.vocab_size", 512 },
-        { "onebit.version", 1 }, { "general.file_type", 1 },
+        { "onebit.version", 1 },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         assert_int_equal(obi_gguf_get_u32(&gguf, numbers[i].key, true, &number), OBI_OK);
