@@ -1,8 +1,9 @@
 // reduce: a sum or a maximum over all lanes of a workgroup; every lane gets the same result.
 //
 // Tier A halves a shared array (any workgroup size from 1 to OB_REDUCE_SLOTS, powers of two or not). Tier B and above
-// reduce each subgroup first and then read one slot per subgroup: right for any subgroup size, larger than the
-// workgroup included. Nothing here depends on which lane of a subgroup is which.
+// reduce each subgroup first and then read one slot per subgroup: right for any subgroup size that divides the workgroup's
+// or is larger. (Mesa 22.3.6's lavapipe counts only whole subgroups in gl_NumSubgroups, so others would fail there;
+// powers of two never meet it.) Nothing here depends on which lane of a subgroup is which.
 //
 // Every lane of the workgroup must make the call (it has barriers). The source needs `#version 450` and
 // GL_GOOGLE_include_directive, and may repeat `layout(local_size_x_id = 0) in;`. Define OB_REDUCE_VEC4 before the include for

@@ -38,6 +38,24 @@ static void test_more_rows_than_a_grid_axis(void **state)
     *limit = before;
 }
 
+/* The reductions at other workgroup sizes: down to one lane, and for tier A sizes that are no power of two. (Above tier A
+ * a size must be a multiple of the subgroup's or below it: shaders/common/reduce.glsl.) */
+static void test_workgroup_sizes(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    uint32_t *size = &device->caps.workgroup_size, before = *size;
+    obi_tier tier = device->tier;
+    for (*size = 1; *size < 64; *size *= 2) {
+        TEST_CASE(obi_case_norm_rmsnorm, 2, 200);
+        TEST_CASE(obi_case_norm_layernorm, 2, 61, 1);
+    }
+    device->tier = OBI_TIER_A;
+    for (*size = 3; *size < 64; *size += 4) TEST_CASE(obi_case_norm_rmsnorm, 2, 200);
+    *size = before;
+    device->tier = tier;
+}
+
 /* A row of one value, however large, has no variance: exact zeros, not amplified rounding errors. */
 static void test_layernorm_of_a_constant_row_is_zero(void **state)
 {
@@ -83,6 +101,7 @@ int main(void)
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_layernorm),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
+        cmocka_unit_test(test_workgroup_sizes),
         cmocka_unit_test(test_layernorm_of_a_constant_row_is_zero),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_refused),
     };

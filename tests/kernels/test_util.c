@@ -17,6 +17,10 @@ static void test_topk(void **state)
                 if (keeps[j] > counts[i]) continue;
                 TEST_CASE(obi_case_util_topk, counts[i], keeps[j], hostile);
             }
+    uint32_t *limit = &test_device()->caps.workgroup_count[0], before = *limit;
+    *limit = 3; /* a folded grid, without 67 million elements */
+    TEST_CASE(obi_case_util_topk, 8 * 1024 + 1, 7, 0);
+    *limit = before;
     TEST_CASE(obi_case_util_topk, 33, 33, 1); /* everything, NaN included */
     TEST_CASE(obi_case_util_topk, 128, 128, 1);
 }
