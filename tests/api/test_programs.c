@@ -36,6 +36,11 @@ static void test_text(void **state)
     assert_non_null(strstr(run->err, "time to first token: "));
     assert_non_null(strstr(run->err, "generated: 27 tokens, "));
 
+    /* The first new token begins with the space that a text's first token would lose. */
+    run = program_run("onebit-run-vk", "-m", program_model(), "-p", "Once upon a time, there was", "-n", "24", "--temp", "0");
+    program_expect_success(run);
+    assert_string_equal(run->out, expected);
+
     /* From stdin, and from nothing: the model begins with the same words by itself. */
     const char *prompt = program_write_file("prompt.txt", "Once upon a time\n", 17);
     const char *const from_stdin[] = { "onebit-run-vk", "-m", program_model(), "-f", "-", "-n", "27", "--temp", "0", NULL };
@@ -76,7 +81,6 @@ static void test_seed(void **state)
     assert_non_null(strstr(run->err, "seed 7"));
     memcpy(first, run->out, sizeof first);
     assert_string_equal(program_run_with(seven, NULL, NULL)->out, first);
-    assert_string_not_equal(program_run("onebit-run-vk", "-m", program_model(), "-n", "40", "-s", "8", "--temp", "1.5")->out, first);
     /* Without a seed two runs get two. */
     const char *seed = strstr(program_run("onebit-run-vk", "-m", program_model(), "-n", "1")->err, "seed ");
     assert_non_null(seed);
@@ -323,10 +327,6 @@ static void test_info(void **state)
     assert_non_null(strstr(run->out, "all passed"));
     assert_non_null(strstr(run->out, "driver "));
     assert_true(program_occurrences(run->out, "  pass ") >= 20);
-    run = program_run("onebit-info-vk", "--selftest", "--json");
-    program_expect_success(run);
-    assert_non_null(strstr(run->out, "\"passed\": true"));
-    assert_true(json_number(run->out, "failures") == 0);
 }
 
 int main(void)
