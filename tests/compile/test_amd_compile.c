@@ -82,13 +82,13 @@ int main(void)
                 shader_stats stats = { 0 };
                 obi_status status = compile(device, kernel, (obi_tier)tier, workgroups[i], &stats);
                 bool spills = stats.spilled != 0 || stats.scratch != 0;
-                printf("%-6s %-28s tier %c, workgroup %3u: ", status != OBI_OK ? "FAIL" : spills ? "SPILLS" : "ok", obi_kernels[kernel].name,
-                       'A' + tier, workgroups[i]);
+                const char *verdict = status != OBI_OK ? "FAIL" : spills ? "SPILLS" : "ok";
+                printf("%-6s %-28s tier %c, workgroup %3u: ", verdict, obi_kernels[kernel].name, 'A' + tier, workgroups[i]);
                 if (status != OBI_OK) printf("%s\n", obi_last_error());
                 else if (!stats.found) printf("no statistics\n");
                 else
-                    printf("%4ld instructions, %3ld VGPRs, %ld spilled, %ld bytes of scratch\n", stats.instructions, stats.vgprs, stats.spilled,
-                           stats.scratch);
+                    printf("%4ld instructions, %3ld VGPRs, %ld spilled, %ld bytes of scratch\n", stats.instructions, stats.vgprs,
+                           stats.spilled, stats.scratch);
                 compiled++;
                 told += stats.found != 0;
                 failures += status != OBI_OK || spills;
