@@ -10,7 +10,8 @@
 /* With fewer tokens than this, one pass of the matrix-vector kernel for each token beats a tile of the matrix-matrix one. */
 #define OBI_MATRIX_GEMM_TOKENS 8u
 
-/* Rows that one workgroup of a matrix-vector kernel makes: as many as leave the device enough workgroups (16, 8 or 4). */
+/* Rows that one workgroup of a matrix-vector kernel makes, for a whole weight of m rows: as many as leave the device enough
+ * workgroups (16, 8 or 4). */
 uint32_t obi_matrix_group_rows(const obi_device *device, uint32_t m);
 
 /* y = W x for T tokens: checks the weight's type and size and the two views, and cuts the views to what is used.

@@ -20,7 +20,7 @@ static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
     obi_view view = obi_weight_block(weight, block, &push.first_row, &push.row_count);
     obi_dispatch dispatch =
         block_dispatch(weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMV_F32, y, x, view);
-    uint32_t rows = obi_matrix_group_rows(device, push.row_count);
+    uint32_t rows = obi_matrix_group_rows(device, weight->rows); /* of the whole, so that blocks do not change a sum */
     dispatch.spec[0] = obi_workgroup_size(device);
     dispatch.spec[1] = rows;
     dispatch.spec_count = 2;

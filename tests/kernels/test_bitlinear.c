@@ -200,18 +200,22 @@ static void test_not_finite_stays_not_finite(void **state)
 static void test_blocks_do_not_change_a_bit(void **state)
 {
     (void)state;
-    for (uint32_t T = 1; T < 16; T += 8) {
-        layer l = new_layer(100, 333, T);
-        for (uint32_t i = 0; i < l.n * T; i++) l.x[i] = (float)obi_rng_normal(&test_env()->rng);
-        run_layer(&l, 0);
-        float *whole = obi_case_zeros(test_env(), (uint64_t)l.m * T);
-        assert_non_null(whole);
-        memcpy(whole, l.got, l.m * T * sizeof *whole);
-        for (uint32_t block_rows = 1; block_rows < 100; block_rows += 13) {
-            run_layer(&l, block_rows);
-            assert_memory_equal(whole, l.got, l.m * T * sizeof *whole);
+    for (int tier = OBI_TIER_A; tier <= (int)test_device()->tier; tier++) {
+        set_tier(tier);
+        for (uint32_t T = 1; T < 16; T += 8) {
+            layer l = new_layer(150, 333, T);
+            for (uint32_t i = 0; i < l.n * T; i++) l.x[i] = (float)obi_rng_normal(&test_env()->rng);
+            run_layer(&l, 0);
+            float *whole = obi_case_zeros(test_env(), (uint64_t)l.m * T);
+            assert_non_null(whole);
+            memcpy(whole, l.got, l.m * T * sizeof *whole);
+            for (uint32_t block_rows = 1; block_rows < 150; block_rows += 13) {
+                run_layer(&l, block_rows);
+                assert_memory_equal(whole, l.got, l.m * T * sizeof *whole);
+            }
         }
     }
+    set_tier(OBI_TIER_C);
 }
 
 static void test_sizes_that_do_not_fit_are_refused(void **state)
