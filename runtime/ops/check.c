@@ -13,7 +13,8 @@ bool obi_check_words(obi_cmd *cmd, const char *op, const char *argument, obi_vie
 {
     if (obi_cmd_status(cmd) != OBI_OK) return false;
     uint64_t words, bytes;
-    if (a > 0 && b > 0 && view.buffer && obi_checked_mul(a, b, &words) && obi_checked_mul(words, 4, &bytes) && view.size >= bytes) return true;
+    if (a > 0 && b > 0 && view.buffer && obi_checked_mul(a, b, &words) && obi_checked_mul(words, 4, &bytes) && view.size >= bytes)
+        return true;
     obi_cmd_fail(cmd, obi_fail(OBI_ERROR_ARGUMENT, "%s: %s must have %llu x %llu elements; it has %llu bytes", op, argument,
                                (unsigned long long)a, (unsigned long long)b, (unsigned long long)(view.buffer ? view.size : 0)));
     return false;

@@ -39,5 +39,6 @@ void obi_op_relu_fwd(obi_cmd *cmd, obi_view y, obi_view x, uint64_t count)
 
 void obi_op_add_fwd(obi_cmd *cmd, obi_view y, obi_view a, obi_view b, uint64_t count)
 {
-    if (obi_check(cmd, b.buffer != NULL, "add", "the second input is missing")) elementwise(cmd, OBI_KERNEL_ACT_ADD_FWD, "add", y, a, b, count);
+    if (obi_check(cmd, b.buffer != NULL, "add", "the second input is missing"))
+        elementwise(cmd, OBI_KERNEL_ACT_ADD_FWD, "add", y, a, b, count);
 }

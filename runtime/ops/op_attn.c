@@ -74,18 +74,20 @@ static uint64_t attend_loops(uint64_t positions, uint32_t C, uint32_t lanes)
     return rounds * (1 + C / 4 + lanes / 4 + 3 + lanes / 4) + obi_div_ceil(C, lanes);
 }
 
-void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K, uint32_t C,
-                     uint32_t first_position)
+void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
+                     uint32_t C, uint32_t first_position)
 {
     obi_device *device = obi_cmd_device(cmd);
     uint32_t workgroup = attend_workgroup(device, C);
     uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
-    if (!obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention", "the head size must be even and at most 256") ||
+    if (!obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention",
+                   "the head size must be even and at most 256") ||
         !obi_check(cmd, H > 0 && K > 0 && H % K == 0, "attention", "the heads must be a multiple of the key heads") ||
         !obi_check_words(cmd, "attention", "out", out, T, row) || !obi_check_words(cmd, "attention", "q", q, T, row) ||
         !obi_check_words(cmd, "attention", "the key cache", k_cache, positions, kv_row) ||
         !obi_check_words(cmd, "attention", "the value cache", v_cache, positions, kv_row) ||
-        !obi_check(cmd, positions * kv_row <= UINT32_MAX && T * row <= UINT32_MAX, "attention", "there are more elements than a kernel can count") ||
+        !obi_check(cmd, positions * kv_row <= UINT32_MAX && T * row <= UINT32_MAX, "attention",
+                   "there are more elements than a kernel can count") ||
         !obi_check(cmd, attend_loops(positions, C, workgroup) <= OBI_LOOP_MAX, "attention",
                    "the context is longer than one kernel can go through; choose a shorter one"))
         return;

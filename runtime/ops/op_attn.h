@@ -8,13 +8,14 @@
 
 /* Turns the first R of each head's C elements, in place; token t has position first_position + t.
  * table holds cos and sin. R even, R <= C. */
-void obi_op_rope_fwd(obi_cmd *cmd, obi_view x /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads, uint32_t C,
-                     uint32_t R, uint32_t first_position, obi_rope_layout layout);
+void obi_op_rope_fwd(obi_cmd *cmd, obi_view x /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads,
+                     uint32_t C, uint32_t R, uint32_t first_position, obi_rope_layout layout);
 
 /* Writes T rows of keys and of values into the caches from first_position on. width = K*C.
  * first_position + T must not pass `context`. */
-void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache /* (context,width) */, obi_view v_cache /* (context,width) */, obi_view k /* (T,width) */,
-                         obi_view v /* (T,width) */, uint32_t T, uint32_t width, uint32_t first_position, uint32_t context);
+void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache /* (context,width) */, obi_view v_cache /* (context,width) */,
+                         obi_view k /* (T,width) */, obi_view v /* (T,width) */, uint32_t T, uint32_t width, uint32_t first_position,
+                         uint32_t context);
 
 /* Causal attention: query t sees positions 0..first_position + t, whose keys and values are already in the caches; scale
  * 1/sqrt(C); head h uses key head h / (H/K). C even, up to 256. Contexts are bounded by OBI_LOOP_MAX (at least 32768

@@ -6,7 +6,8 @@
 /* A kernel goes over its row at most three times, and a lane's loops must stay below OBI_LOOP_MAX in all. */
 static bool fits(obi_cmd *cmd, const char *op, uint32_t n)
 {
-    return obi_check(cmd, n / obi_workgroup_size(obi_cmd_device(cmd)) < OBI_LOOP_MAX / 4, op, "the rows are longer than a million elements");
+    return obi_check(cmd, n / obi_workgroup_size(obi_cmd_device(cmd)) < OBI_LOOP_MAX / 4, op,
+                     "the rows are longer than a million elements");
 }
 
 void obi_op_rmsnorm_fwd(obi_cmd *cmd, obi_view y, obi_view x, obi_view w, uint32_t T, uint32_t n, float eps)

@@ -5,7 +5,8 @@
 #include "ops/tensor.h"
 
 /* y = x * w / sqrt(mean(x^2) + eps), row by row. y must not overlap x. n up to a million. */
-void obi_op_rmsnorm_fwd(obi_cmd *cmd, obi_view y /* (T,n) */, obi_view x /* (T,n) */, obi_view w /* (n) */, uint32_t T, uint32_t n, float eps);
+void obi_op_rmsnorm_fwd(obi_cmd *cmd, obi_view y /* (T,n) */, obi_view x /* (T,n) */, obi_view w /* (n) */, uint32_t T, uint32_t n,
+                        float eps);
 
 /* y = (x - mean) / sqrt(variance + eps), row by row, without an affine part. y may be x. */
 void obi_op_layernorm_fwd(obi_cmd *cmd, obi_view y /* (T,n) */, obi_view x /* (T,n) */, uint32_t T, uint32_t n, float eps);

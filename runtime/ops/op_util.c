@@ -7,7 +7,10 @@
 #define RUN 1024u /* elements a workgroup sorts: shaders/util/topk_fwd.comp */
 
 /* Bytes of one half of the scratch: the output of the first pass. The two halves are written in turn. */
-static uint64_t half_bytes(uint32_t V, uint32_t k) { return obi_align_up(obi_div_ceil(V, RUN) * k * sizeof(obi_topk_pair), OBI_BUFFER_ALIGNMENT); }
+static uint64_t half_bytes(uint32_t V, uint32_t k)
+{
+    return obi_align_up(obi_div_ceil(V, RUN) * k * sizeof(obi_topk_pair), OBI_BUFFER_ALIGNMENT);
+}
 
 uint64_t obi_op_topk_scratch_bytes(uint32_t V, uint32_t k) { return 2 * half_bytes(V ? V : 1, k ? k : 1); }
 

@@ -7,8 +7,8 @@
 
 /* Turns the pairs of the first R elements of each head in place (Su et al. 2021): a' = a cos - b sin, b' = a sin + b cos.
  * Pair i is (i, i + R/2), or (2i, 2i+1) when `pairs`. The table holds cos and sin of position first_position + t. */
-void ref_attn_rope(float *x /* (T,heads,C) */, const float *table /* (positions,R/2,2) */, uint64_t T, uint64_t heads, uint64_t C, uint64_t R,
-                   uint64_t first_position, bool pairs, bool inverse);
+void ref_attn_rope(float *x /* (T,heads,C) */, const float *table /* (positions,R/2,2) */, uint64_t T, uint64_t heads, uint64_t C,
+                   uint64_t R, uint64_t first_position, bool pairs, bool inverse);
 
 /* out[t,h] = sum_p softmax_p(q[t,h] . k[p,h'] / sqrt(C)) v[p,h'] over p <= first_position + t, with h' = h / (H/K)
  * (Vaswani et al. 2017; shared key heads: Ainslie et al. 2023). `weights` has room for first_position + T doubles.

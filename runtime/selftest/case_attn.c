@@ -101,6 +101,8 @@ static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_
 }
 
 const obi_case obi_case_attn_rope = { "attn_rope", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope };
-const obi_case obi_case_attn_kv_store = { "attn_kv_store", OBI_KERNEL_ATTN_KV_STORE_FWD, "T width first context", { 3, 35, 2, 7 }, run_kv_store };
+const obi_case obi_case_attn_kv_store = {
+    "attn_kv_store", OBI_KERNEL_ATTN_KV_STORE_FWD, "T width first context", { 3, 35, 2, 7 }, run_kv_store
+};
 const obi_case obi_case_attn_decode = { "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first", { 1, 6, 2, 70, 130 }, run_attend };
 const obi_case obi_case_attn_prefill = { "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first", { 7, 6, 2, 70, 62 }, run_attend };

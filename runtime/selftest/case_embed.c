@@ -73,5 +73,9 @@ static obi_status run_f16(obi_case_env *env, const uint32_t *sizes, obi_case_res
     return run(env, sizes, result, OBI_WEIGHT_F16);
 }
 
-const obi_case obi_case_embed_gather_f32 = { "embed_gather_f32", OBI_KERNEL_EMBED_GATHER_F32, "T V D block_bytes", { 9, 33, 65, 4096 }, run_f32 };
-const obi_case obi_case_embed_gather_f16 = { "embed_gather_f16", OBI_KERNEL_EMBED_GATHER_F16, "T V D block_bytes", { 9, 33, 65, 2048 }, run_f16 };
+const obi_case obi_case_embed_gather_f32 = {
+    "embed_gather_f32", OBI_KERNEL_EMBED_GATHER_F32, "T V D block_bytes", { 9, 33, 65, 4096 }, run_f32
+};
+const obi_case obi_case_embed_gather_f16 = {
+    "embed_gather_f16", OBI_KERNEL_EMBED_GATHER_F16, "T V D block_bytes", { 9, 33, 65, 2048 }, run_f16
+};

@@ -10,7 +10,8 @@ static obi_status run_topk(obi_case_env *env, const uint32_t *sizes, obi_case_re
     uint32_t V = sizes[0], k = sizes[1];
     bool hostile = sizes[2] != 0;
     float *logits = obi_case_normal(env, V, 3.0);
-    float *got = obi_case_zeros(env, k), *want = obi_case_zeros(env, k), *got_ids = obi_case_zeros(env, k), *want_ids = obi_case_zeros(env, k);
+    float *got = obi_case_zeros(env, k), *want = obi_case_zeros(env, k), *got_ids = obi_case_zeros(env, k),
+          *want_ids = obi_case_zeros(env, k);
     obi_topk_pair *pairs = (obi_topk_pair *)(void *)obi_case_zeros(env, (uint64_t)k * 2);
     uint32_t *ids = (uint32_t *)(void *)obi_case_zeros(env, k);
     if (!logits || !got || !want || !got_ids || !want_ids || !pairs || !ids) return OBI_ERROR_MEMORY;
