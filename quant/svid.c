@@ -18,7 +18,9 @@ typedef struct slot {
     obi_view view;
 } slot;
 
-typedef enum slot_name { SLOT_A, SLOT_B, SLOT_AA, SLOT_BB, SLOT_SCRATCH, SLOT_PARTIALS, SLOT_SUMS, SLOT_SQUARES, SLOT_WORDS, SLOT_COUNT } slot_name;
+typedef enum slot_name {
+    SLOT_A, SLOT_B, SLOT_AA, SLOT_BB, SLOT_SCRATCH, SLOT_PARTIALS, SLOT_SUMS, SLOT_SQUARES, SLOT_WORDS, SLOT_COUNT
+} slot_name;
 
 struct obi_svid {
     obi_device *device;

@@ -17,7 +17,8 @@ bool obi_matrix_check_view(obi_cmd *cmd, const char *name, const char *what, obi
     return true;
 }
 
-bool obi_matrix_check(obi_cmd *cmd, const char *name, obi_view *y, obi_view *x, const obi_weight *weight, obi_weight_type type, uint32_t T)
+bool obi_matrix_check(obi_cmd *cmd, const char *name, obi_view *y, obi_view *x, const obi_weight *weight, obi_weight_type type,
+                      uint32_t T)
 {
     return obi_check(cmd, weight->type == type, name, "its weight has another type than this op takes") &&
            obi_check(cmd, weight->columns <= OBI_MATRIX_COLUMNS_MAX, name, "rows of more than 65536 columns are too long for its kernels") &&

@@ -130,7 +130,8 @@ void obi_op_svid_residual(obi_cmd *cmd, obi_view partials, const obi_weight *w, 
     const obi_device *device = obi_cmd_device(cmd);
     if (!check_weight(cmd, "svid_residual", w) ||
         !obi_matrix_check_view(cmd, "svid_residual", "partials", &partials, 1, obi_svid_residual_floats(w)) ||
-        !obi_matrix_check_view(cmd, "svid_residual", "a", &a, 1, w->rows) || !obi_matrix_check_view(cmd, "svid_residual", "b", &b, 1, w->columns))
+        !obi_matrix_check_view(cmd, "svid_residual", "a", &a, 1, w->rows) ||
+        !obi_matrix_check_view(cmd, "svid_residual", "b", &b, 1, w->columns))
         return;
     uint32_t groups = 0;
     for (uint32_t i = 0; i < w->block_count; i++) {

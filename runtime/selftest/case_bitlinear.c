@@ -12,8 +12,8 @@
  * half: the variance of a chain's error is below u^2/3 * (8 + 1+2+..+7) = 12 u^2 times the mean square of its terms, 1.5
  * u^2 a term, so the deviation of y is 1.23 u sqrt(squares), u = 2^-11; 8 u sqrt(squares) is 6.5 of them. A driver that
  * flushes halves below the normal range adds 2^-26 of the largest term, each. */
-static void fill_tolerance(const obi_case_env *env, int kernel, float *tolerance, const float *x, const float *g, const float *h, uint32_t m,
-                           uint32_t n, uint32_t T)
+static void fill_tolerance(const obi_case_env *env, int kernel, float *tolerance, const float *x, const float *g, const float *h,
+                           uint32_t m, uint32_t n, uint32_t T)
 {
     bool half = obi_case_half(env, kernel);
     for (uint32_t t = 0; t < T; t++) {

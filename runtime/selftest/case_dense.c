@@ -67,8 +67,15 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     return status;
 }
 
-static obi_status run_f32(obi_case_env *env, const uint32_t *sizes, obi_case_result *result) { return run(env, sizes, result, OBI_WEIGHT_F32); }
-static obi_status run_f16(obi_case_env *env, const uint32_t *sizes, obi_case_result *result) { return run(env, sizes, result, OBI_WEIGHT_F16); }
+static obi_status run_f32(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run(env, sizes, result, OBI_WEIGHT_F32);
+}
+
+static obi_status run_f16(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run(env, sizes, result, OBI_WEIGHT_F16);
+}
 
 const obi_case obi_case_dense_gemv_f32 = { "dense_gemv_f32", OBI_KERNEL_DENSE_GEMV_F32, "m n T block_rows", { 67, 333, 2, 40 }, run_f32 };
 const obi_case obi_case_dense_gemv_f16 = { "dense_gemv_f16", OBI_KERNEL_DENSE_GEMV_F16, "m n T block_rows", { 67, 333, 2, 40 }, run_f16 };

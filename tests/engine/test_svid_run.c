@@ -30,8 +30,8 @@ static obi_status take_words(void *user, uint32_t first, uint32_t count, const u
 }
 
 /* Runs on `w`; signs go to `words` (m rows) unless it is NULL. */
-static obi_status run(obi_svid *svid, const float *w, uint32_t m, uint32_t n, uint32_t block_rows, uint32_t rank1_iterations, uint32_t *words,
-                      obi_svid_result *result)
+static obi_status run(obi_svid *svid, const float *w, uint32_t m, uint32_t n, uint32_t block_rows, uint32_t rank1_iterations,
+                      uint32_t *words, obi_svid_result *result)
 {
     obi_weight weight;
     TEST_OK(obi_case_weight(test_env(), OBI_WEIGHT_F32, m, n, block_rows, w, &weight));

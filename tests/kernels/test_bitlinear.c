@@ -170,7 +170,8 @@ static void test_any_finite_scale(void **state)
             run_layer(&l, 0);
             for (uint32_t i = 0; i < l.m; i++)
                 if (!(fabs((double)l.got[i] - (double)want[i]) <= 8 * OBI_UNIT_HALF * sqrt(squares)))
-                    fail_msg("tier %d, factor %g: y[%u] = %g, reference %g", tier, (double)factors[f], i, (double)l.got[i], (double)want[i]);
+                    fail_msg("tier %d, factor %g: y[%u] = %g, reference %g", tier, (double)factors[f], i, (double)l.got[i],
+                             (double)want[i]);
         }
     }
     set_tier(OBI_TIER_C);
