@@ -8,7 +8,7 @@
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "core/half.h"
-#include "quant/rope_permute.h"
+#include "quant/import/rope_permute.h"
 #include "quant/svid.h"
 
 #define CHUNK_BYTES (4ull << 20)

@@ -6,7 +6,7 @@
 #define OBI_QUANT_CONVERT_H
 
 #include "gpu/device.h"
-#include "quant/source.h"
+#include "quant/import/source.h"
 
 typedef enum obi_form { OBI_FORM_ONEBIT = 0, OBI_FORM_F16 = 1, OBI_FORM_F32 = 2 } obi_form;
 

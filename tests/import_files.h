@@ -9,7 +9,7 @@
 #include "data.h"
 #include "scratch.h"
 #include "core/half.h"
-#include "quant/source.h"
+#include "quant/import/source.h"
 
 static inline void put_bytes(const char *name, const void *bytes, size_t size)
 {

@@ -149,7 +149,7 @@ typedef struct ob_model_info {
     int32_t bos, eos;      /* token ids, -1 = none */
     bool add_bos;          /* the model expects bos in front */
     bool has_tokenizer;
-    uint64_t parameters;   /* weights, 1-bit ones counted as weights */
+    uint64_t parameters;   /* weights of the model, 1-bit ones too; value vectors are not counted */
     uint64_t device_bytes; /* that the weights take on the device */
     uint64_t file_bytes;
 } ob_model_info;

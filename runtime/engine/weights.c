@@ -140,7 +140,6 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     OBI_TRY_GOTO(obi_buffer_create(load->device, bytes, OBI_MEMORY_DEVICE, &linear->scales));
     OBI_TRY_GOTO(obi_upload_bytes(load->upload, obi_view_of(linear->scales), scales, bytes));
     load->weights->device_bytes += bytes;
-    load->weights->parameters += (uint64_t)rows + columns;
     OBI_TRY_GOTO(account(load, g, name));
     OBI_TRY_GOTO(account(load, h, name));
 done:

@@ -26,7 +26,7 @@ typedef struct obi_weights {
     obi_buffer *output_norm;   /* (D) */
     obi_layer_weights *layers; /* L */
     float *rope_factors;       /* rope_dimensions/2 divisors, or NULL */
-    uint64_t parameters;
+    uint64_t parameters;       /* of the model; the value vectors of 1-bit layers are part of its encoding and not counted */
     uint64_t device_bytes;
 } obi_weights;
 

@@ -91,6 +91,8 @@ void obi_cmd_begin(obi_cmd *cmd)
     }
     if (cmd->device->lost) cmd->status = obi_fail(OBI_ERROR_DEVICE_LOST, "%s was lost earlier; open it again", cmd->device->caps.name);
     if (cmd->status != OBI_OK) return;
+    if (cmd->recording) cmd->device->vk.vkResetCommandBuffer(cmd->handle, 0); /* begun and never submitted */
+    cmd->recording = false;
     obi_descriptors_trim(cmd->descriptors);
     obi_tracker_reset(&cmd->tracker);
     cmd->barriers = 0;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "data.h"
-#include "quant/rope_permute.h"
+#include "quant/import/rope_permute.h"
 
 static void known_orders(void **state)
 {

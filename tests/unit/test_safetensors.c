@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "import_files.h"
-#include "quant/safetensors.h"
+#include "quant/import/safetensors.h"
 
 /* A file of `size` bytes in a block of exactly that size, so that a sanitizer sees any read beyond it. */
 static obi_status open_exact(const void *bytes, size_t size)

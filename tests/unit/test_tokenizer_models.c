@@ -4,7 +4,7 @@
 
 #include "tokens.h"
 #include "core/file.h"
-#include "quant/vocab_file.h"
+#include "quant/import/vocab_file.h"
 
 static obi_tokenizer *open_model(const char *relative, uint32_t limit)
 {

@@ -4,7 +4,7 @@
 
 #include "import_files.h"
 #include "tokens.h"
-#include "quant/vocab_file.h"
+#include "quant/import/vocab_file.h"
 
 #define MARK "\xe2\x96\x81" /* U+2581 */
 

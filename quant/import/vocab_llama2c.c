@@ -1,6 +1,6 @@
 /* llama2.c's tokenizer.bin: u32 longest piece, then for each id f32 score, i32 length, bytes. It is an export of a
  * SentencePiece model with spaces for U+2581 and line ends around <s> and </s>; both are undone here. */
-#include "quant/vocab_file.h"
+#include "quant/import/vocab_file.h"
 
 #include <string.h>
 

@@ -2,8 +2,8 @@
 #ifndef OBI_QUANT_SHARDS_H
 #define OBI_QUANT_SHARDS_H
 
-#include "quant/safetensors.h"
-#include "quant/source.h"
+#include "quant/import/safetensors.h"
+#include "quant/import/source.h"
 
 typedef struct obi_shards {
     obi_safetensors *files;

@@ -3,7 +3,7 @@
  *   2 trainer_spec (3 model_type, 24 treat_whitespace_as_suffix, 40..43 unk, bos, eos, pad ids)
  *   3 normalizer_spec (3 add_dummy_prefix, 5 escape_whitespaces)
  * Piece types have the same numbers as obi_token_type. Normalisation tables are not applied. */
-#include "quant/vocab_file.h"
+#include "quant/import/vocab_file.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* A Hugging Face LLaMA directory: config.json and safetensors. */
-#include "quant/import_hf.h"
+#include "quant/import/import_hf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "quant/hf_config.h"
+#include "quant/import/hf_config.h"
 
 static const char *const linear_names[OBI_LINEAR_COUNT] = {
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",

@@ -1,4 +1,4 @@
-#include "quant/vocab_build.h"
+#include "quant/import/vocab_build.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "quant/rope_permute.h"
+#include "quant/import/rope_permute.h"
 
 #include <string.h>
 

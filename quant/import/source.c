@@ -1,4 +1,4 @@
-#include "quant/source.h"
+#include "quant/import/source.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +6,8 @@
 
 #include "core/alloc.h"
 #include "core/checked.h"
-#include "quant/import.h"
-#include "quant/vocab_file.h"
+#include "quant/import/import.h"
+#include "quant/import/vocab_file.h"
 
 #define READABLE "a Hugging Face directory (config.json and safetensors), a llama2.c .bin or a GGUF file"
 

@@ -1,4 +1,4 @@
-#include "quant/import.h"
+#include "quant/import/import.h"
 
 #include <stdio.h>
 #include <string.h>

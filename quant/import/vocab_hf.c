@@ -3,12 +3,12 @@
  * because a wrong split gives wrong ids without any other sign:
  *   characters  spaces become U+2581 (by a Prepend/Replace normaliser or a Metaspace pre-tokeniser), no split
  *   bytes       GPT-2's byte alphabet after a split by a known pattern */
-#include "quant/vocab_file.h"
+#include "quant/import/vocab_file.h"
 
 #include <string.h>
 
 #include "core/log.h"
-#include "quant/json.h"
+#include "quant/import/json.h"
 
 #define SPACE "\xe2\x96\x81" /* U+2581 */
 

@@ -3,7 +3,7 @@
 #ifndef OBI_QUANT_IMPORT_H
 #define OBI_QUANT_IMPORT_H
 
-#include "quant/source.h"
+#include "quant/import/source.h"
 
 typedef enum obi_import_part {
     OBI_PART_EMBEDDING,     /* (V, D) */

@@ -2,7 +2,7 @@
 #ifndef OBI_QUANT_VOCAB_FILE_H
 #define OBI_QUANT_VOCAB_FILE_H
 
-#include "quant/vocab_build.h"
+#include "quant/import/vocab_build.h"
 
 /* Reads a tokenizer.json, tokenizer.model, tokenizer.bin or GGUF file. `limit` is the model's vocabulary: a token id at
  * or above it is OBI_ERROR_DATA. Hugging Face's small files beside it (tokenizer_config.json, special_tokens_map.json,

@@ -1,11 +1,11 @@
-#include "quant/vocab_file.h"
+#include "quant/import/vocab_file.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "core/alloc.h"
-#include "quant/import.h"
+#include "quant/import/import.h"
 
 /* DIRECTORY of a path, allocated; "." when it has none. */
 static char *directory_of(const char *path)

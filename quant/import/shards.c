@@ -1,11 +1,11 @@
-#include "quant/shards.h"
+#include "quant/import/shards.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
 #include "core/alloc.h"
-#include "quant/import.h"
-#include "quant/json.h"
+#include "quant/import/import.h"
+#include "quant/import/json.h"
 
 enum { MAX_SHARDS = 4096 };
 

@@ -1,11 +1,11 @@
-#include "quant/safetensors.h"
+#include "quant/import/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/checked.h"
-#include "quant/json.h"
+#include "quant/import/json.h"
 
 static const struct {
     const char *name;

@@ -2,7 +2,7 @@
  *   weight        packed: int8 (m, n/8), bit k of byte c is column 8c + k, 1 = -1; unpacked (training): floats (m, n)
  *   weight_scale  (m) h,   input_factor (n) g
  * Four packed bytes read as a little-endian word already are our bit order, so nothing is converted. */
-#include "quant/import_hf.h"
+#include "quant/import/import_hf.h"
 
 #include <string.h>
 

@@ -1,15 +1,15 @@
 /* The small Hugging Face files beside a tokenizer: which tokens begin and end a text, and tokens that were added later.
  * A token named in tokenizer_config.json or special_tokens_map.json wins over an id in generation_config.json or
  * config.json, and that over what the tokenizer's own file says. */
-#include "quant/vocab_file.h"
+#include "quant/import/vocab_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
-#include "quant/import.h"
-#include "quant/json.h"
+#include "quant/import/import.h"
+#include "quant/import/json.h"
 
 typedef struct named_tokens { bool bos, eos, pad; } named_tokens;
 

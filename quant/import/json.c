@@ -1,4 +1,4 @@
-#include "quant/json.h"
+#include "quant/import/json.h"
 
 #include <math.h>
 #include <string.h>

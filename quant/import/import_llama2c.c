@@ -1,6 +1,6 @@
 /* llama2.c checkpoints. v0 has no magic: its seven header fields and the exact file size are what recognises it.
  * v1 and v2 begin with "ak42" as a little-endian number. All tensors lie back to back; RoPE rotates adjacent pairs. */
-#include "quant/import.h"
+#include "quant/import/import.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
-#include "quant/hf_config.h"
+#include "quant/import/hf_config.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "core/alloc.h"
-#include "quant/import.h"
-#include "quant/json.h"
+#include "quant/import/import.h"
+#include "quant/import/json.h"
 
 #define READABLE "LlamaForCausalLM, BitLlamaForCausalLM and BitLlamaForCausalLMInf"
 

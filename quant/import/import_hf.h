@@ -3,8 +3,8 @@
 #ifndef OBI_QUANT_IMPORT_HF_H
 #define OBI_QUANT_IMPORT_HF_H
 
-#include "quant/import.h"
-#include "quant/shards.h"
+#include "quant/import/import.h"
+#include "quant/import/shards.h"
 
 typedef struct obi_import_hf_model {
     obi_source *source;

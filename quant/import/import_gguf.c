@@ -1,5 +1,5 @@
 /* GGUF files of the architectures llama (floats or Q8_0, Q4_0) and onebitllama (I32 sign words with value vectors). */
-#include "quant/import.h"
+#include "quant/import/import.h"
 
 #include <math.h>
 #include <string.h>
