@@ -109,8 +109,15 @@ static obi_status declare_tensor(converter *convert, const char *name, int linea
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
+static obi_status check_finite(const char *name, float value)
+{
+    if (isfinite(value)) return OBI_OK;
+    return obi_fail(OBI_ERROR_DATA, "the tensor %s holds %g: the model is damaged", name, (double)value);
+}
+
 static obi_status to_half(const char *name, float value, uint16_t *half)
 {
+    OBI_TRY(check_finite(name, value));
     *half = obi_float_to_half(value);
     if ((*half & 0x7c00) == 0x7c00)
         return obi_fail(OBI_ERROR_DATA, "the tensor %s holds %g, which F16 cannot; convert with --form f32", name, (double)value);
@@ -119,7 +126,10 @@ static obi_status to_half(const char *name, float value, uint16_t *half)
 
 static obi_status write_floats(converter *convert, const char *name, obi_dtype type, const float *values, uint64_t count)
 {
-    if (type == OBI_DTYPE_F32) return obi_gguf_write(convert->writer, values, count * 4); /* little-endian hosts only, as all Vulkan ones are */
+    if (type == OBI_DTYPE_F32) {
+        for (uint64_t i = 0; i < count; i++) OBI_TRY(check_finite(name, values[i]));
+        return obi_gguf_write(convert->writer, values, count * 4); /* little-endian hosts only, as all Vulkan ones are */
+    }
     uint16_t *halves = (uint16_t *)(void *)convert->bytes;
     for (uint64_t i = 0; i < count; i++) OBI_TRY(to_half(name, values[i], &halves[i]));
     return obi_gguf_write(convert->writer, halves, count * 2);
