@@ -113,6 +113,9 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     char vector_name[64];
     uint32_t row_words = obi_weight_row_words(OBI_WEIGHT_SIGN, columns);
     OBI_TRY(find_tensor(load, name, row_words, rows, &tensor));
+    if (tensor->type != OBI_DTYPE_I32) /* a narrower type would end before the last row */
+        return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where signs are I32", load->gguf->mapping.path, name,
+                        obi_dtype_name(tensor->type));
     OBI_TRY(obi_weight_create(load->device, OBI_WEIGHT_SIGN, rows, columns, 0, &linear->weight));
     uint32_t rows_at_once = CHUNK_BYTES / (row_words * 4);
     uint32_t last_mask = columns % 32 ? (1u << columns % 32) - 1 : UINT32_MAX;
