@@ -145,11 +145,14 @@ static obi_status choose_tier(obi_device *device, int requested)
 {
     device->tier = device->caps.tier;
     const char *forced = getenv("ONEBIT_TIER");
-    if (forced && forced[0]) requested = toupper((unsigned char)forced[0]);
-    if (forced && forced[0] && forced[1]) requested = '?';
+    if (forced && forced[0]) {
+        requested = toupper((unsigned char)forced[0]);
+        if (forced[1] || requested < 'A' || requested > 'C')
+            return obi_fail(OBI_ERROR_ARGUMENT, "ONEBIT_TIER is \"%.40s\", which is not A, B or C", forced);
+    }
     if (requested == 0) return OBI_OK;
     if (requested < 'A' || requested > 'C')
-        return obi_fail(OBI_ERROR_ARGUMENT, "the tier \"%s\" is not A, B or C (ONEBIT_TIER)", forced ? forced : "?");
+        return obi_fail(OBI_ERROR_ARGUMENT, "the tier \"%c\" is not A, B or C", requested > ' ' && requested < 127 ? requested : '?');
     obi_tier tier = (obi_tier)(requested - 'A');
     if (tier > device->tier) {
         obi_log(OBI_LOG_WARNING, "%s cannot run tier %s; it runs tier %s", device->caps.name, obi_tier_name(tier), obi_tier_name(device->tier));
