@@ -14,6 +14,9 @@ obi_status obi_fail(obi_status code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    /* What came from a path or a file must neither break the line nor steer a terminal. */
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
     memcpy(last_error, text, sizeof text);
     return code;
 }

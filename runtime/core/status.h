@@ -19,7 +19,7 @@ typedef enum obi_status {
 
 /* Stores the formatted sentence as this thread's last error and returns `code`:
  *     return obi_fail(OBI_ERROR_DATA, "%s: not a GGUF file", path);
- * A sentence longer than 511 bytes is cut. */
+ * A sentence longer than 511 bytes is cut, and control characters in it become '?'. */
 obi_status obi_fail(obi_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "prefix: " in front of this thread's last error and returns `code`; for callers that know the
