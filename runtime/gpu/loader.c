@@ -125,7 +125,10 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
     pthread_mutex_unlock(&loader_lock);
     if (validation) {
         messenger.pNext = NULL;
-        result = vkCreateDebugUtilsMessengerEXT(instance->handle, &messenger, NULL, &instance->messenger);
+        /* Not volk's globals: an instance without the extension, made later, sets those to NULL. */
+        PFN_vkCreateDebugUtilsMessengerEXT create =
+            (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(instance->handle, "vkCreateDebugUtilsMessengerEXT");
+        result = create ? create(instance->handle, &messenger, NULL, &instance->messenger) : VK_ERROR_EXTENSION_NOT_PRESENT;
         if (result != VK_SUCCESS) status = obi_vk_fail(result, "vkCreateDebugUtilsMessengerEXT");
     }
 done:
@@ -137,7 +140,10 @@ done:
 void obi_instance_destroy(obi_instance *instance)
 {
     if (!instance) return;
-    if (instance->messenger) vkDestroyDebugUtilsMessengerEXT(instance->handle, instance->messenger, NULL);
+    PFN_vkDestroyDebugUtilsMessengerEXT destroy = NULL;
+    if (instance->messenger)
+        destroy = (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(instance->handle, "vkDestroyDebugUtilsMessengerEXT");
+    if (destroy) destroy(instance->handle, instance->messenger, NULL);
     if (instance->handle) vkDestroyInstance(instance->handle, NULL);
     obi_free(instance);
 }

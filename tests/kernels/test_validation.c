@@ -91,12 +91,24 @@ static void test_a_wrong_call_is_reported(void **state)
     assert_non_null(strstr(first, "VUID-vkCmdFillBuffer"));
 }
 
+/* Instances without the layer, as obi_device_list makes them, do not take the messenger's functions from one that has it. */
+static void test_an_instance_without_the_layer_in_between(void **state)
+{
+    (void)state;
+    obi_instance *watched, *plain;
+    TEST_OK(obi_instance_create(&watched, true));
+    TEST_OK(obi_instance_create(&plain, false));
+    obi_instance_destroy(watched);
+    obi_instance_destroy(plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_missing_barrier_is_reported),
         cmocka_unit_test(test_a_barrier_in_its_place_is_silent),
         cmocka_unit_test(test_a_wrong_call_is_reported),
+        cmocka_unit_test(test_an_instance_without_the_layer_in_between),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
 }
