@@ -108,7 +108,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     caps->buffer_alignment = (uint32_t)limits->minStorageBufferOffsetAlignment;
     caps->atom = limits->nonCoherentAtomSize;
     caps->subgroup_size = subgroup.subgroupSize;
-    VkSubgroupFeatureFlags wanted = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+    VkSubgroupFeatureFlags wanted = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT;
     caps->subgroup_arithmetic = (subgroup.supportedOperations & wanted) == wanted &&
                                 (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && subgroup.subgroupSize >= 4 &&
                                 subgroup.subgroupSize <= 128;

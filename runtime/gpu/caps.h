@@ -33,7 +33,7 @@ typedef struct obi_caps {
     bool unified;                   /* all device-local memory is host-visible */
     /* features */
     uint32_t subgroup_size;
-    bool subgroup_arithmetic;       /* ARITHMETIC and SHUFFLE and BALLOT in compute */
+    bool subgroup_arithmetic;       /* BASIC, ARITHMETIC and BALLOT in compute */
     bool fp16;                      /* shaderFloat16 */
     bool storage16;                 /* storageBuffer16BitAccess */
     obi_tier tier;                  /* the highest that the flags above allow */

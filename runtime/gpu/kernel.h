@@ -10,7 +10,7 @@
 /* What a device must offer for a variant (portability notes in docs/portability.md). Each tier includes the one before. */
 typedef enum obi_tier {
     OBI_TIER_A = 0, /* fp32, shared memory, nothing optional: every Vulkan 1.1 device */
-    OBI_TIER_B = 1, /* subgroup arithmetic and shuffle in compute, any subgroup size */
+    OBI_TIER_B = 1, /* subgroup arithmetic and ballot in compute, any subgroup size */
     OBI_TIER_C = 2, /* fp16 arithmetic and 16-bit storage */
     OBI_TIER_COUNT = 3
 } obi_tier;
