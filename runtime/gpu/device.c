@@ -117,7 +117,7 @@ static obi_status select_candidate(const candidate *candidates, uint32_t count, 
         unsigned long index = strtoul(select, &end, 10);
         uint32_t i = count;
         if (*end == 0 && index < count) i = (uint32_t)index;
-        else
+        else if (*end != 0 || end - select > 2) /* "7" is an index that is not there, never the 7 of some name; "3090" is a name */
             for (i = 0; i < count; i++)
                 if (same_uuid(select, candidates[i].entry.caps.device_uuid) || strcasestr(candidates[i].entry.caps.name, select)) break;
         if (i == count) return obi_fail(OBI_ERROR_NO_DEVICE, "there is no device \"%s\"; there is %s (see --list-devices)", select, names);

@@ -263,6 +263,7 @@ static void test_no_device(void **state)
     const char *const device[] = { "onebit-run-vk", "-m", program_model(), "-dev", "nosuch", NULL };
     program_expect_failure(program_run_with(device, NULL, NULL), 3, "nosuch");
     program_expect_failure(program_run("onebit-info-vk", "--device", "99"), 3, "99");
+    program_expect_failure(program_run("onebit-info-vk", "--device", "5"), 3, "no device \"5\""); /* not the one with a 5 in its name */
 
     size_t before = count_scratch();
     program_expect_failure(program_run("onebit-quant-vk", program_model(), "-o", scratch_path("out.gguf"), "--device", "nosuch"), 3,
