@@ -73,7 +73,9 @@ static int choose_type(const obi_device *device, uint32_t allowed, obi_memory_ki
     for (int wish = 0; wish < 3; wish++)
         for (uint32_t i = 0; i < memory.memoryTypeCount; i++) {
             VkMemoryPropertyFlags flags = memory.memoryTypes[i].propertyFlags;
-            if (flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT)) continue;
+            if (flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT |
+                         VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD)) /* each needs a feature or a use that we have not */
+                continue;
             if ((allowed >> i & 1) && (flags & wishes[kind][wish]) == wishes[kind][wish]) return (int)i;
         }
     return -1;
@@ -117,7 +119,8 @@ static obi_status arena_create(obi_device *device, uint64_t needed, uint32_t typ
     if (result != VK_SUCCESS) {
         obi_free(range);
         obi_free(arena);
-        if (obi_vk_fail(result, "vkAllocateMemory") != OBI_ERROR_MEMORY) return OBI_ERROR_RUNTIME;
+        obi_status status = obi_vk_fail(result, "vkAllocateMemory");
+        if (status != OBI_ERROR_MEMORY) return status;
         return obi_fail(OBI_ERROR_MEMORY, "%s has no memory left: %.1f MiB were refused, %.1f MiB are in use of a heap of %.1f MiB; "
                         "use a smaller model or context (-c), or close other programs", device->caps.name, (double)needed / 1048576.0,
                         (double)device->memory.used_bytes / 1048576.0, (double)device->caps.heap_bytes / 1048576.0);
