@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "engine/forward.h"
+#include "ops/op_attn.h"
 #include "ops/op_util.h"
 
 /* Logits that scoring keeps on the device at once. */
@@ -68,6 +69,17 @@ static obi_status make_buffers(obi_session *session)
     return make_rope_table(session);
 }
 
+/* The activations of a batch are bound as a whole: no more tokens than the widest of them allows. */
+static uint32_t batch_that_fits(const obi_weights *weights, uint32_t batch)
+{
+    const obi_config *config = &weights->config;
+    uint64_t widest = (uint64_t)config->heads * config->head_size, most;
+    if (widest < config->width) widest = config->width;
+    if (widest < config->ffn) widest = config->ffn;
+    most = weights->device->caps.storage_range / (widest * 4);
+    return batch <= most ? batch : most > 0 ? (uint32_t)most : 1;
+}
+
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out)
 {
     *out = NULL;
@@ -76,12 +88,16 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     if (context == 0) context = config->context < OBI_CONTEXT_DEFAULT_MAX ? config->context : OBI_CONTEXT_DEFAULT_MAX;
     if (context > config->context)
         return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and this model was trained for %u", context, config->context);
+    uint32_t positions = obi_op_attn_positions_max(weights->device, config->head_size);
+    if (context > positions)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and attention can go through %u; use a smaller context (-c)",
+                        context, positions);
     obi_session *session = obi_calloc(1, sizeof *session);
     if (!session) return OBI_ERROR_MEMORY;
     session->weights = weights;
     session->device = weights->device;
     session->context = context;
-    session->batch = desc->batch ? desc->batch : OBI_BATCH_DEFAULT;
+    session->batch = batch_that_fits(weights, desc->batch ? desc->batch : OBI_BATCH_DEFAULT);
     if (session->batch > context) session->batch = context;
     session->sampling = desc->sampling;
     session->rng = obi_rng_seed(desc->sampling.seed);
@@ -249,7 +265,7 @@ static obi_status prepare_scoring(obi_session *session)
     if (rows > session->batch) rows = session->batch;
     if (rows == 0) rows = 1;
     session->score_rows = (uint32_t)rows;
-    OBI_TRY(make(session, &session->score_host, rows * V, OBI_MEMORY_READBACK));
+    if (!session->score_host) OBI_TRY(make(session, &session->score_host, rows * V, OBI_MEMORY_READBACK)); /* kept if the next failed */
     return make(session, &session->score_logits, rows * V, OBI_MEMORY_DEVICE);
 }
 

@@ -66,12 +66,20 @@ static uint32_t attend_workgroup(const obi_device *device, uint32_t C)
     return lanes < most ? lanes : most;
 }
 
+static uint64_t attend_round_loops(uint32_t C, uint32_t lanes) { return 1 + C / 4 + lanes / 4 + 3 + lanes / 4; }
+
 /* An upper bound of the loop iterations of one lane over `positions`: see the kernel. A reduction costs at most one step
  * for every four lanes (subgroups have four lanes or more, and the tree of tier A is shorter). */
 static uint64_t attend_loops(uint64_t positions, uint32_t C, uint32_t lanes)
 {
     uint64_t rounds = obi_div_ceil(positions, lanes);
-    return rounds * (1 + C / 4 + lanes / 4 + 3 + lanes / 4) + obi_div_ceil(C, lanes);
+    return rounds * attend_round_loops(C, lanes) + obi_div_ceil(C, lanes);
+}
+
+uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C)
+{
+    uint32_t lanes = attend_workgroup(device, C);
+    return (uint32_t)((OBI_LOOP_MAX - obi_div_ceil(C, lanes)) / attend_round_loops(C, lanes) * lanes);
 }
 
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,

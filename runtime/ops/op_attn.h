@@ -23,4 +23,7 @@ void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache /* (context,width) */, o
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_view k_cache /* (context,K,C) */,
                      obi_view v_cache /* (context,K,C) */, uint32_t T, uint32_t H, uint32_t K, uint32_t C, uint32_t first_position);
 
+/* The most positions that obi_op_attn_fwd goes through; more would pass OBI_LOOP_MAX. */
+uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C);
+
 #endif

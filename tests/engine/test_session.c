@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/op_attn.h"
 #include "reference_model.h"
 #include "synthetic_model.h"
 
@@ -347,6 +348,34 @@ static void test_what_cannot_be_asked_for(void **state)
     obi_session_destroy(NULL);
 }
 
+/* What a device can bind bounds the batch, and what a kernel can go through bounds the context: said at once, not after a long prompt. */
+static void test_what_the_device_allows(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    uint64_t range = device->caps.storage_range;
+    uint32_t C = stories->config.head_size, context = stories->config.context, most = obi_op_attn_positions_max(device, C);
+    uint32_t ids[200];
+    for (uint32_t i = 0; i < 200; i++) ids[i] = story_ids[i % TOKENS];
+    obi_session_desc desc = { .batch = 512 };
+    obi_session *session;
+    device->caps.storage_range = 128 << 10; /* of what is as wide as the feed-forward part, 190 tokens */
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    assert_int_equal(session->batch, (128 << 10) / (4 * stories->config.ffn));
+    TEST_OK(obi_session_feed(session, ids, 200));
+    obi_session_destroy(session);
+    device->caps.storage_range = range;
+
+    stories->config.context = most + 1; /* for a moment */
+    desc = (obi_session_desc){ .context = most + 1 };
+    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "attention", "smaller context");
+    desc.context = most;
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    obi_session_destroy(session);
+    stories->config.context = context;
+    test_device_check();
+}
+
 /* ---- scores ---------------------------------------------------------------------------------------------------- */
 
 static double nll_of(const float *logits, uint32_t V, uint32_t target)
@@ -408,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_memory_comes_back),
         cmocka_unit_test(test_mistakes_change_nothing),
         cmocka_unit_test(test_what_cannot_be_asked_for),
+        cmocka_unit_test(test_what_the_device_allows),
         cmocka_unit_test(test_scores),
     };
     return test_device_finish(cmocka_run_group_tests(tests, open_models, close_models));
