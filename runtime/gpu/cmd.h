@@ -59,7 +59,7 @@ obi_status obi_cmd_status(const obi_cmd *cmd);
 
 /* Ends recording and submits. A READBACK buffer written here can be read by the host after obi_cmd_wait. */
 obi_status obi_cmd_submit(obi_cmd *cmd);
-/* Waits for the last submit. Finite: after 60 s without an answer the device counts as lost. */
+/* Waits for the last submit. Finite: after 5 minutes without an answer the device counts as lost. */
 obi_status obi_cmd_wait(obi_cmd *cmd);
 obi_status obi_cmd_run(obi_cmd *cmd); /* submit, wait */
 
