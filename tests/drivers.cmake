@@ -40,10 +40,11 @@ if(ONEBIT_SANITIZE MATCHES "address")
     ASAN_OPTIONS=verify_asan_link_order=0 "LSAN_OPTIONS=print_suppressions=0:suppressions='${CMAKE_CURRENT_SOURCE_DIR}/lsan.supp'")
 endif()
 
-# onebit_add_icd_test(NAME PROGRAM ICD [VARIABLE=value ...] [ARGUMENTS ...] [EXPECT_FAILURE words]):
+# onebit_add_icd_test(NAME PROGRAM ICD [VARIABLE=value ...] [ARGUMENTS ...] [EXPECT_FAILURE words] [SHADER_CACHE]):
 # a test that sees one driver only. Without the driver's manifest the test is there all the same, and fails.
+# SHADER_CACHE: let Mesa keep compiled shaders, for a test that starts many processes.
 function(onebit_add_icd_test name program icd)
-  cmake_parse_arguments(T "" "EXPECT_FAILURE" "ARGUMENTS" ${ARGN})
+  cmake_parse_arguments(T "SHADER_CACHE" "EXPECT_FAILURE" "ARGUMENTS" ${ARGN})
   if(icd STREQUAL "")
     add_test(NAME ${name} COMMAND sh -c "echo 'the Vulkan driver of this test is not installed; run scripts/setup.sh and configure again'; exit 1")
     return()
@@ -58,24 +59,41 @@ function(onebit_add_icd_test name program icd)
   # The newer loaders read VK_DRIVER_FILES, the older VK_ICD_FILENAMES. Newer validation layers check the hazards of
   # storage buffers only when asked. Mesa's own disk cache is off: it would hide compile errors in a second run.
   set(environment VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1
-    MESA_SHADER_CACHE_DISABLE=true ONEBIT_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
+    ONEBIT_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
+  if(T_SHADER_CACHE)
+    list(APPEND environment MESA_SHADER_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
+  else()
+    list(APPEND environment MESA_SHADER_CACHE_DISABLE=true)
+  endif()
   list(APPEND environment ${ONEBIT_SANITIZER_ENV} ${T_UNPARSED_ARGUMENTS})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
 endfunction()
 
-# onebit_add_driver_tests(PROGRAM LABEL label TIMEOUT seconds [DRIVERS ...]): <program>.<driver> for each driver.
+# onebit_add_driver_tests(PROGRAM LABEL label TIMEOUT seconds COST n [DRIVERS ...] [NOT_SANITIZED] [SHADER_CACHE]):
+# <program>.<driver> for each driver. ctest starts the most costly tests first, so that none is left over at the end.
 function(onebit_add_driver_tests program)
-  cmake_parse_arguments(T "" "LABEL;TIMEOUT" "DRIVERS" ${ARGN})
+  cmake_parse_arguments(T "NOT_SANITIZED;SHADER_CACHE" "LABEL;TIMEOUT;COST" "DRIVERS" ${ARGN})
   if(NOT T_DRIVERS)
     set(T_DRIVERS ${ONEBIT_DRIVERS})
   endif()
+  set(options "")
+  if(T_SHADER_CACHE)
+    set(options SHADER_CACHE)
+  endif()
   foreach(driver IN LISTS T_DRIVERS)
+    if(NOT driver IN_LIST ONEBIT_DRIVERS)
+      continue()
+    endif()
     set(labels ${T_LABEL} ${driver})
-    if(driver STREQUAL "lavapipe256")
+    set(cost ${T_COST})
+    if(driver STREQUAL "lavapipe256" AND NOT T_NOT_SANITIZED)
       list(APPEND labels sanitized)
     endif()
-    onebit_add_icd_test(${program}.${driver} ${program} "${ONEBIT_ICD_${driver}}" ${ONEBIT_ENV_${driver}})
-    set_tests_properties(${program}.${driver} PROPERTIES LABELS "${labels}" TIMEOUT ${T_TIMEOUT})
+    if(driver STREQUAL "swiftshader")
+      math(EXPR cost "${cost} * 3")
+    endif()
+    onebit_add_icd_test(${program}.${driver} ${program} "${ONEBIT_ICD_${driver}}" ${ONEBIT_ENV_${driver}} ${options})
+    set_tests_properties(${program}.${driver} PROPERTIES LABELS "${labels}" TIMEOUT ${T_TIMEOUT} COST ${cost})
   endforeach()
 endfunction()
 
