@@ -141,6 +141,22 @@ static bool needs_permutation(const converter *convert, int linear)
     return (linear == OBI_LINEAR_Q || linear == OBI_LINEAR_K) && convert->config.rope_layout != convert->source->config.rope_layout;
 }
 
+/* Pages are let go as the reading goes on: a 70B model's embedding is gigabytes in the file. Rows that are wanted after all
+ * are read again. */
+static void release_rows(const obi_source_tensor *tensor, uint64_t first, uint64_t count)
+{
+    if (!tensor->mapping) return;
+    uint64_t start = (uint64_t)(tensor->data - tensor->mapping->data);
+    obi_mapping_release(tensor->mapping, start + first * tensor->row_bytes, count * tensor->row_bytes);
+}
+
+/* Pages of rows that have been read are let go at once: an embedding alone can be larger than the memory we may use. */
+static void release_rows(const obi_source_tensor *tensor, uint64_t first, uint64_t count)
+{
+    if (!tensor->mapping) return;
+    obi_mapping_release(tensor->mapping, (uint64_t)(tensor->data - tensor->mapping->data) + first * tensor->row_bytes, count * tensor->row_bytes);
+}
+
 static obi_status write_dense(converter *convert, const obi_source_tensor *tensor, const char *name, int linear)
 {
     const obi_config *config = &convert->config;
@@ -152,6 +168,7 @@ static obi_status write_dense(converter *convert, const obi_source_tensor *tenso
         uint64_t count = tensor->rows - first < rows_at_once ? tensor->rows - first : rows_at_once;
         if (!permute) {
             OBI_TRY(obi_source_read(tensor, first, count, convert->floats));
+            release_rows(tensor, first, count);
         } else {
             for (uint64_t i = 0; i < count; i++) {
                 uint64_t row = obi_rope_source_row(convert->source->config.rope_layout, config->rope_layout, config->head_size, config->rope_dimensions, first + i);
@@ -159,6 +176,7 @@ static obi_status write_dense(converter *convert, const obi_source_tensor *tenso
             }
         }
         OBI_TRY(write_floats(convert, name, type, convert->floats, count * tensor->columns));
+        release_rows(tensor, first, count);
         OBI_TRY(progress(convert, (double)count * (double)tensor->columns, name));
     }
     obi_source_release(tensor);
@@ -199,8 +217,7 @@ static obi_status upload_matrix(converter *convert, const obi_source_tensor *ten
         uint64_t count = tensor->rows - first < rows_at_once ? tensor->rows - first : rows_at_once;
         OBI_TRY(obi_source_read(tensor, first, count, convert->floats));
         OBI_TRY(obi_weight_upload(convert->upload, weight, (uint32_t)first, (uint32_t)count, (const uint32_t *)(const void *)convert->floats));
-        /* Pages are let go as the upload goes on: a 70B model's largest tensor is half a gigabyte in the file. */
-        if (tensor->mapping) obi_mapping_release(tensor->mapping, (uint64_t)(tensor->data - tensor->mapping->data) + first * tensor->row_bytes, count * tensor->row_bytes);
+        release_rows(tensor, first, count);
     }
     return obi_upload_finish(convert->upload);
 }

@@ -506,6 +506,53 @@ static void test_same_bytes_again(void **state)
     }
 }
 
+/* ---- memory ---------------------------------------------------------------------------------------------------- */
+
+/* Pages of files that are in this process's memory now. */
+static long file_pages(void)
+{
+    long size, resident, shared = -1;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%ld %ld %ld", &size, &resident, &shared), 3);
+    fclose(statm);
+    return shared;
+}
+
+static bool note_pages(double fraction, const char *what, void *user)
+{
+    (void)fraction;
+    (void)what;
+    long *most = user, now = file_pages();
+    if (now > *most) *most = now;
+    return true;
+}
+
+/* A tensor passes through, however large it is: of an embedding of 64 MiB no more than a few chunks are ever in memory. */
+static void test_large_tensors_pass_through(void **state)
+{
+    (void)state;
+    synthetic_model model = { .config = { .width = 1024, .layers = 1, .heads = 16, .kv_heads = 16, .head_size = 64, .ffn = 64,
+                                          .vocabulary = 16384, .context = 8, .norm_eps = 1e-5f, .rope_theta = 10000, .rope_scale = 1,
+                                          .rope_layout = OBI_ROPE_PAIRS, .rope_dimensions = 64, .tied = true },
+                              .embedding = OBI_DTYPE_F32, .head = OBI_DTYPE_F32, .norm = OBI_DTYPE_F32, .seed = 3 };
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) model.linear[i] = OBI_DTYPE_F32;
+    const char *input = scratch_path("large.gguf"), *output = scratch_path("large-f16.gguf");
+    synthetic_write(&model, input);
+    obi_source *source = expect_opens(input, NULL);
+    long before = file_pages(), most = before;
+    obi_convert_report report;
+    obi_convert_desc desc = { .output = output, .form = OBI_FORM_F16, .progress = note_pages, .user = &most };
+    TEST_OK(obi_convert(test_device(), source, &desc, &report));
+    obi_convert_report_clear(&report);
+    obi_source_close(source);
+    double mib = (double)(most - before) * (double)sysconf(_SC_PAGESIZE) / 1048576;
+    print_message("at most %.1f MiB of a file of 81 MiB were in memory\n", mib);
+    if (mib > 24) fail_msg("%.1f MiB of the model were in memory at once", mib);
+    unlink(input);
+    unlink(output);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +565,7 @@ int main(void)
         cmocka_unit_test(test_onebit_again),
         cmocka_unit_test(test_reference_checkpoint),
         cmocka_unit_test(test_same_bytes_again),
+        cmocka_unit_test(test_large_tensors_pass_through),
     };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, scratch_close));
 }
