@@ -101,6 +101,8 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
         uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
         for (uint32_t i = 0; i < count; i++) OBI_TRY(convert_row(load, tensor, first + i, weight, words + (uint64_t)i * weight->row_words));
         OBI_TRY(obi_weight_upload(load->upload, weight, first, count, words));
+        /* Pages are let go as the reading goes on: an embedding may be gigabytes. */
+        obi_mapping_release(&load->gguf->mapping, tensor->offset + tensor->bytes / rows * first, tensor->bytes / rows * count);
     }
     load->weights->device_bytes += (uint64_t)rows * row_bytes;
     load->weights->parameters += (uint64_t)rows * columns;
