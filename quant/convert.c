@@ -150,13 +150,6 @@ static void release_rows(const obi_source_tensor *tensor, uint64_t first, uint64
     obi_mapping_release(tensor->mapping, start + first * tensor->row_bytes, count * tensor->row_bytes);
 }
 
-/* Pages of rows that have been read are let go at once: an embedding alone can be larger than the memory we may use. */
-static void release_rows(const obi_source_tensor *tensor, uint64_t first, uint64_t count)
-{
-    if (!tensor->mapping) return;
-    obi_mapping_release(tensor->mapping, (uint64_t)(tensor->data - tensor->mapping->data) + first * tensor->row_bytes, count * tensor->row_bytes);
-}
-
 static obi_status write_dense(converter *convert, const obi_source_tensor *tensor, const char *name, int linear)
 {
     const obi_config *config = &convert->config;
@@ -168,7 +161,6 @@ static obi_status write_dense(converter *convert, const obi_source_tensor *tenso
         uint64_t count = tensor->rows - first < rows_at_once ? tensor->rows - first : rows_at_once;
         if (!permute) {
             OBI_TRY(obi_source_read(tensor, first, count, convert->floats));
-            release_rows(tensor, first, count);
         } else {
             for (uint64_t i = 0; i < count; i++) {
                 uint64_t row = obi_rope_source_row(convert->source->config.rope_layout, config->rope_layout, config->head_size, config->rope_dimensions, first + i);
