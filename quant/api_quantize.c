@@ -77,6 +77,7 @@ ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quan
     if (desc->form < OB_FORM_ONEBIT || desc->form > OB_FORM_F32) return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "there is no form %d", (int)desc->form));
     OBI_TRY_GOTO(check_paths(desc->input, desc->output));
     OBI_TRY_GOTO(obi_source_open(&source, desc->input, desc->tokenizer));
+    for (size_t i = 0; i < source->mapping_count; i++) OBI_TRY_GOTO(check_paths(source->mappings[i].path, desc->output)); /* of a directory */
     OBI_TRY_GOTO(obi_convert(context ? context->device : NULL, source, &convert, &made));
     if (report) status = make_report(source, &made, obi_clock_seconds() - start, report);
 done:

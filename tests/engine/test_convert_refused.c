@@ -251,6 +251,11 @@ static void test_input_is_the_output(void **state)
     desc.output = NULL;
     assert_int_equal(ob_quantize(NULL, &desc, &report), OB_ERROR_ARGUMENT);
     obi_source_close(expect_opens(dense, NULL)); /* and it is whole */
+    desc.input = scratch_directory; /* a file in the input's directory, which is read as well */
+    desc.output = scratch_path("model.safetensors");
+    assert_int_equal(ob_quantize(NULL, &desc, &report), OB_ERROR_ARGUMENT);
+    assert_non_null(strstr(ob_last_error(), "both input and output"));
+    obi_source_close(expect_opens(scratch_directory, NULL));
 }
 
 int main(void)
