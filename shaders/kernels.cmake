@@ -12,6 +12,17 @@ onebit_kernel(embed gather_fwd NAME embed_gather_f32 TIERS a)
 onebit_kernel(embed gather_fwd NAME embed_gather_f16 DEFINES OB_F16 TIERS a)
 onebit_kernel(util topk_fwd TIERS a)
 
+# training: loss, optim
+onebit_kernel(loss xent TIERS a b)
+onebit_kernel(loss kd_xent TIERS a b)
+onebit_kernel(loss hidden TIERS a b)
+onebit_kernel(optim adamw TIERS a)
+onebit_kernel(optim sumsq TIERS a b)
+onebit_kernel(optim sumsq_fold TIERS a b)
+onebit_kernel(optim scale TIERS a)
+onebit_kernel(optim estimator TIERS a)
+onebit_kernel(optim flip_count TIERS a b)
+
 # bitlinear, dense, svid
 onebit_kernel(bitlinear gemv TIERS a b c)
 onebit_kernel(bitlinear gemm TIERS a)

@@ -18,6 +18,15 @@
     X(embed_gather_f32)     \
     X(embed_gather_f16)     \
     X(util_topk)            \
+    X(loss_xent)            \
+    X(loss_kd_xent)         \
+    X(loss_hidden)          \
+    X(optim_adamw)          \
+    X(optim_sumsq)          \
+    X(optim_sumsq_fold)     \
+    X(optim_scale)          \
+    X(optim_estimator)      \
+    X(optim_flip_count)     \
     X(bitlinear_gemv)       \
     X(bitlinear_gemm)       \
     X(dense_gemv_f32)       \

@@ -1,0 +1,47 @@
+#include "ref/ref_optim.h"
+
+#include <math.h>
+
+void ref_optim_adamw(float *w, const float *dw, float *m, float *v, uint64_t count, const ref_optim_adamw_step *step)
+{
+    double lr = (double)step->lr, beta1 = (double)step->beta1, beta2 = (double)step->beta2;
+    for (uint64_t i = 0; i < count; i++) {
+        double g = (double)dw[i] * (double)step->grad_scale, weight = (double)w[i];
+        double first = beta1 * (double)m[i] + (1 - beta1) * g;
+        double second = beta2 * (double)v[i] + (1 - beta2) * g * g;
+        double change = lr * (first / (double)step->c1) / (sqrt(second / (double)step->c2) + (double)step->eps);
+        w[i] = (float)(weight - lr * (double)step->weight_decay * weight - change);
+        m[i] = (float)first;
+        v[i] = (float)second;
+    }
+}
+
+double ref_optim_sumsq(const float *x, uint64_t count, uint64_t *bad)
+{
+    double sum = 0;
+    *bad = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        if (isfinite(x[i])) sum += (double)x[i] * (double)x[i];
+        else ++*bad;
+    }
+    return sum;
+}
+
+double ref_optim_estimator(double w, uint32_t kind, double alpha)
+{
+    double slope = kind == 3 ? tanh(alpha * w) : tanh(w);
+    switch (kind) {
+    case 0: return 1.001 - slope * slope;
+    case 1: return 1;
+    case 2: return fabs(w) < alpha ? 1 : 0;
+    default: return alpha * (1 - slope * slope);
+    }
+}
+
+uint64_t ref_optim_flips(const uint32_t *a, const uint32_t *b, uint64_t count)
+{
+    uint64_t flips = 0;
+    for (uint64_t i = 0; i < count; i++)
+        for (uint32_t bits = a[i] ^ b[i]; bits != 0; bits &= bits - 1) flips++;
+    return flips;
+}

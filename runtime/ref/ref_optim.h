@@ -1,0 +1,27 @@
+/* ref_optim: scalar references of the optimiser: the specification of shaders/optim. */
+#ifndef OBI_REF_OPTIM_H
+#define OBI_REF_OPTIM_H
+
+#include <stdint.h>
+
+typedef struct ref_optim_adamw_step {
+    float lr, beta1, beta2, eps, weight_decay;
+    float c1, c2;     /* 1 - beta1^step, 1 - beta2^step */
+    float grad_scale; /* g = grad_scale * dw */
+} ref_optim_adamw_step;
+
+/* AdamW (Loshchilov and Hutter 2019): m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+ * w = w - lr weight_decay w - lr (m / c1) / (sqrt(v / c2) + eps), each of `count` elements. */
+void ref_optim_adamw(float *w, const float *dw, float *m, float *v, uint64_t count, const ref_optim_adamw_step *step);
+
+/* The sum of the squares of the finite x; *bad = how many are infinite or NaN. */
+double ref_optim_sumsq(const float *x, uint64_t count, uint64_t *bad);
+
+/* e(w), which training multiplies the gradient of sign(w) by to have one of w. kind 0: 1.001 - tanh(w)^2 (OneBit);
+ * 1: one (Bengio et al. 2013); 2: |w| < alpha ? 1 : 0; 3: alpha (1 - tanh(alpha w)^2). */
+double ref_optim_estimator(double w, uint32_t kind, double alpha);
+
+/* How many bits of the words differ. */
+uint64_t ref_optim_flips(const uint32_t *a, const uint32_t *b, uint64_t count);
+
+#endif

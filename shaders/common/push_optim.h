@@ -1,0 +1,32 @@
+#ifndef OB_PUSH_OPTIM_H
+#define OB_PUSH_OPTIM_H
+#include "push.h"
+
+struct obi_push_optim_adamw {
+    OB_U32 count;
+    OB_F32 lr, beta1, beta2, eps, weight_decay;
+    OB_F32 c1, c2; /* 1 - beta1^step, 1 - beta2^step */
+    OB_F32 grad_scale;
+};
+struct obi_push_optim_sumsq {
+    OB_U32 count;
+    OB_U32 chunk; /* elements of a workgroup */
+};
+struct obi_push_optim_sumsq_fold {
+    OB_U32 groups;
+    OB_U32 accumulate;
+};
+struct obi_push_optim_scale {
+    OB_U32 count;
+    OB_F32 factor;
+};
+struct obi_push_optim_estimator {
+    OB_U32 count, kind;
+    OB_F32 alpha;
+};
+struct obi_push_optim_flip_count {
+    OB_U32 count; /* words */
+    OB_U32 chunk; /* words of a workgroup */
+};
+
+#endif
