@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,7 +164,7 @@ obi_status obi_writer_open(obi_writer *writer, const char *path)
 {
     memset(writer, 0, sizeof *writer);
     writer->descriptor = -1;
-    size_t room = strlen(path) + 32;
+    size_t room = strlen(path) + 48;
     writer->path = obi_strdup(path);
     writer->temporary = obi_calloc(room, 1);
     writer->buffer = obi_calloc(WRITE_BUFFER_BYTES, 1);
@@ -177,8 +178,12 @@ obi_status obi_writer_open(obi_writer *writer, const char *path)
         writer_free(writer);
         return obi_fail(OBI_ERROR_ARGUMENT, "cannot write %s: it exists and is not a file", path);
     }
-    snprintf(writer->temporary, room, "%s.tmp-%ld", path, (long)getpid());
-    writer->descriptor = open(writer->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    /* A name of its own for each writer of this process. What an earlier process of the same number left is removed, and
+     * a link that somebody put there is not followed. */
+    static atomic_uint serial;
+    snprintf(writer->temporary, room, "%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
+    unlink(writer->temporary);
+    writer->descriptor = open(writer->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (writer->descriptor < 0) {
         obi_status status = obi_fail(OBI_ERROR_RUNTIME, "cannot create %s: %s", writer->temporary, strerror(errno));
         writer_free(writer);

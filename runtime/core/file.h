@@ -52,7 +52,7 @@ const uint8_t *obi_read_bytes(obi_reader *reader, uint64_t count); /* a pointer 
 
 /* ---- writing -------------------------------------------------------------------------------------- */
 
-/* A file being written under PATH.tmp-PID. Nothing appears under PATH before obi_writer_commit succeeds. One thread. */
+/* A file being written under PATH.tmp-PID-SERIAL. Nothing appears under PATH before obi_writer_commit succeeds. One thread. */
 typedef struct obi_writer {
     int descriptor; /* -1 when closed */
     char *path;
