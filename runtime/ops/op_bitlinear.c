@@ -38,14 +38,16 @@ static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
-static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+/* `scales` is any readable view where `scaled` is false. */
+static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, bool scaled, uint32_t T)
 {
     struct obi_push_bitlinear_gemm push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
                                             .h_offset = obi_scales_h_offset(weight->columns), .tokens = T };
     obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
     obi_dispatch dispatch = block_dispatch(OBI_KERNEL_BITLINEAR_GEMM, y, x, bits, scales);
     dispatch.spec[0] = 64;
-    dispatch.spec_count = 1;
+    dispatch.spec[1] = scaled;
+    dispatch.spec_count = 2;
     dispatch.groups[0] = (uint32_t)obi_div_ceil(push.row_count, 64);
     dispatch.groups[1] = (uint32_t)obi_div_ceil(T, 32);
     dispatch.groups[2] = 1;
@@ -61,6 +63,12 @@ void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight
         return;
     for (uint32_t block = 0; block < weight->block_count; block++) {
         if (T < OBI_MATRIX_GEMM_TOKENS) gemv(cmd, y, x, weight, block, scales, T);
-        else gemm(cmd, y, x, weight, block, scales, T);
+        else gemm(cmd, y, x, weight, block, scales, true, T);
     }
+}
+
+void obi_op_sign_gemm(obi_cmd *cmd, obi_view v, obi_view u, const obi_weight *signs, uint32_t T)
+{
+    if (!obi_matrix_check(cmd, "sign_gemm", &v, &u, signs, OBI_WEIGHT_SIGN, T)) return;
+    for (uint32_t block = 0; block < signs->block_count; block++) gemm(cmd, v, u, signs, block, u, false, T);
 }

@@ -1,25 +1,18 @@
 #include "ops/op_dense.h"
 
 #include "core/checked.h"
+#include "ops/matmul.h"
 #include "ops/matrix.h"
-#include "shaders/common/push_dense.h"
-
-static obi_dispatch block_dispatch(int kernel, obi_view y, obi_view x, obi_view rows)
-{
-    obi_dispatch dispatch = { .kernel = kernel,
-                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(rows) },
-                              .binding_count = 3,
-                              .bytes = y.size + x.size + rows.size };
-    return dispatch;
-}
 
 static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
 {
     const obi_device *device = obi_cmd_device(cmd);
     struct obi_push_dense_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words };
     obi_view view = obi_weight_block(weight, block, &push.first_row, &push.row_count);
-    obi_dispatch dispatch =
-        block_dispatch(weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMV_F32, y, x, view);
+    obi_dispatch dispatch = { .kernel = weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMV_F32,
+                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(view) },
+                              .binding_count = 3,
+                              .bytes = y.size + x.size + view.size };
     uint32_t rows = obi_matrix_group_rows(device, weight->rows); /* of the whole, so that blocks do not change a sum */
     dispatch.spec[0] = obi_workgroup_size(device);
     dispatch.spec[1] = rows;
@@ -33,18 +26,10 @@ static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
 
 static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
 {
-    struct obi_push_dense_gemm push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words, .tokens = T };
-    obi_view view = obi_weight_block(weight, block, &push.first_row, &push.row_count);
-    obi_dispatch dispatch =
-        block_dispatch(weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMM_F16 : OBI_KERNEL_DENSE_GEMM_F32, y, x, view);
-    dispatch.spec[0] = 64;
-    dispatch.spec_count = 1;
-    dispatch.groups[0] = (uint32_t)obi_div_ceil(push.row_count, 64);
-    dispatch.groups[1] = (uint32_t)obi_div_ceil(T, 32);
-    dispatch.groups[2] = 1;
-    dispatch.push = &push;
-    dispatch.push_bytes = sizeof push;
-    obi_cmd_dispatch(cmd, &dispatch);
+    struct obi_push_dense_gemm push = { .p_count = T, .k_count = weight->columns, .a_stride = weight->columns,
+                                        .b_stride = weight->row_words, .c_stride = weight->rows };
+    obi_view view = obi_weight_block(weight, block, &push.c_first, &push.q_count);
+    obi_matmul(cmd, weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMM_F16 : OBI_KERNEL_DENSE_GEMM_F32, y, x, view, &push);
 }
 
 void obi_op_dense_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t T)

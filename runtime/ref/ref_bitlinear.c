@@ -17,3 +17,51 @@ void ref_bitlinear_fwd(float *y, const float *x, const uint32_t *words, const fl
         }
     }
 }
+
+static double sign_of(const uint32_t *words, uint32_t n, uint32_t i, uint32_t j)
+{
+    size_t row_words = n / 32 + (n % 32 != 0);
+    return words[i * row_words + j / 32] >> j % 32 & 1 ? -1.0 : 1.0;
+}
+
+void ref_sign_gemm(float *v, const float *u, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T)
+{
+    for (uint32_t t = 0; t < T; t++) {
+        for (uint32_t i = 0; i < m; i++) {
+            double sum = 0;
+            for (uint32_t j = 0; j < n; j++) sum += sign_of(words, n, i, j) * (double)u[(size_t)t * n + j];
+            v[(size_t)t * m + i] = (float)sum;
+        }
+    }
+}
+
+void ref_bitlinear_bwd_x(float *du, const float *dv, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T)
+{
+    for (uint32_t t = 0; t < T; t++) {
+        for (uint32_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (uint32_t i = 0; i < m; i++) sum += sign_of(words, n, i, j) * (double)dv[(size_t)t * m + i];
+            du[(size_t)t * n + j] = (float)sum;
+        }
+    }
+}
+
+void ref_scale_columns(float *y, const float *x, const float *s, uint32_t T, uint32_t n)
+{
+    for (uint32_t t = 0; t < T; t++)
+        for (uint32_t j = 0; j < n; j++) y[(size_t)t * n + j] = x[(size_t)t * n + j] * s[j];
+}
+
+void ref_column_dot(float *out, float *squares, const float *a, const float *b, uint32_t T, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++) {
+        double sum = 0, square = 0;
+        for (uint32_t t = 0; t < T; t++) {
+            double term = (double)a[(size_t)t * n + j] * (double)b[(size_t)t * n + j];
+            sum += term;
+            square += term * term;
+        }
+        out[j] = (float)sum;
+        if (squares) squares[j] = (float)square;
+    }
+}

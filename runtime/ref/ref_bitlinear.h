@@ -12,4 +12,14 @@
 void ref_bitlinear_fwd(float *y, const float *x, const uint32_t *words, const float *g, const float *h, uint32_t m, uint32_t n,
                        uint32_t T);
 
+/* The steps of the same layer for training, where U = x * g and V are kept (chain rule on eq. 3-5; sums are double):
+ *   V[t,i]  = sum over j of S[i,j] * u[t,j]       v (T,m), u (T,n)
+ *   dU[t,j] = sum over i of dv[t,i] * S[i,j]      du (T,n), dv (T,m)
+ *   y[t,j]  = x[t,j] * s[j]                       U = X * g, dV = dY * h, dX = dU * g
+ *   out[j]  = sum over t of a[t,j] * b[t,j]       dg of dU and X, dh of dY and V; squares as in ref_dense.h */
+void ref_sign_gemm(float *v, const float *u, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T);
+void ref_bitlinear_bwd_x(float *du, const float *dv, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T);
+void ref_scale_columns(float *y, const float *x, const float *s, uint32_t T, uint32_t n);
+void ref_column_dot(float *out, float *squares, const float *a, const float *b, uint32_t T, uint32_t n);
+
 #endif

@@ -32,15 +32,12 @@ static void fill_tolerance(const obi_case_env *env, int kernel, float *tolerance
 static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     uint32_t m = sizes[0], n = sizes[1], T = sizes[2];
-    size_t word_count = (size_t)m * obi_weight_row_words(OBI_WEIGHT_SIGN, n);
     uint64_t outputs = (uint64_t)m * T, h_offset = obi_scales_h_offset(n);
     float *x = obi_case_normal(env, (uint64_t)n * T, 1.0);
     float *scales = obi_case_normal(env, obi_scales_floats(m, n), 0.5); /* padding too: it must not matter */
-    float *words_memory = obi_case_zeros(env, word_count);
+    uint32_t *words = obi_case_signs(env, m, n);
     float *want = obi_case_zeros(env, outputs), *got = obi_case_zeros(env, outputs), *tolerance = obi_case_zeros(env, outputs);
-    if (!x || !scales || !words_memory || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
-    uint32_t *words = (uint32_t *)(void *)words_memory;
-    for (size_t i = 0; i < word_count; i++) words[i] = (uint32_t)(obi_rng_next(&env->rng) >> 32); /* pad bits are random too */
+    if (!x || !scales || !words || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
 
     int kernel = T < OBI_MATRIX_GEMM_TOKENS ? OBI_KERNEL_BITLINEAR_GEMV : OBI_KERNEL_BITLINEAR_GEMM;
     ref_bitlinear_fwd(want, x, words, scales, scales + h_offset, m, n, T);

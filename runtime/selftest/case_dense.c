@@ -1,7 +1,6 @@
 /* Cases of the family dense. sizes: m, n, T, rows a block (0: one block if it fits). */
 #include <math.h>
 
-#include "core/half.h"
 #include "ops/matrix.h"
 #include "ops/op_dense.h"
 #include "ref/ref_dense.h"
@@ -31,22 +30,12 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
 {
     uint32_t m = sizes[0], n = sizes[1], T = sizes[2];
     uint64_t outputs = (uint64_t)m * T;
-    size_t row_words = obi_weight_row_words(type, n);
     float *x = obi_case_normal(env, (uint64_t)n * T, 1.0);
     float *w = obi_case_normal(env, (uint64_t)m * n, 0.05);
     float *want = obi_case_zeros(env, outputs), *got = obi_case_zeros(env, outputs), *tolerance = obi_case_zeros(env, outputs);
-    float *halves = type == OBI_WEIGHT_F16 ? obi_case_zeros(env, m * row_words) : w;
-    if (!x || !w || !want || !got || !tolerance || !halves) return OBI_ERROR_MEMORY;
-    if (type == OBI_WEIGHT_F16) {
-        uint16_t *to = (uint16_t *)(void *)halves;
-        for (uint32_t i = 0; i < m; i++) {
-            for (uint32_t j = 0; j < n; j++) {
-                float *value = &w[(size_t)i * n + j];
-                to[i * row_words * 2 + j] = obi_float_to_half(*value);
-                *value = obi_half_to_float(obi_float_to_half(*value));
-            }
-        }
-    }
+    if (!x || !w || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
+    float *words = type == OBI_WEIGHT_F16 ? obi_case_halves(env, w, m, n) : w;
+    if (!words) return OBI_ERROR_MEMORY;
     bool gemv = T < OBI_MATRIX_GEMM_TOKENS;
     int kernel = type == OBI_WEIGHT_F16 ? (gemv ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMM_F16)
                                         : (gemv ? OBI_KERNEL_DENSE_GEMV_F32 : OBI_KERNEL_DENSE_GEMM_F32);
@@ -57,7 +46,7 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     obi_weight weight;
     OBI_TRY(obi_case_upload(env, x, (uint64_t)n * T * 4, &x_view));
     OBI_TRY(obi_case_output(env, outputs * 4, &y_view));
-    OBI_TRY(obi_case_weight(env, type, m, n, sizes[3], halves, &weight));
+    OBI_TRY(obi_case_weight(env, type, m, n, sizes[3], words, &weight));
     obi_cmd_begin(env->cmd);
     obi_op_dense_fwd(env->cmd, y_view, x_view, &weight, T);
     obi_status status = obi_cmd_run(env->cmd);

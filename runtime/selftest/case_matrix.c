@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "core/half.h"
+
 obi_status obi_case_weight(obi_case_env *env, obi_weight_type type, uint32_t m, uint32_t n, uint32_t block_rows, const void *words,
                            obi_weight *out)
 {
@@ -16,3 +18,39 @@ obi_status obi_case_weight(obi_case_env *env, obi_weight_type type, uint32_t m, 
 double obi_case_sum_error(double terms, double squares) { return 8 * OBI_UNIT_FLOAT * sqrt(terms * squares); }
 
 bool obi_case_half(const obi_case_env *env, int kernel) { return obi_pipeline_tier(env->device, kernel) >= OBI_TIER_C; }
+
+float *obi_case_halves(obi_case_env *env, float *w, uint32_t m, uint32_t n)
+{
+    size_t row_halves = (size_t)obi_weight_row_words(OBI_WEIGHT_F16, n) * 2;
+    float *words = obi_case_zeros(env, m * row_halves / 2);
+    if (!words) return NULL;
+    uint16_t *to = (uint16_t *)(void *)words;
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            float *value = &w[(size_t)i * n + j];
+            to[i * row_halves + j] = obi_float_to_half(*value);
+            *value = obi_half_to_float(obi_float_to_half(*value));
+        }
+    return words;
+}
+
+uint32_t *obi_case_signs(obi_case_env *env, uint32_t m, uint32_t n)
+{
+    size_t count = (size_t)m * obi_weight_row_words(OBI_WEIGHT_SIGN, n);
+    uint32_t *words = (uint32_t *)(void *)obi_case_zeros(env, count);
+    for (size_t i = 0; words && i < count; i++) words[i] = (uint32_t)(obi_rng_next(&env->rng) >> 32);
+    return words;
+}
+
+obi_status obi_case_weight_download(obi_case_env *env, const obi_weight *weight, void *words)
+{
+    char *to = words;
+    for (uint32_t block = 0; block < weight->block_count; block++) {
+        uint32_t first, count;
+        obi_view view = obi_weight_block(weight, block, &first, &count);
+        uint64_t bytes = (uint64_t)count * weight->row_words * 4;
+        OBI_TRY(obi_case_download(env, view, to, bytes));
+        to += bytes;
+    }
+    return OBI_OK;
+}

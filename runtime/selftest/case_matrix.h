@@ -23,4 +23,13 @@ double obi_case_sum_error(double terms, double squares);
 /* Whether a driver that computes in half would be used: the tier of `kernel` on this device is C and has a variant. */
 bool obi_case_half(const obi_case_env *env, int kernel);
 
+/* The words of an f16 weight made of `w` (m,n), whose values are rounded to halves themselves. Freed by the env; NULL: no memory. */
+float *obi_case_halves(obi_case_env *env, float *w, uint32_t m, uint32_t n);
+
+/* Random words of a sign weight (m,n), pad bits random too. Freed by the env; NULL: no memory. */
+uint32_t *obi_case_signs(obi_case_env *env, uint32_t m, uint32_t n);
+
+/* Reads rows of a weight back (m * row_words words). */
+obi_status obi_case_weight_download(obi_case_env *env, const obi_weight *weight, void *words);
+
 #endif

@@ -33,6 +33,14 @@
     X(dense_gemv_f16)       \
     X(dense_gemm_f32)       \
     X(dense_gemm_f16)       \
+    X(bitlinear_sign_gemm)  \
+    X(bitlinear_bwd_x)      \
+    X(bitlinear_scale_columns) \
+    X(bitlinear_column_dot) \
+    X(bitlinear_column_fold) \
+    X(dense_bwd_x_f32)      \
+    X(dense_bwd_x_f16)      \
+    X(dense_bwd_w)          \
     X(svid_rows)            \
     X(svid_columns)         \
     X(svid_fold)            \

@@ -6,7 +6,7 @@
 // b1 r  x       (T,n) f32
 // b2 r  bits    a row block of S: row_count rows of row_words words, column 32i+k in bit k of word i; pad bits may be anything
 // b3 r  scales  g (n) at 0, h (m) at h_offset, f32
-// push: obi_push_bitlinear_gemm      spec 0: workgroup, 64
+// push: obi_push_bitlinear_gemm      spec 0: workgroup, 64      spec 1: 0 = without g and h (b3 is not read), else 1
 // grid: x = ceil(row_count / 64), y = ceil(T / 32)
 // tiers: A
 //
@@ -17,6 +17,7 @@
 #include "common/push_bitlinear.h"
 
 layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint OB_SCALED = 1u;
 
 #define TILE_ROWS 64u
 #define TILE_TOKENS 32u
@@ -49,7 +50,8 @@ void main()
     for (uint word = 0u; word < push.row_words; word += 2u) {
         uint j = word * 32u + lane;
         bool inside = j < push.n;
-        float g = inside ? scales[j] : 0.0;
+        float g = inside ? 1.0 : 0.0;
+        if (OB_SCALED != 0u && inside) g = scales[j];
         barrier();
         for (uint q = 0u; q < TILE_TOKENS / 4u; q++) {
             vec4 value = vec4(0.0);
@@ -91,7 +93,8 @@ void main()
         uint row = first + row_lane + 8u * i;                                              \
         if (row < push.row_count) {                                                        \
             uint at = push.first_row + row;                                                \
-            vec4 out_value = sum##i * scales[push.h_offset + at];                          \
+            vec4 out_value = sum##i;                                                       \
+            if (OB_SCALED != 0u) out_value *= scales[push.h_offset + at];                  \
             if (token < push.tokens) y[token * push.m + at] = out_value.x;                 \
             if (token + 1u < push.tokens) y[(token + 1u) * push.m + at] = out_value.y;     \
             if (token + 2u < push.tokens) y[(token + 2u) * push.m + at] = out_value.z;     \

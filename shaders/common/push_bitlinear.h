@@ -18,4 +18,25 @@ struct obi_push_bitlinear_gemm {
     OB_U32 tokens;
 };
 
+struct obi_push_bitlinear_bwd_x {
+    OB_U32 m, n, row_words; /* as above */
+    OB_U32 first_row;       /* of the whole matrix: where in a token of dv the rows below begin */
+    OB_U32 block_row;       /* the first row in the bound block */
+    OB_U32 row_count;       /* how many to sum over */
+    OB_U32 tokens;
+    OB_U32 accumulate;      /* 1: du is added to */
+};
+
+struct obi_push_bitlinear_scale_columns {
+    OB_U32 n;          /* columns */
+    OB_U32 count;      /* elements */
+    OB_U32 accumulate; /* 1: y is added to */
+};
+
+struct obi_push_bitlinear_column_dot {
+    OB_U32 n;          /* columns */
+    OB_U32 rows;       /* tokens, or in the second pass chunks */
+    OB_U32 chunk_rows; /* rows that one lane sums */
+};
+
 #endif

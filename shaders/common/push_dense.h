@@ -12,9 +12,15 @@ struct obi_push_dense_gemv {
     OB_U32 row_count; /* of the bound block */
 };
 
+/* c[p,q] = sum over k of a[p,k] * b[q,k] for p < p_count, q < q_count, k < k_count; which of the two indices of a and b
+ * is the contiguous one is a property of the kernel (shaders/dense/gemm.comp). All counts and places in floats, those of
+ * b in words. */
 struct obi_push_dense_gemm {
-    OB_U32 m, n, row_words, first_row, row_count; /* as above */
-    OB_U32 tokens;
+    OB_U32 p_count, q_count, k_count;
+    OB_U32 a_first, a_stride; /* where a begins, and the distance between its rows (p's, or k's where p is contiguous) */
+    OB_U32 b_first, b_stride; /* the same of b */
+    OB_U32 c_first, c_stride; /* the same of c, whose rows are p's */
+    OB_U32 accumulate;        /* 1: c is added to */
 };
 
 #endif

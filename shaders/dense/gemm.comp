@@ -1,124 +1,154 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// y[t,i] = sum over j of W[i,j] * x[t,j]
+#extension GL_EXT_control_flow_attributes : require
+// c[p,q] = sum over k of a[p,k] * b[q,k], or that added to c: the matrix product of the forward and both backward passes
 //
-// b0 w  y  (T,m) f32
-// b1 r  x  (T,n) f32
-// b2 r  w  a row block of W: row_count rows of row_words words; one f32 a word, or (OB_F16) two halves a word with
-//          column 2i in the low half of word i
-// push: obi_push_dense_gemm      spec 0: workgroup, 64
-// grid: x = ceil(row_count / 64), y = ceil(T / 32)
+// b0 rw c  (p_count,q_count) f32, row-major
+// b1 r  a  [p][k] f32, or [k][p] with OB_A_ACROSS
+// b2 r  b  [q][k] f32, or [k][q] with OB_B_ACROSS; with OB_F16 two halves a word, the even index in the low half
+// push: obi_push_dense_gemm      spec 0: workgroup, 64      spec 1: vec4s of q (and of p) a lane makes, 1 or 2
+// grid: x = ceil(q_count / tile), y = ceil(p_count / tile), tile = 32 * spec 1
 // tiers: A
 //
-// A workgroup makes 64 rows x 32 tokens; a lane makes rows {4 * (lane % 8) + 0..3, and 32 more} x tokens
-// {4 * (lane / 8) + 0..3}: three 16-byte reads of shared memory for 32 multiplications. Columns are staged 32 at a time,
-// those past n as 0. Tokens past T and rows past the block repeat the last one and are not stored.
-// Loops are written out by hand: one driver counts the turns of an invocation and stops it at 65,535.
+//              p        q        k         a    b
+//   forward    tokens   rows     columns   x    W               y  = x W^T
+//   bwd_x      tokens   columns  rows      dy   W   B_ACROSS    dx = dy W
+//   bwd_w      rows     columns  tokens    dy   x   both        dW = dy^T x
+//
+// A workgroup makes a square tile, an 8x8 of lanes each 4x4 or 8x8 of it. 16 k's at a time are staged in shared memory,
+// those past the end as 0; two 16-byte reads serve 16 multiplications, four serve 64. p's and q's past the end repeat
+// the last one and are not stored. Every c is one sum over k in rising order, whatever the tile.
+// An invocation's loops stay below 65,535 turns for k_count <= 65536.
 #include "common/push_dense.h"
 
 layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint OB_VECTORS = 2u;
 
-#define TILE_ROWS 64u
-#define TILE_TOKENS 32u
-#define TILE_COLUMNS 32u
-#define X_STRIDE 9u  // vec4s of a staged column of x: 8 and one against bank conflicts
-#define W_STRIDE 17u // of W: 16 and one
+#define WIDE (OB_VECTORS == 2u)
+#define DEPTH 16u           // k's staged at a time
+#define LANES 64u
+#define STRIDE_MAX 17u      // vec4s of a staged k: 16 at most, and one against bank conflicts
 
-layout(set = 0, binding = 0) writeonly buffer Y { float y[]; };
-layout(set = 0, binding = 1) readonly buffer X { float x[]; };
+layout(set = 0, binding = 0) buffer C { float c[]; };
+layout(set = 0, binding = 1) readonly buffer A { float a[]; };
 #ifdef OB_F16
-layout(set = 0, binding = 2) readonly buffer W { uint w[]; };
+layout(set = 0, binding = 2) readonly buffer B { uint b[]; };
 #else
-layout(set = 0, binding = 2) readonly buffer W { float w[]; };
+layout(set = 0, binding = 2) readonly buffer B { float b[]; };
 #endif
 layout(push_constant) uniform Push { obi_push_dense_gemm push; };
 
-shared vec4 staged_x[TILE_COLUMNS * X_STRIDE]; // [column][token / 4], component token % 4
-shared vec4 staged_w[TILE_COLUMNS * W_STRIDE]; // [column][row / 4], component row % 4
+shared vec4 staged_a[DEPTH * STRIDE_MAX]; // [k][p / 4], component p % 4
+shared vec4 staged_b[DEPTH * STRIDE_MAX];
 
-uint row_start(uint row) { return min(row, push.row_count - 1u) * push.row_words; }
+float a_at(uint p, uint k)
+{
+    p = min(p, push.p_count - 1u);
+#ifdef OB_A_ACROSS
+    return a[push.a_first + k * push.a_stride + p];
+#else
+    return a[push.a_first + p * push.a_stride + k];
+#endif
+}
+
+#ifdef OB_F16
+vec2 b_pair(uint word) { return unpackHalf2x16(b[push.b_first + word]); }
+#endif
+
+float b_at(uint q, uint k)
+{
+    q = min(q, push.q_count - 1u);
+#ifdef OB_B_ACROSS
+    uint row = k, at = q;
+#else
+    uint row = q, at = k;
+#endif
+#ifdef OB_F16
+    vec2 pair = b_pair(row * push.b_stride + at / 2u);
+    return (at & 1u) == 0u ? pair.x : pair.y;
+#else
+    return b[push.b_first + row * push.b_stride + at];
+#endif
+}
+
+void store_one(uint at, uint q, float value)
+{
+    if (q < push.q_count) c[at] = push.accumulate != 0u ? c[at] + value : value;
+}
+
+void store(uint p, uint q, vec4 value)
+{
+    if (p >= push.p_count) return;
+    uint at = push.c_first + p * push.c_stride + q;
+    store_one(at, q, value.x);
+    store_one(at + 1u, q + 1u, value.y);
+    store_one(at + 2u, q + 2u, value.z);
+    store_one(at + 3u, q + 3u, value.w);
+}
 
 void main()
 {
     uint lane = gl_LocalInvocationIndex;
-    uint first = gl_WorkGroupID.x * TILE_ROWS;
-    uint first_token = gl_WorkGroupID.y * TILE_TOKENS;
-    uint row_lane = lane % 8u, token_lane = lane / 8u;
-    uint last_token = push.tokens - 1u;
+    uint quads = 8u * OB_VECTORS; // vec4s of the tile along p, and along q
+    uint stride = quads + 1u;
+    uint first_p = gl_WorkGroupID.y * quads * 4u, first_q = gl_WorkGroupID.x * quads * 4u;
+    uint lane_p = lane / 8u, lane_q = lane % 8u;
 
-    // near: rows 4 * row_lane + 0..3, far: 32 more; one vec4 of rows for each of four tokens
-    vec4 near0 = vec4(0.0), near1 = vec4(0.0), near2 = vec4(0.0), near3 = vec4(0.0);
-    vec4 far0 = vec4(0.0), far1 = vec4(0.0), far2 = vec4(0.0), far3 = vec4(0.0);
+    vec4 sum[16]; // [vector of p][component of p][vector of q]; where OB_VECTORS is 1 the second vectors are unused
+    [[unroll]] for (uint i = 0u; i < 16u; i++) sum[i] = vec4(0.0);
 
-    for (uint base = 0u; base < push.n; base += TILE_COLUMNS) {
+    for (uint base = 0u; base < push.k_count; base += DEPTH) {
         barrier();
-        uint column = lane % TILE_COLUMNS;
-        uint j = base + column;
-        for (uint q = lane / TILE_COLUMNS; q < TILE_TOKENS / 4u; q += 2u) {
-            vec4 value = vec4(0.0);
-            uint token = first_token + 4u * q;
-            if (j < push.n)
-                value = vec4(x[min(token, last_token) * push.n + j], x[min(token + 1u, last_token) * push.n + j],
-                             x[min(token + 2u, last_token) * push.n + j], x[min(token + 3u, last_token) * push.n + j]);
-            staged_x[column * X_STRIDE + q] = value;
-        }
-#ifdef OB_F16
-        uint pair = lane % (TILE_COLUMNS / 2u);
-        uint word = base / 2u + pair;
-        for (uint q = lane / (TILE_COLUMNS / 2u); q < TILE_ROWS / 4u; q += 4u) {
-            uint row = first + 4u * q;
-            vec2 a = vec2(0.0), b = vec2(0.0), c = vec2(0.0), d = vec2(0.0);
-            if (word < push.row_words) {
-                a = unpackHalf2x16(w[row_start(row) + word]);
-                b = unpackHalf2x16(w[row_start(row + 1u) + word]);
-                c = unpackHalf2x16(w[row_start(row + 2u) + word]);
-                d = unpackHalf2x16(w[row_start(row + 3u) + word]);
-            }
-            staged_w[2u * pair * W_STRIDE + q] = vec4(a.x, b.x, c.x, d.x);
-            staged_w[(2u * pair + 1u) * W_STRIDE + q] = vec4(a.y, b.y, c.y, d.y);
-        }
+        for (uint i = lane; i < DEPTH * quads; i += LANES) {
+#ifdef OB_A_ACROSS
+            uint quad = i % quads, deep = i / quads;
 #else
-        for (uint q = lane / TILE_COLUMNS; q < TILE_ROWS / 4u; q += 2u) {
-            uint row = first + 4u * q;
-            vec4 value = vec4(0.0);
-            if (j < push.n)
-                value = vec4(w[row_start(row) + j], w[row_start(row + 1u) + j], w[row_start(row + 2u) + j], w[row_start(row + 3u) + j]);
-            staged_w[column * W_STRIDE + q] = value;
-        }
+            uint quad = i / DEPTH, deep = i % DEPTH;
 #endif
+            uint k = base + deep, p = first_p + 4u * quad;
+            vec4 value = vec4(0.0);
+            if (k < push.k_count) value = vec4(a_at(p, k), a_at(p + 1u, k), a_at(p + 2u, k), a_at(p + 3u, k));
+            staged_a[deep * stride + quad] = value;
+        }
+        for (uint i = lane; i < DEPTH * quads; i += LANES) {
+#ifdef OB_B_ACROSS
+            uint quad = i % quads, deep = i / quads;
+#else
+            uint quad = i / DEPTH, deep = i % DEPTH;
+#endif
+            uint k = base + deep, q = first_q + 4u * quad;
+            vec4 value = vec4(0.0);
+            if (k < push.k_count) value = vec4(b_at(q, k), b_at(q + 1u, k), b_at(q + 2u, k), b_at(q + 3u, k));
+            staged_b[deep * stride + quad] = value;
+        }
         barrier();
 
-        for (uint k = 0u; k < TILE_COLUMNS; k += 4u) {
-#define STEP(d)                                                                                       \
-            {                                                                                         \
-                vec4 value = staged_x[(k + d) * X_STRIDE + token_lane];                               \
-                vec4 near_w = staged_w[(k + d) * W_STRIDE + row_lane];                                \
-                vec4 far_w = staged_w[(k + d) * W_STRIDE + row_lane + 8u];                            \
-                near0 += near_w * value.x; near1 += near_w * value.y; near2 += near_w * value.z; near3 += near_w * value.w; \
-                far0 += far_w * value.x; far1 += far_w * value.y; far2 += far_w * value.z; far3 += far_w * value.w;         \
+        for (uint k = 0u; k < DEPTH; k += 4u) {
+#define MADD(at, component)                                          \
+            sum[at] += value.component * b0;                         \
+            if (WIDE) sum[(at) + 1u] += value.component * b1;
+#define STEP(d)                                                      \
+            {                                                        \
+                uint at = (k + d) * stride;                          \
+                vec4 b0 = staged_b[at + lane_q];                     \
+                vec4 b1 = WIDE ? staged_b[at + lane_q + 8u] : b0;    \
+                vec4 value = staged_a[at + lane_p];                  \
+                MADD(0u, x) MADD(2u, y) MADD(4u, z) MADD(6u, w)      \
+                if (WIDE) {                                          \
+                    value = staged_a[at + lane_p + 8u];              \
+                    MADD(8u, x) MADD(10u, y) MADD(12u, z) MADD(14u, w) \
+                }                                                    \
             }
             STEP(0u) STEP(1u) STEP(2u) STEP(3u)
         }
     }
 
-    uint row = first + 4u * row_lane;
-#define STORE(t, NEAR, FAR)                                                                           \
-    {                                                                                                 \
-        uint token = first_token + 4u * token_lane + t;                                               \
-        uint at = token * push.m + push.first_row + row;                                              \
-        if (token < push.tokens) {                                                                    \
-            if (row < push.row_count) y[at] = NEAR.x;                                                 \
-            if (row + 1u < push.row_count) y[at + 1u] = NEAR.y;                                       \
-            if (row + 2u < push.row_count) y[at + 2u] = NEAR.z;                                       \
-            if (row + 3u < push.row_count) y[at + 3u] = NEAR.w;                                       \
-            if (row + 32u < push.row_count) y[at + 32u] = FAR.x;                                      \
-            if (row + 33u < push.row_count) y[at + 33u] = FAR.y;                                      \
-            if (row + 34u < push.row_count) y[at + 34u] = FAR.z;                                      \
-            if (row + 35u < push.row_count) y[at + 35u] = FAR.w;                                      \
-        }                                                                                             \
+    uint p = first_p + 4u * lane_p, q = first_q + 4u * lane_q;
+#define STORE(e, far_p)                                              \
+    store(p + e + far_p, q, sum[2u * (e) + far_p / 4u]);             \
+    if (WIDE) store(p + e + far_p, q + 32u, sum[2u * (e) + far_p / 4u + 1u]);
+    STORE(0u, 0u) STORE(1u, 0u) STORE(2u, 0u) STORE(3u, 0u)
+    if (WIDE) {
+        STORE(0u, 32u) STORE(1u, 32u) STORE(2u, 32u) STORE(3u, 32u)
     }
-    STORE(0u, near0, far0)
-    STORE(1u, near1, far1)
-    STORE(2u, near2, far2)
-    STORE(3u, near3, far3)
 }

@@ -1,0 +1,106 @@
+#include "ops/op_bitlinear_bwd.h"
+
+#include "core/checked.h"
+#include "ops/check.h"
+#include "ops/matmul.h"
+#include "ops/matrix.h"
+#include "shaders/common/push_bitlinear.h"
+
+/* ---- dU = dV S ----------------------------------------------------------------------------------------------- */
+
+static void sum_rows(obi_cmd *cmd, obi_view du, obi_view dv, obi_view bits, const struct obi_push_bitlinear_bwd_x *push)
+{
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_BWD_X,
+                              .spec = { 64 },
+                              .spec_count = 1,
+                              .groups = { (uint32_t)obi_div_ceil(push->n, 64), (uint32_t)obi_div_ceil(push->tokens, 32), 1 },
+                              .push = push,
+                              .push_bytes = sizeof *push,
+                              .bindings = { push->accumulate ? obi_updates(du) : obi_writes(du), obi_reads(dv), obi_reads(bits) },
+                              .binding_count = 3,
+                              .bytes = du.size + dv.size + bits.size };
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_bitlinear_bwd_x(obi_cmd *cmd, obi_view du, obi_view dv, const obi_weight *signs, uint32_t T)
+{
+    if (!obi_matrix_check(cmd, "bitlinear_bwd_x", &dv, &du, signs, OBI_WEIGHT_SIGN, T)) return; /* the sizes of y = W x */
+    for (uint32_t block = 0; block < signs->block_count; block++) {
+        uint32_t first, count;
+        obi_view bits = obi_weight_block(signs, block, &first, &count);
+        for (uint32_t row = 0; row < count; row += OBI_MATMUL_TERMS_MAX) {
+            struct obi_push_bitlinear_bwd_x push = { .m = signs->rows, .n = signs->columns, .row_words = signs->row_words,
+                                                     .first_row = first + row, .block_row = row, .row_count = count - row,
+                                                     .tokens = T, .accumulate = first + row > 0 };
+            if (push.row_count > OBI_MATMUL_TERMS_MAX) push.row_count = OBI_MATMUL_TERMS_MAX;
+            sum_rows(cmd, du, dv, bits, &push);
+        }
+    }
+}
+
+/* ---- columns ------------------------------------------------------------------------------------------------- */
+
+void obi_op_scale_columns(obi_cmd *cmd, obi_view y, obi_view x, obi_view s, uint32_t T, uint32_t n, bool accumulate)
+{
+    static const char *const name = "scale_columns";
+    uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
+    uint64_t count = (uint64_t)T * n;
+    if (!obi_matrix_check_view(cmd, name, "y", &y, T, n) || !obi_matrix_check_view(cmd, name, "x", &x, T, n) ||
+        !obi_matrix_check_view(cmd, name, "s", &s, 1, n) || !obi_check_lanes(cmd, name, count, workgroup, groups))
+        return;
+    struct obi_push_bitlinear_scale_columns push = { .n = n, .count = (uint32_t)count, .accumulate = accumulate };
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_SCALE_COLUMNS,
+                              .spec = { workgroup },
+                              .spec_count = 1,
+                              .groups = { groups[0], groups[1], groups[2] },
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { accumulate ? obi_updates(y) : obi_writes(y), obi_reads(x), obi_reads(s) },
+                              .binding_count = 3,
+                              .bytes = y.size + x.size + s.size };
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+#define CHUNK_ROWS_MIN 32u
+#define CHUNKS_MAX 1024u
+
+static uint32_t chunk_rows(uint32_t T)
+{
+    uint32_t rows = (uint32_t)obi_div_ceil(T, CHUNKS_MAX);
+    return rows < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : rows;
+}
+
+uint64_t obi_column_dot_floats(uint32_t T, uint32_t n) { return obi_div_ceil(T, chunk_rows(T)) * n; }
+
+void obi_op_column_dot(obi_cmd *cmd, obi_view out, obi_view scratch, obi_view a, obi_view b, uint32_t T, uint32_t n)
+{
+    static const char *const name = "column_dot";
+    if (!obi_matrix_check_view(cmd, name, "out", &out, 1, n) || !obi_matrix_check_view(cmd, name, "a", &a, T, n) ||
+        !obi_matrix_check_view(cmd, name, "b", &b, T, n) ||
+        !obi_matrix_check_view(cmd, name, "scratch", &scratch, obi_column_dot_floats(T, n), 1))
+        return;
+    uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd));
+    uint32_t columns = (uint32_t)obi_div_ceil(n, workgroup), chunks = (uint32_t)obi_div_ceil(T, chunk_rows(T));
+    struct obi_push_bitlinear_column_dot push = { .n = n, .rows = T, .chunk_rows = chunk_rows(T) };
+    obi_dispatch dot = { .kernel = OBI_KERNEL_BITLINEAR_COLUMN_DOT,
+                         .spec = { workgroup },
+                         .spec_count = 1,
+                         .groups = { columns, chunks, 1 },
+                         .push = &push,
+                         .push_bytes = sizeof push,
+                         .bindings = { obi_writes(scratch), obi_reads(a), obi_reads(b) },
+                         .binding_count = 3,
+                         .bytes = scratch.size + a.size + b.size };
+    obi_cmd_dispatch(cmd, &dot);
+    push.rows = push.chunk_rows = chunks;
+    obi_dispatch fold = { .kernel = OBI_KERNEL_BITLINEAR_COLUMN_FOLD,
+                          .spec = { workgroup },
+                          .spec_count = 1,
+                          .groups = { columns, 1, 1 },
+                          .push = &push,
+                          .push_bytes = sizeof push,
+                          .bindings = { obi_updates(out), obi_reads(scratch) },
+                          .binding_count = 2,
+                          .bytes = 2 * out.size + scratch.size };
+    obi_cmd_dispatch(cmd, &fold);
+}
