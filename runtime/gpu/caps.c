@@ -13,11 +13,11 @@ static bool has_extension(const VkExtensionProperties *extensions, uint32_t coun
 }
 
 /* A family for compute only runs beside a renderer; the first that computes will do. */
-static bool choose_queue_family(obi_caps *caps, VkPhysicalDevice physical)
+static bool choose_queue_family(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical)
 {
     VkQueueFamilyProperties families[32];
     uint32_t count = 32;
-    vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
+    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
     bool found = false;
     for (uint32_t i = 0; i < count; i++) {
         if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || families[i].queueCount == 0) continue;
@@ -31,10 +31,10 @@ static bool choose_queue_family(obi_caps *caps, VkPhysicalDevice physical)
     return found;
 }
 
-static void read_memory(obi_caps *caps, VkPhysicalDevice physical)
+static void read_memory(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical)
 {
     VkPhysicalDeviceMemoryProperties memory;
-    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+    instance->vk.vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     caps->unified = true;
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
         if ((memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && memory.memoryHeaps[i].size > caps->heap_bytes)
@@ -55,25 +55,25 @@ static void read_driver(obi_caps *caps, const VkPhysicalDeviceDriverProperties *
 
 obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical)
 {
-    (void)instance;
+    const obi_instance_table *vk = &instance->vk;
     memset(caps, 0, sizeof *caps);
     VkPhysicalDeviceProperties basic;
-    vkGetPhysicalDeviceProperties(physical, &basic);
+    vk->vkGetPhysicalDeviceProperties(physical, &basic);
     snprintf(caps->name, sizeof caps->name, "%s", basic.deviceName);
     caps->vendor_id = basic.vendorID;
     caps->device_id = basic.deviceID;
     caps->driver_version = basic.driverVersion;
     caps->api_version = basic.apiVersion;
     caps->type = basic.deviceType;
-    read_memory(caps, physical);
+    read_memory(caps, instance, physical);
     if (basic.apiVersion < VK_API_VERSION_1_1) return obi_fail(OBI_ERROR_NO_DEVICE, "%s offers Vulkan 1.0 only; 1.1 is needed", caps->name);
-    if (!choose_queue_family(caps, physical)) return obi_fail(OBI_ERROR_NO_DEVICE, "%s has no compute queue", caps->name);
+    if (!choose_queue_family(caps, instance, physical)) return obi_fail(OBI_ERROR_NO_DEVICE, "%s has no compute queue", caps->name);
 
     uint32_t extension_count = 0;
-    OBI_VK(vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, NULL));
+    OBI_VK(vk->vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, NULL));
     VkExtensionProperties *extensions = obi_calloc(extension_count, sizeof *extensions);
     if (!extensions) return OBI_ERROR_MEMORY;
-    VkResult result = vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, extensions);
+    VkResult result = vk->vkEnumerateDeviceExtensionProperties(physical, NULL, &extension_count, extensions);
     if (result < 0) {
         obi_free(extensions);
         return obi_vk_fail(result, "vkEnumerateDeviceExtensionProperties");
@@ -91,7 +91,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     subgroup.pNext = &maintenance3;
     maintenance3.pNext = &id;
     if (driver_known) id.pNext = &driver;
-    vkGetPhysicalDeviceProperties2(physical, &properties);
+    vk->vkGetPhysicalDeviceProperties2(physical, &properties);
     const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
     memcpy(caps->device_uuid, id.deviceUUID, sizeof caps->device_uuid);
     memcpy(caps->driver_uuid, id.driverUUID, sizeof caps->driver_uuid);
@@ -117,7 +117,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     VkPhysicalDevice16BitStorageFeatures storage16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES };
     VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage16 };
     if (float16_known) storage16.pNext = &float16;
-    vkGetPhysicalDeviceFeatures2(physical, &features);
+    vk->vkGetPhysicalDeviceFeatures2(physical, &features);
     caps->fp16 = float16.shaderFloat16;
     caps->storage16 = storage16.storageBuffer16BitAccess;
     caps->tier = !caps->subgroup_arithmetic ? OBI_TIER_A : caps->fp16 && caps->storage16 ? OBI_TIER_C : OBI_TIER_B;

@@ -42,14 +42,14 @@ static obi_status find_candidates(const obi_instance *instance, candidate **out,
     *out = NULL;
     *count = 0;
     uint32_t found = 0;
-    OBI_VK(vkEnumeratePhysicalDevices(instance->handle, &found, NULL));
+    OBI_VK(instance->vk.vkEnumeratePhysicalDevices(instance->handle, &found, NULL));
     if (found == 0) return obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan drivers here offer no device; install your GPU's driver, or a software one "
                                     "(on Debian: apt install mesa-vulkan-drivers)");
     VkPhysicalDevice *physical = obi_calloc(found, sizeof *physical);
     candidate *list = obi_calloc(found, sizeof *list);
     obi_status status = physical && list ? OBI_OK : OBI_ERROR_MEMORY;
     if (status == OBI_OK) {
-        VkResult result = vkEnumeratePhysicalDevices(instance->handle, &found, physical);
+        VkResult result = instance->vk.vkEnumeratePhysicalDevices(instance->handle, &found, physical);
         if (result < 0) status = obi_vk_fail(result, "vkEnumeratePhysicalDevices");
     }
     if (status != OBI_OK) {
@@ -165,14 +165,15 @@ static obi_status choose_tier(obi_device *device, int requested)
 static obi_status create_device(obi_device *device)
 {
     const obi_caps *caps = &device->caps;
+    const obi_instance_table *vk = &device->instance->vk;
     const char *extensions[2];
     uint32_t extension_count = 0, available_count = 0;
     bool fp16 = device->tier >= OBI_TIER_C;
     if (fp16 && caps->api_version < VK_API_VERSION_1_2) extensions[extension_count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
-    OBI_VK(vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, NULL));
+    OBI_VK(vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, NULL));
     VkExtensionProperties *available = obi_calloc(available_count, sizeof *available);
     if (!available) return OBI_ERROR_MEMORY;
-    if (vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0)
+    if (vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0)
         for (uint32_t i = 0; i < available_count; i++) /* the specification demands that it be enabled where it exists */
             if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0) extensions[extension_count++] = "VK_KHR_portability_subset";
     obi_free(available);
@@ -186,8 +187,8 @@ static obi_status create_device(obi_device *device)
                                                           .pNext = &storage16, .shaderFloat16 = VK_TRUE };
     VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = fp16 ? &float16 : NULL, .queueCreateInfoCount = 1,
                                 .pQueueCreateInfos = &queue, .enabledExtensionCount = extension_count, .ppEnabledExtensionNames = extensions };
-    OBI_VK(vkCreateDevice(device->physical, &info, NULL, &device->handle));
-    volkLoadDeviceTable(&device->vk, device->handle);
+    OBI_VK(vk->vkCreateDevice(device->physical, &info, NULL, &device->handle));
+    obi_instance_load_device(device->instance, device->handle, &device->vk);
     device->vk.vkGetDeviceQueue(device->handle, caps->queue_family, 0, &device->queue);
     return OBI_OK;
 }

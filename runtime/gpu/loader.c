@@ -109,25 +109,23 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
     info.enabledExtensionCount = extension_count;
     info.ppEnabledExtensionNames = extensions;
     VkResult result = vkCreateInstance(&info, NULL, &instance->handle);
+    if (result != VK_SUCCESS) instance->handle = VK_NULL_HANDLE;
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER) {
         status = obi_fail(OBI_ERROR_NO_DEVICE, "no Vulkan driver was found; install your GPU's driver, or a software one (on Debian: "
                                                "apt install mesa-vulkan-drivers)");
         goto done;
     }
     if (result != VK_SUCCESS) {
-        instance->handle = VK_NULL_HANDLE;
         status = obi_vk_fail(result, "vkCreateInstance");
         if (status == OBI_ERROR_RUNTIME) status = OBI_ERROR_NO_DEVICE;
         goto done;
     }
-    pthread_mutex_lock(&loader_lock);
-    volkLoadInstanceOnly(instance->handle);
-    pthread_mutex_unlock(&loader_lock);
+#define LOAD(name) instance->vk.name = (PFN_##name)vkGetInstanceProcAddr(instance->handle, #name);
+    OBI_INSTANCE_FUNCTIONS(LOAD)
+#undef LOAD
     if (validation) {
         messenger.pNext = NULL;
-        /* Not volk's globals: an instance without the extension, made later, sets those to NULL. */
-        PFN_vkCreateDebugUtilsMessengerEXT create =
-            (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(instance->handle, "vkCreateDebugUtilsMessengerEXT");
+        PFN_vkCreateDebugUtilsMessengerEXT create = instance->vk.vkCreateDebugUtilsMessengerEXT;
         result = create ? create(instance->handle, &messenger, NULL, &instance->messenger) : VK_ERROR_EXTENSION_NOT_PRESENT;
         if (result != VK_SUCCESS) status = obi_vk_fail(result, "vkCreateDebugUtilsMessengerEXT");
     }
@@ -140,12 +138,17 @@ done:
 void obi_instance_destroy(obi_instance *instance)
 {
     if (!instance) return;
-    PFN_vkDestroyDebugUtilsMessengerEXT destroy = NULL;
-    if (instance->messenger)
-        destroy = (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(instance->handle, "vkDestroyDebugUtilsMessengerEXT");
-    if (destroy) destroy(instance->handle, instance->messenger, NULL);
-    if (instance->handle) vkDestroyInstance(instance->handle, NULL);
+    if (instance->messenger) instance->vk.vkDestroyDebugUtilsMessengerEXT(instance->handle, instance->messenger, NULL);
+    if (instance->handle) instance->vk.vkDestroyInstance(instance->handle, NULL);
     obi_free(instance);
+}
+
+void obi_instance_load_device(const obi_instance *instance, VkDevice device, struct VolkDeviceTable *table)
+{
+    pthread_mutex_lock(&loader_lock);
+    vkGetDeviceProcAddr = instance->vk.vkGetDeviceProcAddr; /* the one global that volk asks here */
+    volkLoadDeviceTable(table, device);
+    pthread_mutex_unlock(&loader_lock);
 }
 
 const char *obi_vk_result_name(VkResult result)

@@ -1,5 +1,6 @@
 /* loader: finds the Vulkan loader at run time (it is never linked) and makes an instance.
- * The only process-wide state is volk's table of the loader's own entry points. */
+ * The only process-wide state is the loader's own entry points, read once. Volk's globals for the functions of an
+ * instance are not used: they belong to whichever instance was loaded last, and threads would write them at once. */
 #ifndef OBI_GPU_LOADER_H
 #define OBI_GPU_LOADER_H
 
@@ -10,8 +11,20 @@
 
 #include "core/status.h"
 
+/* The functions of an instance that we call; those of a device are in obi_device. */
+#define OBI_INSTANCE_FUNCTIONS(X)                                                                                  \
+    X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2) \
+    X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties) X(vkGetPhysicalDeviceQueueFamilyProperties)    \
+    X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                                     \
+    X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)
+
+#define OBI_INSTANCE_MEMBER(name) PFN_##name name;
+typedef struct obi_instance_table { OBI_INSTANCE_FUNCTIONS(OBI_INSTANCE_MEMBER) } obi_instance_table;
+#undef OBI_INSTANCE_MEMBER
+
 typedef struct obi_instance {
     VkInstance handle;
+    obi_instance_table vk;              /* the last two are NULL without validation */
     uint32_t api_version;               /* of the instance */
     bool validation;
     VkDebugUtilsMessengerEXT messenger;
@@ -23,6 +36,9 @@ typedef struct obi_instance {
  * synchronization validation and is OBI_ERROR_NO_DEVICE when the layer is not installed. */
 obi_status obi_instance_create(obi_instance **out, bool validation);
 void obi_instance_destroy(obi_instance *instance); /* NULL is allowed */
+
+/* Fills the table of a device that this instance made. */
+void obi_instance_load_device(const obi_instance *instance, VkDevice device, struct VolkDeviceTable *table);
 
 /* The words of a VkResult, and the obi_status it belongs to. */
 const char *obi_vk_result_name(VkResult result);

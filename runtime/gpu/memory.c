@@ -69,7 +69,7 @@ static int choose_type(const obi_device *device, uint32_t allowed, obi_memory_ki
     const VkMemoryPropertyFlags wishes[OBI_MEMORY_KIND_COUNT][3] = {
         { local, 0, 0 }, { visible | coherent, visible, visible }, { visible | cached | coherent, visible | cached, visible } };
     VkPhysicalDeviceMemoryProperties memory;
-    vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
+    device->instance->vk.vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
     for (int wish = 0; wish < 3; wish++)
         for (uint32_t i = 0; i < memory.memoryTypeCount; i++) {
             VkMemoryPropertyFlags flags = memory.memoryTypes[i].propertyFlags;
@@ -98,7 +98,7 @@ static VkResult arena_allocate(obi_device *device, uint64_t size, uint32_t type,
 static obi_status arena_create(obi_device *device, uint64_t needed, uint32_t type, obi_arena **out)
 {
     VkPhysicalDeviceMemoryProperties memory;
-    vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
+    device->instance->vk.vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
     VkMemoryPropertyFlags flags = memory.memoryTypes[type].propertyFlags;
     uint64_t size = ARENA_BYTES_FIRST;
     for (obi_arena *other = device->memory.arenas; other; other = other->next)
