@@ -64,7 +64,8 @@ OB_API int ob_exit_code(ob_status status);
 
 typedef enum ob_log_level { OB_LOG_ERROR = 0, OB_LOG_WARNING = 1, OB_LOG_INFO = 2, OB_LOG_DEBUG = 3 } ob_log_level;
 typedef void (*ob_log_function)(ob_log_level level, const char *message, void *user);
-/* Messages go to `function`, from any thread; NULL (the default) drops them. Thread-safe. */
+/* Messages go to `function`, from any thread; NULL (the default) drops them. Thread-safe; a call of the old function that
+ * another thread is in may end after this returns. */
 OB_API void ob_set_log(ob_log_function function, void *user);
 
 /* Called now and then during long work with a fraction from 0 to 1 and what is being done; returning false cancels. */

@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,21 +31,26 @@ int ob_exit_code(ob_status status)
 }
 
 /* The callback types differ by their enum's name only; a small shim keeps the call well-defined. */
+static pthread_mutex_t public_log_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { ob_log_function function; void *user; } public_log;
 
 static void forward_log(obi_log_level level, const char *message, void *user)
 {
     (void)user;
+    pthread_mutex_lock(&public_log_lock);
     ob_log_function function = public_log.function;
-    if (function) function((ob_log_level)level, message, public_log.user);
+    void *public_user = public_log.user;
+    pthread_mutex_unlock(&public_log_lock);
+    if (function) function((ob_log_level)level, message, public_user); /* without the lock: it may call ob_set_log */
 }
 
 void ob_set_log(ob_log_function function, void *user)
 {
-    obi_log_set(NULL, NULL); /* nobody is in forward_log with half of the pair after this */
+    pthread_mutex_lock(&public_log_lock);
     public_log.function = function;
     public_log.user = user;
-    if (function) obi_log_set(forward_log, NULL);
+    obi_log_set(function ? forward_log : NULL, NULL);
+    pthread_mutex_unlock(&public_log_lock);
 }
 
 static void fill_info(ob_device_info *info, const obi_caps *caps, bool usable, const char *reason, obi_tier tier)
