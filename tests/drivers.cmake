@@ -40,6 +40,10 @@ if(ONEBIT_SANITIZE MATCHES "address")
     ASAN_OPTIONS=verify_asan_link_order=0 "LSAN_OPTIONS=print_suppressions=0:suppressions='${CMAKE_CURRENT_SOURCE_DIR}/lsan.supp'")
 endif()
 
+if(ONEBIT_SANITIZE MATCHES "thread")
+  set(ONEBIT_SANITIZER_ENV "TSAN_OPTIONS=suppressions='${CMAKE_CURRENT_SOURCE_DIR}/tsan.supp'")
+endif()
+
 # onebit_add_icd_test(NAME PROGRAM ICD [VARIABLE=value ...] [ARGUMENTS ...] [EXPECT_FAILURE words] [SHADER_CACHE]):
 # a test that sees one driver only. Without the driver's manifest the test is there all the same, and fails.
 # SHADER_CACHE: let Mesa keep compiled shaders, for a test that starts many processes.
