@@ -45,6 +45,8 @@ static obi_status make_buffers(obi_session *session)
     if (cache * 4 > session->device->caps.storage_range)
         return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions needs %" PRIu64 " MiB for the keys of one layer and this device can bind %" PRIu64
                         "; use a smaller context (-c)", session->context, cache * 4 >> 20, session->device->caps.storage_range >> 20);
+    uint64_t floats = 2 * cache * config->layers + B * (3 * D + 2 * q_width + 2 * kv_width + 2 * config->ffn) + (uint64_t)session->context * config->rope_dimensions;
+    OBI_TRY(obi_memory_fits(session->device, floats * 4, "the context and its working buffers"));
     OBI_TRY(make(session, &session->ids, B, OBI_MEMORY_UPLOAD));
     OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->normed, B * D, OBI_MEMORY_DEVICE));

@@ -6,6 +6,7 @@
 
 #include "core/alloc.h"
 #include "core/half.h"
+#include "ops/matrix.h"
 
 /* What one load needs at hand. */
 typedef struct loader {
@@ -61,6 +62,17 @@ static obi_status load_vector(loader *load, const char *name, uint32_t count, ob
 done:
     obi_free(values);
     return status == OBI_OK ? OBI_OK : obi_fail_prefix(status, "tensor %s", name);
+}
+
+/* What a tensor takes on the device. */
+static uint64_t device_bytes(const obi_gguf_tensor *tensor)
+{
+    uint64_t elements = tensor->shape[0] * tensor->shape[1]; /* the reader has checked the product */
+    switch (tensor->type) {
+    case OBI_DTYPE_BF16: case OBI_DTYPE_F64: return elements * 4;
+    case OBI_DTYPE_Q8_0: case OBI_DTYPE_Q4_0: return elements * 2;
+    default: return tensor->bytes;
+    }
 }
 
 /* One row of a dense tensor in the device's layout. */
@@ -183,6 +195,19 @@ static obi_status load_rope_factors(loader *load)
     return obi_dtype_to_float(tensor->type, tensor->data, count, load->weights->rope_factors);
 }
 
+/* What the file format allows and the kernels do not. */
+static obi_status check_widths(const obi_config *config, const obi_gguf *gguf)
+{
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        uint32_t rows, columns;
+        obi_config_linear_shape(config, kind, &rows, &columns);
+        if (columns > OBI_MATRIX_COLUMNS_MAX)
+            return obi_fail(OBI_ERROR_DATA, "%s: %s has %u inputs, and the kernels here take at most %u", gguf->mapping.path, obi_linear_roles[kind],
+                            columns, OBI_MATRIX_COLUMNS_MAX);
+    }
+    return OBI_OK;
+}
+
 obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weights_progress progress, void *user, obi_weights **out)
 {
     *out = NULL;
@@ -194,7 +219,13 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     obi_status status;
     OBI_TRY_GOTO(obi_config_from_gguf(&weights->config, gguf));
     weights->config.tied = obi_gguf_find_tensor(gguf, "output.weight") == NULL;
-    for (uint64_t i = 0; i < gguf->tensor_count; i++) load.bytes_all += gguf->tensors[i].bytes;
+    uint64_t needed = 0;
+    for (uint64_t i = 0; i < gguf->tensor_count; i++) {
+        load.bytes_all += gguf->tensors[i].bytes;
+        needed += device_bytes(&gguf->tensors[i]);
+    }
+    OBI_TRY_GOTO(check_widths(config, gguf));
+    OBI_TRY_GOTO(obi_memory_fits(device, needed, "the weights"));
     load.floats_count = config->width > config->ffn ? config->width : config->ffn;
     if ((uint64_t)config->heads * config->head_size > load.floats_count) load.floats_count = (uint64_t)config->heads * config->head_size;
     load.words = obi_calloc(1, CHUNK_BYTES > load.floats_count * 4 ? CHUNK_BYTES : load.floats_count * 4);

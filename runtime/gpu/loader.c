@@ -180,9 +180,16 @@ obi_status obi_vk_fail(VkResult result, const char *call)
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) status = OBI_ERROR_MEMORY;
     else if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) status = OBI_ERROR_DEVICE_LOST;
     else if (result == VK_ERROR_INCOMPATIBLE_DRIVER || result == VK_ERROR_INITIALIZATION_FAILED) status = OBI_ERROR_NO_DEVICE;
-    /* The call's name without its arguments is enough for a person. */
+    /* The call's name without its arguments is enough for a person: from the last "vk" in front of the bracket. */
     size_t length = strcspn(call, "(");
-    const char *name = strstr(call, "vk.");
-    if (name && name < call + length) call = name + 3, length = strcspn(call, "(");
-    return obi_fail(status, "the Vulkan driver failed in %.*s: %s (%d)", (int)length, call, obi_vk_result_name(result), (int)result);
+    for (size_t i = length; i-- > 1;)
+        if (call[i - 1] == 'v' && call[i] == 'k') {
+            call += i - 1;
+            length -= i - 1;
+            break;
+        }
+    const char *advice = "";
+    if (status == OBI_ERROR_MEMORY) advice = "; use a smaller model, context (-c) or batch (-b), or close other programs";
+    if (status == OBI_ERROR_DEVICE_LOST) advice = "; the device hung or was reset: run again, with a smaller batch (-b) if it happens again";
+    return obi_fail(status, "the Vulkan driver failed in %.*s: %s (%d)%s", (int)length, call, obi_vk_result_name(result), (int)result, advice);
 }

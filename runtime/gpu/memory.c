@@ -5,6 +5,7 @@
 
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "core/host_memory.h"
 #include "gpu/device.h"
 
 /* Arenas grow from 16 to 256 MiB, so that a tiny model does not take a quarter of a phone's memory and a large one
@@ -59,6 +60,21 @@ void obi_memory_finish(obi_device *device)
         device->memory.arenas = next;
     }
     pthread_mutex_destroy(&device->memory.lock);
+}
+
+obi_status obi_memory_fits(obi_device *device, uint64_t bytes, const char *what)
+{
+    uint64_t left = device->caps.unified ? obi_host_memory_available() : device->caps.heap_bytes;
+    if (left == 0) return OBI_OK; /* unknown */
+    if (!device->caps.unified) {
+        pthread_mutex_lock(&device->memory.lock);
+        uint64_t used = device->memory.reserved_bytes;
+        pthread_mutex_unlock(&device->memory.lock);
+        left = used < left ? left - used : 0;
+    }
+    if (bytes <= left) return OBI_OK;
+    return obi_fail(OBI_ERROR_MEMORY, "%s need %.1f MiB and %s has %.1f MiB left; use a smaller model or context (-c), or close other programs",
+                    what, (double)bytes / 1048576.0, device->caps.unified ? "this machine" : device->caps.name, (double)left / 1048576.0);
 }
 
 /* The memory type for `kind` among `allowed`, best first; -1 when there is none. */

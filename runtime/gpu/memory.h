@@ -49,6 +49,11 @@ void obi_buffer_destroy(struct obi_device *device, obi_buffer *buffer); /* the d
 obi_status obi_buffer_flush(struct obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size);
 obi_status obi_buffer_invalidate(struct obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size);
 
+/* OBI_ERROR_MEMORY with the numbers when `bytes` more cannot fit: into the device's heap, or, where device and host share
+ * memory, into what the machine has left. Drivers that share it promise more than there is, and the system then ends the
+ * program without a word. `what` is "the weights", ... */
+obi_status obi_memory_fits(struct obi_device *device, uint64_t bytes, const char *what);
+
 /* Used by obi_device_open and _close. */
 obi_status obi_memory_init(obi_memory *memory);
 void obi_memory_finish(struct obi_device *device);
