@@ -59,7 +59,8 @@ static inline reference_linear reference_dense(const obi_gguf *gguf, const char 
 /* Signs: word j of a row holds columns 32j .. 32j+31, the lowest bit first; 1 is -1. */
 static inline reference_linear reference_signs(const obi_gguf *gguf, const char *stem, uint32_t rows, uint32_t columns)
 {
-    reference_linear linear = { .rows = rows, .columns = columns, .type = OBI_DTYPE_I32, .w = malloc((size_t)rows * columns * sizeof(float)) };
+    reference_linear linear = { .rows = rows, .columns = columns, .type = OBI_DTYPE_I32 };
+    linear.w = malloc((size_t)rows * columns * sizeof *linear.w);
     char name[80];
     snprintf(name, sizeof name, "%s.weight", stem);
     const obi_gguf_tensor *tensor = obi_gguf_find_tensor(gguf, name);
@@ -199,7 +200,8 @@ static inline void reference_rope(double *head, uint32_t position, const referen
     for (uint32_t i = 0; i < R / 2; i++) {
         double angle = position / (double)config->rope_scale * pow((double)config->rope_theta, -2.0 * i / R);
         if (model->factors) angle /= (double)model->factors[i];
-        double *a = &head[config->rope_layout == OBI_ROPE_PAIRS ? 2 * i : i], *b = &head[config->rope_layout == OBI_ROPE_PAIRS ? 2 * i + 1 : i + R / 2];
+        bool pairs = config->rope_layout == OBI_ROPE_PAIRS;
+        double *a = &head[pairs ? 2 * i : i], *b = &head[pairs ? 2 * i + 1 : i + R / 2];
         double was = *a;
         *a = reference_round(was * cos(angle) - *b * sin(angle), noise);
         *b = reference_round(was * sin(angle) + *b * cos(angle), noise);
@@ -207,7 +209,8 @@ static inline void reference_rope(double *head, uint32_t position, const referen
 }
 
 /* One projection with all that follows it. */
-static inline void reference_project(double *y, const double *x, const reference_model *model, uint32_t layer, int role, reference_noise *noise)
+static inline void reference_project(double *y, const double *x, const reference_model *model, uint32_t layer, int role,
+                                     reference_noise *noise)
 {
     const reference_linear *linear = &model->layers[layer].linear[role];
     reference_apply(y, x, linear, noise);
@@ -242,7 +245,8 @@ static inline void reference_attend(double *out, const double *q, const double *
 static inline double *reference_run(const reference_model *model, const uint32_t *ids, size_t count, reference_noise *noise)
 {
     const obi_config *config = &model->config;
-    uint32_t D = config->width, F = config->ffn, V = config->vocabulary, C = config->head_size, Q = config->heads * C, kv = config->kv_heads * C;
+    uint32_t D = config->width, F = config->ffn, V = config->vocabulary, C = config->head_size;
+    uint32_t Q = config->heads * C, kv = config->kv_heads * C;
     size_t cache = count * kv;
     double *logits = malloc(count * V * sizeof *logits);
     double *keys = calloc(config->layers * cache, sizeof *keys), *values = calloc(config->layers * cache, sizeof *values);
@@ -284,8 +288,8 @@ static inline double *reference_run(const reference_model *model, const uint32_t
 /* tolerance[t]: by how much a logit after ids[t] may differ from `exact`. Four runs with random errors give the
  * deviation of all logits of one position; ten deviations, because a driver's errors are of that size but need not be
  * independent, and the largest of some thousand numbers is looked for. */
-static inline double *reference_tolerance(const reference_model *model, const uint32_t *ids, size_t count, const double *exact, bool half_layers,
-                                          bool half_head)
+static inline double *reference_tolerance(const reference_model *model, const uint32_t *ids, size_t count, const double *exact,
+                                          bool half_layers, bool half_head)
 {
     enum { DRAWS = 4 };
     uint32_t V = model->config.vocabulary;

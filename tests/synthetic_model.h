@@ -17,14 +17,14 @@ typedef struct synthetic_model {
     obi_dtype linear[OBI_LINEAR_COUNT]; /* of dense models */
     obi_dtype norm;                     /* of the norms' weights, and of g and h */
     bool rope_factors;
-    double embedding_scale;             /* deviation of the embedding's values; 0: 1 */
     uint64_t seed;
 } synthetic_model;
 
 /* Random values in any type we read; *bytes of them. Floats have the given mean and deviation; blocks the deviation. */
 static inline void *synthetic_values(obi_rng *rng, obi_dtype type, uint64_t count, double mean, double deviation, uint64_t *bytes)
 {
-    if (!obi_dtype_bytes(type, count, bytes)) fail_msg("%llu values do not fill blocks of %s", (unsigned long long)count, obi_dtype_name(type));
+    if (!obi_dtype_bytes(type, count, bytes))
+        fail_msg("%llu values do not fill blocks of %s", (unsigned long long)count, obi_dtype_name(type));
     uint8_t *out = malloc(*bytes);
     uint32_t block = obi_dtype_block_bytes(type);
     for (uint64_t i = 0; i < *bytes / block; i++) {
@@ -51,7 +51,7 @@ static inline uint32_t synthetic_list(const synthetic_model *model, synthetic_te
     const obi_config *config = &model->config;
     uint64_t D = config->width, V = config->vocabulary;
     uint32_t n = 0;
-    list[n++] = (synthetic_tensor){ "token_embd.weight", model->embedding, V, D, 0, model->embedding_scale > 0 ? model->embedding_scale : 1 };
+    list[n++] = (synthetic_tensor){ "token_embd.weight", model->embedding, V, D, 0, 1 };
     list[n++] = (synthetic_tensor){ "output_norm.weight", model->norm, 1, D, 1, 0.2 };
     if (!config->tied) list[n++] = (synthetic_tensor){ "output.weight", model->head, V, D, 0, 1 / sqrt((double)D) };
     if (model->rope_factors) list[n++] = (synthetic_tensor){ "rope_freqs.weight", OBI_DTYPE_F32, 1, config->rope_dimensions / 2, 3, 0.5 };

@@ -235,7 +235,8 @@ static void check_layer(const obi_gguf *gguf, const obi_source *source, const ob
                 continue;
             }
             double value = (double)w[i * from->columns + j], size = (double)h[i] * (double)g[j];
-            if (bit != (value < 0)) fail_msg("%s: row %llu column %llu has the wrong sign", row->name, (unsigned long long)i, (unsigned long long)j);
+            if (bit != (value < 0))
+                fail_msg("%s: row %llu column %llu has the wrong sign", row->name, (unsigned long long)i, (unsigned long long)j);
             double difference = value - (bit ? -size : size);
             error += difference * difference;
             norm2 += value * value;
@@ -270,8 +271,8 @@ static void check_report(const obi_convert_report *report, const obi_gguf *gguf,
     assert_int_equal(report->tensor_bytes, bytes);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(report->file_bytes, info.st_size);
-    print_message("%s: %.4f bits a weight, SVID error %.4f, rank 1 %.4f, row means %.4f\n", what, bits / weights, error / norm2, rank1 / norm2,
-                  xnor / norm2);
+    print_message("%s: %.4f bits a weight, SVID error %.4f, rank 1 %.4f, row means %.4f\n", what, bits / weights, error / norm2,
+                  rank1 / norm2, xnor / norm2);
 }
 
 static void test_onebit_is_what_svid_defines(void **state)
@@ -308,9 +309,9 @@ static void test_onebit_is_what_svid_defines(void **state)
 static void test_gaussian_layers(void **state)
 {
     (void)state;
-    synthetic_model model = { .config = { .width = 256, .layers = 1, .heads = 8, .kv_heads = 8, .head_size = 32, .ffn = 512, .vocabulary = 40,
-                                          .context = 32, .norm_eps = 1e-5f, .rope_theta = 10000, .rope_scale = 1, .rope_dimensions = 32,
-                                          .rope_layout = OBI_ROPE_PAIRS, .tied = true },
+    synthetic_model model = { .config = { .width = 256, .layers = 1, .heads = 8, .kv_heads = 8, .head_size = 32, .ffn = 512,
+                                          .vocabulary = 40, .context = 32, .norm_eps = 1e-5f, .rope_theta = 10000, .rope_scale = 1,
+                                          .rope_dimensions = 32, .rope_layout = OBI_ROPE_PAIRS, .tied = true },
                               .embedding = OBI_DTYPE_F32, .norm = OBI_DTYPE_F32, .seed = 9 };
     obi_convert_report report;
     char dense[640];

@@ -54,7 +54,8 @@ static void expect_failure(const char *input, const obi_convert_desc *desc, obi_
     obi_status status = obi_convert(device, source, desc, &report);
     obi_source_close(source);
     if (status != code || !strstr(obi_last_error(), words))
-        fail_msg("form %s gave %d \"%s\", expected %d with \"%s\"", form_names[desc->form], status, status ? obi_last_error() : "", code, words);
+        fail_msg("form %s gave %d \"%s\", expected %d with \"%s\"", form_names[desc->form], status,
+                 status ? obi_last_error() : "", code, words);
     assert_null(report.layers);
     assert_int_equal(file_count(), before);
 }

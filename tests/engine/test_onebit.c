@@ -18,7 +18,7 @@ typedef struct expected {
     const uint32_t *ids;
     double *logits;         /* (TOKENS, V) */
     double *single;         /* tolerances of f32 */
-    double *half, *half_head; /* of tier C: fed by matrix-vector kernels; by matrix-matrix kernels, and then the head by a matrix-vector one */
+    double *half, *half_head; /* of tier C: all matrix-vector kernels; the head's only, after matrix-matrix kernels */
     double worst[OBI_TIER_COUNT];
 } expected;
 
@@ -65,7 +65,7 @@ static void check_prompts(const obi_weights *weights, expected *want, obi_tier t
     TEST_OK(obi_session_create(weights, &desc, &session));
     for (size_t p = 0; p < sizeof prompts / sizeof *prompts; p++) {
         size_t last = prompts[p] - 1;
-        const double *half = prompts[p] < 8 ? want->half : want->half_head; /* eight tokens and more: matrix-matrix kernels, which have no halves */
+        const double *half = prompts[p] < 8 ? want->half : want->half_head; /* from 8 on: matrix-matrix kernels, which have no halves */
         TEST_OK(obi_session_rewind(session, 0));
         TEST_OK(obi_session_feed(session, want->ids, prompts[p]));
         check_logits(session, want, last, tier == OBI_TIER_C ? half[last] : want->single[last], tier, what);
@@ -249,15 +249,16 @@ static void test_rotary_onebit(void **state)
 static void test_dense(void **state)
 {
     (void)state;
-    synthetic_model model = { .config = { NORMS, .width = 43, .layers = 2, .heads = 5, .kv_heads = 5, .head_size = 6, .ffn = 71, .vocabulary = 129,
-                                          .context = 64, .rope_dimensions = 4, .rope_layout = OBI_ROPE_PAIRS },
+    synthetic_model model = { .config = { NORMS, .width = 43, .layers = 2, .heads = 5, .kv_heads = 5, .head_size = 6, .ffn = 71,
+                                          .vocabulary = 129, .context = 64, .rope_dimensions = 4, .rope_layout = OBI_ROPE_PAIRS },
                               .embedding = OBI_DTYPE_F32, .head = OBI_DTYPE_F16, .norm = OBI_DTYPE_BF16, .rope_factors = true, .seed = 5 };
     static const obi_dtype plain[] = { OBI_DTYPE_F32, OBI_DTYPE_F16, OBI_DTYPE_BF16 };
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) model.linear[i] = plain[i % 3];
     check_synthetic(&model, "odd dense F32, F16 and BF16");
     model.config = (obi_config){ NORMS, .width = 96, .layers = 2, .heads = 4, .kv_heads = 2, .head_size = 16, .ffn = 160, .vocabulary = 67,
                                  .context = 64, .rope_dimensions = 16, .rope_layout = OBI_ROPE_PAIRS };
-    static const obi_dtype blocks[] = { OBI_DTYPE_Q8_0, OBI_DTYPE_Q4_0, OBI_DTYPE_F16, OBI_DTYPE_Q8_0, OBI_DTYPE_Q4_0, OBI_DTYPE_Q8_0, OBI_DTYPE_Q4_0 };
+    static const obi_dtype blocks[] = { OBI_DTYPE_Q8_0, OBI_DTYPE_Q4_0, OBI_DTYPE_F16, OBI_DTYPE_Q8_0,
+                                        OBI_DTYPE_Q4_0, OBI_DTYPE_Q8_0, OBI_DTYPE_Q4_0 };
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) model.linear[i] = blocks[i];
     model.embedding = OBI_DTYPE_Q8_0;
     model.head = OBI_DTYPE_Q4_0;
@@ -269,7 +270,9 @@ static void test_dense(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_odd_onebit),   cmocka_unit_test(test_rotary_onebit), cmocka_unit_test(test_dense),
-                                        cmocka_unit_test(test_stories260k), cmocka_unit_test(test_babyllama105),  cmocka_unit_test(test_tinystories656k) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_odd_onebit),  cmocka_unit_test(test_rotary_onebit), cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_stories260k), cmocka_unit_test(test_babyllama105),  cmocka_unit_test(test_tinystories656k),
+    };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, scratch_close));
 }

@@ -37,7 +37,8 @@ static void test_defaults(void **state)
 }
 
 enum { N = 8, DRAWS = 20000 };
-static const obi_candidate eight[N] = { { 70, 3.0f }, { 10, 2.5f }, { 20, 2.5f }, { 31, 1.0f }, { 5, 0.5f }, { 2, 0.0f }, { 99, -1.0f }, { 1, -3.0f } };
+static const obi_candidate eight[N] = { { 70, 3.0f }, { 10, 2.5f }, { 20, 2.5f },  { 31, 1.0f },
+                                        { 5, 0.5f },  { 2, 0.0f },  { 99, -1.0f }, { 1, -3.0f } };
 
 static void count_draws(obi_sampling sampling, uint32_t counts[N])
 {
@@ -69,8 +70,9 @@ static void check_distribution(obi_sampling sampling, size_t kept)
         double want = DRAWS * exp((double)eight[i].logit / (double)sampling.temperature) / sum;
         distance += (counts[i] - want) * (counts[i] - want) / want;
     }
-    if (!(distance < 45)) fail_msg("temperature %g, top-p %g, min-p %g: chi-squared %g", (double)sampling.temperature, (double)sampling.top_p,
-                                   (double)sampling.min_p, distance);
+    if (!(distance < 45))
+        fail_msg("temperature %g, top-p %g, min-p %g: chi-squared %g", (double)sampling.temperature, (double)sampling.top_p,
+                 (double)sampling.min_p, distance);
 }
 
 static void test_distribution(void **state)
@@ -100,7 +102,8 @@ static void test_top_p(void **state)
     }
     check_distribution(resolved((obi_sampling){ .temperature = 1, .top_p = 1e-9f }), 1); /* never none */
     check_distribution(resolved((obi_sampling){ .temperature = 1, .top_p = 1 }), N);
-    check_distribution(resolved((obi_sampling){ .temperature = 2, .top_p = (float)(p[0] / sum + 1e-4), .seed = 5 }), 2); /* before the temperature */
+    /* The cut is made before the temperature. */
+    check_distribution(resolved((obi_sampling){ .temperature = 2, .top_p = (float)(p[0] / sum + 1e-4), .seed = 5 }), 2);
 }
 
 /* Those stay whose probability is at least min-p times the best's. */
@@ -140,15 +143,18 @@ static void test_penalty(void **state)
     (void)state;
     const float logits[5] = { 1.0f, 4.0f, 3.0f, -1.0f, -2.0f }, below[5] = { -9, -4, -4.1f, -5, -6 };
     const uint32_t recent[6] = { 1, 0, 0, 0, 0, 1 }, far[6] = { 1, 0, 0, 0, 0, 0 }, outside[2] = { 77, 1 };
-    assert_int_equal(choose(resolved((obi_sampling){ 0 }), logits, 5, recent, 6), 1);
-    assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 1.3f }), logits, 5, recent, 6), 1); /* 4 / 1.3 > 3, once though it is there twice */
-    assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 1.4f }), logits, 5, recent, 6), 2);
-    assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 1.4f }), logits, 5, recent, 0), 1);
+    const obi_sampling off = resolved((obi_sampling){ 0 }), weak = resolved((obi_sampling){ .repeat_penalty = 1.3f });
+    const obi_sampling strong = resolved((obi_sampling){ .repeat_penalty = 1.4f });
+    assert_int_equal(choose(off, logits, 5, recent, 6), 1);
+    assert_int_equal(choose(weak, logits, 5, recent, 6), 1); /* 4 / 1.3 > 3, once though it is there twice */
+    assert_int_equal(choose(strong, logits, 5, recent, 6), 2);
+    assert_int_equal(choose(strong, logits, 5, recent, 0), 1);
+    assert_int_equal(choose(strong, logits, 5, outside, 2), 2); /* an id that is none here is no harm */
+    assert_int_equal(choose(strong, below, 5, outside, 2), 2);  /* negative ones are multiplied */
     assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 1.4f, .repeat_last = 5 }), logits, 5, far, 6), 1); /* out of sight */
     assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 1.4f, .repeat_last = 6 }), logits, 5, far, 6), 2);
-    assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 1.4f }), logits, 5, outside, 2), 2); /* an id that is none here is no harm */
-    assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 1.4f }), below, 5, outside, 2), 2);  /* negative ones are multiplied */
-    assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 0.5f }), logits, 5, (uint32_t[1]){ 2 }, 1), 2); /* below 1 it attracts */
+    const uint32_t second[1] = { 2 };
+    assert_int_equal(choose(resolved((obi_sampling){ .repeat_penalty = 0.5f }), logits, 5, second, 1), 2); /* below 1 it attracts */
 }
 
 /* top-k over all logits: any k, with ties, against sorting by hand. */
@@ -165,7 +171,8 @@ static void test_best_of_all(void **state)
             if (logits[i] > logits[best]) best = i;
         assert_int_equal(choose(resolved((obi_sampling){ 0 }), logits, V, NULL, 0), best);
         /* With k candidates no id worse than the k-th best is drawn, and of that value only the lowest ids. */
-        uint32_t id = choose(resolved((obi_sampling){ .temperature = 100, .top_k = k, .seed = (uint64_t)round }), logits, V, NULL, 0), better = 0;
+        obi_sampling sampling = resolved((obi_sampling){ .temperature = 100, .top_k = k, .seed = (uint64_t)round });
+        uint32_t id = choose(sampling, logits, V, NULL, 0), better = 0;
         for (uint32_t i = 0; i < V; i++) better += logits[i] > logits[id] || (logits[i] == logits[id] && i < id);
         assert_true(better < k);
     }

@@ -68,7 +68,8 @@ static void get_logits(obi_session *session, float *logits) { TEST_OK(obi_sessio
 static void check_near(const float *a, const float *b, uint32_t count, double tolerance, const char *what)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance)) fail_msg("%s: logit %u is %.9g and %.9g", what, i, (double)a[i], (double)b[i]);
+        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance))
+            fail_msg("%s: logit %u is %.9g and %.9g", what, i, (double)a[i], (double)b[i]);
 }
 
 #define CHECK_SAME(a, b, V) assert_memory_equal(a, b, (V) * sizeof(float))
@@ -78,8 +79,8 @@ static void check_near(const float *a, const float *b, uint32_t count, double to
 /* Fed `batch` tokens at once, in one call or in calls of `step`; compared with one call of all of them at tier A. */
 static void check_batches(const obi_weights *weights, const reference_model *reference, const uint32_t *ids)
 {
-    static const uint32_t cuts[][2] = { { TOKENS, TOKENS }, { 1, TOKENS }, { 3, TOKENS }, { 7, TOKENS }, { 8, TOKENS }, { 16, TOKENS }, { TOKENS, 1 },
-                                        { TOKENS, 3 }, { TOKENS, 13 } };
+    static const uint32_t cuts[][2] = { { TOKENS, TOKENS }, { 1, TOKENS },  { 3, TOKENS }, { 7, TOKENS }, { 8, TOKENS },
+                                        { 16, TOKENS },     { TOKENS, 1 },  { TOKENS, 3 }, { TOKENS, 13 } };
     uint32_t V = weights->config.vocabulary;
     float want[V_MAX], got[V_MAX];
     double *exact = reference_run(reference, ids, TOKENS, NULL);
@@ -118,9 +119,9 @@ static void test_batches(void **state)
 static void test_long_work_is_cut(void **state)
 {
     (void)state;
-    synthetic_model model = { .config = { .onebit = true, .post_norm = true, .post_norm_eps = 1e-5f, .width = 1024, .layers = 3, .heads = 16,
-                                          .kv_heads = 4, .head_size = 64, .ffn = 2000, .vocabulary = 100, .context = 64, .norm_eps = 1e-5f,
-                                          .rope_theta = 10000, .rope_scale = 1, .rope_dimensions = 64, .tied = true },
+    synthetic_model model = { .config = { .onebit = true, .post_norm = true, .post_norm_eps = 1e-5f, .width = 1024, .layers = 3,
+                                          .heads = 16, .kv_heads = 4, .head_size = 64, .ffn = 2000, .vocabulary = 100, .context = 64,
+                                          .norm_eps = 1e-5f, .rope_theta = 10000, .rope_scale = 1, .rope_dimensions = 64, .tied = true },
                               .embedding = OBI_DTYPE_F32, .norm = OBI_DTYPE_F32, .seed = 4 };
     synthetic_write(&model, scratch_path("wide.gguf"));
     obi_weights *weights = load(scratch_path("wide.gguf"), NULL);
@@ -204,7 +205,8 @@ static void test_two_sessions(void **state)
 static void test_one_submit_a_token(void **state)
 {
     (void)state;
-    static const obi_sampling samplings[] = { { .temperature = 0 }, { .temperature = 1, .top_k = 40 }, { .temperature = 1, .repeat_penalty = 1.1f } };
+    static const obi_sampling samplings[] = { { .temperature = 0 }, { .temperature = 1, .top_k = 40 },
+                                              { .temperature = 1, .repeat_penalty = 1.1f } };
     for (int s = 0; s < 3; s++) {
         obi_session_desc desc = { .sampling = samplings[s], .batch = 16 };
         obi_session *session;
@@ -323,8 +325,9 @@ static void test_what_cannot_be_asked_for(void **state)
 {
     (void)state;
     static const obi_sampling refused[] = {
-        { .repeat_penalty = -1 }, { .repeat_penalty = NAN }, { .repeat_penalty = INFINITY }, { .top_p = 1.5f }, { .top_p = -0.1f }, { .top_p = NAN },
-        { .min_p = -1 }, { .min_p = 1.1f }, { .min_p = NAN }, { .temperature = -1 }, { .temperature = NAN }, { .temperature = INFINITY },
+        { .repeat_penalty = -1 }, { .repeat_penalty = NAN }, { .repeat_penalty = INFINITY },
+        { .top_p = 1.5f }, { .top_p = -0.1f }, { .top_p = NAN }, { .min_p = -1 }, { .min_p = 1.1f }, { .min_p = NAN },
+        { .temperature = -1 }, { .temperature = NAN }, { .temperature = INFINITY },
     };
     uint64_t before = test_device()->memory.used_bytes;
     obi_session *session = (obi_session *)1;
