@@ -12,7 +12,14 @@ onebit_kernel(embed gather_fwd NAME embed_gather_f32 TIERS a)
 onebit_kernel(embed gather_fwd NAME embed_gather_f16 DEFINES OB_F16 TIERS a)
 onebit_kernel(util topk_fwd TIERS a)
 
-# training: loss, optim
+# training: backward of the above, loss, optim
+onebit_kernel(norm rmsnorm_bwd TIERS a b)
+onebit_kernel(norm rms_scale TIERS a b)
+onebit_kernel(norm rmsnorm_bwd_w TIERS a)
+onebit_kernel(norm fold_bwd TIERS a)
+onebit_kernel(norm layernorm_bwd TIERS a b)
+onebit_kernel(act swiglu_bwd TIERS a)
+onebit_kernel(act relu_bwd TIERS a)
 onebit_kernel(loss xent TIERS a b)
 onebit_kernel(loss kd_xent TIERS a b)
 onebit_kernel(loss hidden TIERS a b)

@@ -94,7 +94,8 @@ void obi_op_scale(obi_cmd *cmd, obi_view x, uint64_t count, float factor)
 {
     obi_device *device = obi_cmd_device(cmd);
     uint32_t groups[3];
-    if (!obi_check_words(cmd, "scale", "x", x, count, 1) || !obi_check_lanes(cmd, "scale", count, obi_workgroup_size(device), groups)) return;
+    if (!obi_check_words(cmd, "scale", "x", x, count, 1) || !obi_check_lanes(cmd, "scale", count, obi_workgroup_size(device), groups))
+        return;
     struct obi_push_optim_scale push = { (uint32_t)count, factor };
     obi_dispatch dispatch = dispatch_of(device, OBI_KERNEL_OPTIM_SCALE, &push, sizeof push);
     bind(&dispatch, obi_updates(first_of(x, count)));

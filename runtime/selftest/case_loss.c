@@ -131,8 +131,8 @@ static obi_status run_kd_xent(obi_case_env *env, const uint32_t *sizes, obi_case
  * root, a division, a product), so that a difference is off by e (|s| + |t|), and the loss by 4 e sqrt(loss) + 4 e^2 and
  * its own roundings. By distance: no cancellation but in student - teacher, which is rounded once; the sum of all squares
  * is made in two stages of fewer than 64 steps each for the sizes tested. */
-static void hidden_tolerance(float *dh, float *loss, const float *student, const float *teacher, double distance, double divisor, uint32_t D,
-                             double scale, bool cosine)
+static void hidden_tolerance(float *dh, float *loss, const float *student, const float *teacher, double distance, double divisor,
+                             uint32_t D, double scale, bool cosine)
 {
     double s_square = 0, t_square = 0, e = (cosine ? sum_steps(D) / 2 + 10 : 64 + 10) * U;
     for (uint32_t i = 0; i < D; i++) {
@@ -144,7 +144,8 @@ static void hidden_tolerance(float *dh, float *loss, const float *student, const
     *loss = (float)(distance * (sum_steps(D) + 2) * U + (cosine ? 4 * e * sqrt(distance) + 4 * e * e : 4 * e * distance));
     for (uint32_t i = 0; i < D; i++) {
         double s = (double)student[i] / s_norm, t = (double)teacher[i] / t_norm;
-        double apart = cosine ? e * (fabs(s) + fabs(t)) : e * fabs(s - t), back = cosine ? 0.5 * fabs(s) * ((double)*loss + 4 * e * distance) : 0;
+        double apart = cosine ? e * (fabs(s) + fabs(t)) : e * fabs(s - t),
+               back = cosine ? 0.5 * fabs(s) * ((double)*loss + 4 * e * distance) : 0;
         double part = fabs(s - t) + (cosine ? 0.5 * distance * fabs(s) : 0);
         dh[i] += (float)(2 * scale / s_norm * (apart + back + part * (e + 8 * U)));
     }

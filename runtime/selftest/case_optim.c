@@ -103,7 +103,8 @@ static obi_status run_estimator(obi_case_env *env, const uint32_t *sizes, obi_ca
     if (!w || !dw || !got || !want || !tolerance) return OBI_ERROR_MEMORY;
     for (uint64_t i = 0; i < count; i += 11) w[i] *= 40; /* far out too, where tanh is 1 */
     for (uint64_t i = 0; i < count; i++) {
-        double x = fabs((double)w[i] * (kind == OBI_ESTIMATOR_TANH ? (double)alpha : 1)), slope = 1 / (cosh(fmin(x, 300)) * cosh(fmin(x, 300)));
+        double x = fabs((double)w[i] * (kind == OBI_ESTIMATOR_TANH ? (double)alpha : 1)),
+               slope = 1 / (cosh(fmin(x, 300)) * cosh(fmin(x, 300)));
         double factor = kind == OBI_ESTIMATOR_TANH ? (double)alpha * slope : slope;
         want[i] = (float)((double)dw[i] * ref_optim_estimator((double)w[i], (uint32_t)kind, (double)alpha));
         if (kind == OBI_ESTIMATOR_TANH) want[i] = (float)((double)dw[i] * factor); /* 1 - tanh^2 has no digits left far out */

@@ -18,6 +18,13 @@
     X(embed_gather_f32)     \
     X(embed_gather_f16)     \
     X(util_topk)            \
+    X(norm_rmsnorm_bwd)     \
+    X(norm_rms_scale)       \
+    X(norm_rmsnorm_bwd_w)   \
+    X(norm_fold_bwd)        \
+    X(norm_layernorm_bwd)   \
+    X(act_swiglu_bwd)       \
+    X(act_relu_bwd)         \
     X(loss_xent)            \
     X(loss_kd_xent)         \
     X(loss_hidden)          \
