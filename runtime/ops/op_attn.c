@@ -9,8 +9,8 @@
 #define HEAD_SIZE_MAX 256u /* shaders/attn/attend_fwd.comp: shared memory and four outputs a lane */
 #define PREFILL_TILE 4u
 
-void obi_op_rope_fwd(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint32_t heads, uint32_t C, uint32_t R, uint32_t first_position,
-                     obi_rope_layout layout)
+static void turn(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint32_t heads, uint32_t C, uint32_t R, uint32_t first_position,
+                 obi_rope_layout layout, bool back)
 {
     uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
     if (!obi_check(cmd, R > 0 && R <= C && R % 2 == 0, "rope", "the number of turned elements must be even and at most the head size") ||
@@ -21,7 +21,7 @@ void obi_op_rope_fwd(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint3
     if (!obi_check_lanes(cmd, "rope", pairs, workgroup, groups)) return;
     struct obi_push_attn_rope push = { (uint32_t)pairs, heads, C, R, first_position };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROPE_FWD,
-                              .spec = { workgroup, (uint32_t)layout, 0 },
+                              .spec = { workgroup, (uint32_t)layout, back },
                               .spec_count = 3,
                               .groups = { groups[0], groups[1], groups[2] },
                               .push = &push,
@@ -30,6 +30,18 @@ void obi_op_rope_fwd(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint3
                               .binding_count = 2,
                               .bytes = pairs * 16 + (uint64_t)T * R * 4 };
     obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_rope_fwd(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint32_t heads, uint32_t C, uint32_t R, uint32_t first_position,
+                     obi_rope_layout layout)
+{
+    turn(cmd, x, table, T, heads, C, R, first_position, layout, false);
+}
+
+void obi_op_rope_bwd(obi_cmd *cmd, obi_view dx, obi_view table, uint32_t T, uint32_t heads, uint32_t C, uint32_t R, uint32_t first_position,
+                     obi_rope_layout layout)
+{
+    turn(cmd, dx, table, T, heads, C, R, first_position, layout, true);
 }
 
 void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache, obi_view v_cache, obi_view k, obi_view v, uint32_t T, uint32_t width,
@@ -59,7 +71,7 @@ void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache, obi_view v_cache, obi_v
 
 /* Half of the work gives a lane a column of the output, so that more lanes than columns are idle half of the time; but
  * never fewer than a subgroup, whose lanes are there anyway. */
-static uint32_t attend_workgroup(const obi_device *device, uint32_t C)
+uint32_t obi_op_attn_workgroup(const obi_device *device, uint32_t C)
 {
     uint32_t most = obi_workgroup_size(device), lanes = device->caps.subgroup_size >= 8 ? device->caps.subgroup_size : 8;
     while (lanes < C) lanes *= 2;
@@ -78,23 +90,26 @@ static uint64_t attend_loops(uint64_t positions, uint32_t C, uint32_t lanes)
 
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C)
 {
-    uint32_t lanes = attend_workgroup(device, C);
+    uint32_t lanes = obi_op_attn_workgroup(device, C);
     return (uint32_t)((OBI_LOOP_MAX - obi_div_ceil(C, lanes)) / attend_round_loops(C, lanes) * lanes);
 }
 
-void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
-                     uint32_t C, uint32_t first_position)
+/* Of B sequences, which lie one after the other in every array. */
+static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
+                   uint32_t K, uint32_t C, uint32_t first_position)
 {
     obi_device *device = obi_cmd_device(cmd);
-    uint32_t workgroup = attend_workgroup(device, C);
+    uint32_t workgroup = obi_op_attn_workgroup(device, C);
     uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
     if (!obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention",
                    "the head size must be even and at most 256") ||
         !obi_check(cmd, H > 0 && K > 0 && H % K == 0, "attention", "the heads must be a multiple of the key heads") ||
-        !obi_check_words(cmd, "attention", "out", out, T, row) || !obi_check_words(cmd, "attention", "q", q, T, row) ||
-        !obi_check_words(cmd, "attention", "the key cache", k_cache, positions, kv_row) ||
-        !obi_check_words(cmd, "attention", "the value cache", v_cache, positions, kv_row) ||
-        !obi_check(cmd, positions * kv_row <= UINT32_MAX && T * row <= UINT32_MAX, "attention",
+        !obi_check_words(cmd, "attention", "out", out, (uint64_t)B * T, row) ||
+        !obi_check_words(cmd, "attention", "q", q, (uint64_t)B * T, row) ||
+        !obi_check(cmd, B <= device->caps.workgroup_count[2], "attention", "there are more sequences than a grid has layers") ||
+        !obi_check_words(cmd, "attention", "the key cache", k_cache, B * positions, kv_row) ||
+        !obi_check_words(cmd, "attention", "the value cache", v_cache, B * positions, kv_row) ||
+        !obi_check(cmd, B * positions * kv_row <= UINT32_MAX && (uint64_t)B * T * row <= UINT32_MAX, "attention",
                    "there are more elements than a kernel can count") ||
         !obi_check(cmd, attend_loops(positions, C, workgroup) <= OBI_LOOP_MAX, "attention",
                    "the context is longer than one kernel can go through; choose a shorter one"))
@@ -104,11 +119,23 @@ void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, o
     obi_dispatch dispatch = { .kernel = decode ? OBI_KERNEL_ATTN_DECODE_FWD : OBI_KERNEL_ATTN_PREFILL_FWD,
                               .spec = { workgroup, (uint32_t)obi_div_ceil(C, workgroup) },
                               .spec_count = 2,
-                              .groups = { H, decode ? 1 : (uint32_t)obi_div_ceil(T, PREFILL_TILE), 1 },
+                              .groups = { H, decode ? 1 : (uint32_t)obi_div_ceil(T, PREFILL_TILE), B },
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { obi_writes(out), obi_reads(q), obi_reads(k_cache), obi_reads(v_cache) },
                               .binding_count = 4,
-                              .bytes = (T * row + positions * kv_row) * 8 };
+                              .bytes = (T * row + positions * kv_row) * B * 8 };
     obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
+                     uint32_t C, uint32_t first_position)
+{
+    attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position);
+}
+
+void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, obi_view v, uint32_t B, uint32_t T, uint32_t H, uint32_t K,
+                           uint32_t C)
+{
+    attend(cmd, out, q, k, v, B, T, H, K, C, 0);
 }

@@ -11,6 +11,10 @@
 void obi_op_rope_fwd(obi_cmd *cmd, obi_view x /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads,
                      uint32_t C, uint32_t R, uint32_t first_position, obi_rope_layout layout);
 
+/* The gradient of obi_op_rope_fwd, in place: the same pairs turned back. */
+void obi_op_rope_bwd(obi_cmd *cmd, obi_view dx /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads,
+                     uint32_t C, uint32_t R, uint32_t first_position, obi_rope_layout layout);
+
 /* Writes T rows of keys and of values into the caches from first_position on. width = K*C.
  * first_position + T must not pass `context`. */
 void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache /* (context,width) */, obi_view v_cache /* (context,width) */,
@@ -25,5 +29,13 @@ void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,
 
 /* The most positions that obi_op_attn_fwd goes through; more would pass OBI_LOOP_MAX. */
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C);
+
+/* obi_op_attn_fwd for B sequences of T tokens each, one after the other, each seeing itself only: the forward pass of
+ * training. The views may be parts of one buffer (op_attn_bwd.h). */
+void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out /* (B,T,H,C) */, obi_view q /* (B,T,H,C) */, obi_view k /* (B,T,K,C) */,
+                           obi_view v /* (B,T,K,C) */, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
+
+/* The workgroup of the attention kernels for heads of C elements: each lane has at most four of them. */
+uint32_t obi_op_attn_workgroup(const obi_device *device, uint32_t C);
 
 #endif

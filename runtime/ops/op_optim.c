@@ -123,7 +123,8 @@ void obi_op_flip_count(obi_cmd *cmd, obi_view total, obi_view before, obi_view a
 {
     obi_device *device = obi_cmd_device(cmd);
     uint32_t chunk = obi_workgroup_size(device) * FLIP_LANE_WORDS;
-    if (!obi_check_words(cmd, "flip_count", "total", total, 1, 1) || !obi_check_words(cmd, "flip_count", "the words before", before, words, 1) ||
+    if (!obi_check_words(cmd, "flip_count", "total", total, 1, 1) ||
+        !obi_check_words(cmd, "flip_count", "the words before", before, words, 1) ||
         !obi_check_words(cmd, "flip_count", "the words after", after, words, 1) ||
         !obi_check(cmd, words <= INT32_MAX, "flip_count", "there are more words than a kernel can count"))
         return;

@@ -157,7 +157,8 @@ static obi_status run_hidden(obi_case_env *env, const uint32_t *sizes, obi_case_
     bool cosine = sizes[2] == OBI_HIDDEN_COS;
     uint64_t count = (uint64_t)T * D;
     const double scale = 0.75;
-    float *student = obi_case_normal(env, count, 2.0), *teacher = obi_case_normal(env, count, 1.0), *want = obi_case_normal(env, count, 0.1);
+    float *student = obi_case_normal(env, count, 2.0), *teacher = obi_case_normal(env, count, 1.0),
+          *want = obi_case_normal(env, count, 0.1);
     float *got = obi_case_zeros(env, count), *tolerance = obi_case_zeros(env, count), *got_loss = obi_case_zeros(env, T);
     float *want_loss = obi_case_zeros(env, T), *loss_tolerance = obi_case_zeros(env, T);
     double *loss = (double *)(void *)obi_case_zeros(env, 2 * (uint64_t)T), power = 0;

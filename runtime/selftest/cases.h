@@ -23,6 +23,10 @@
     X(norm_rmsnorm_bwd_w)   \
     X(norm_fold_bwd)        \
     X(norm_layernorm_bwd)   \
+    X(attn_rope_bwd)        \
+    X(attn_stats_bwd)       \
+    X(attn_q_bwd)           \
+    X(attn_kv_bwd)          \
     X(act_swiglu_bwd)       \
     X(act_relu_bwd)         \
     X(loss_xent)            \

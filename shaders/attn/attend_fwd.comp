@@ -4,7 +4,8 @@
 // b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size)
 // push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position, scale
 // spec 0: workgroup size (<= 128)   1: ceil(head_size / workgroup size), the outputs of a lane
-// grid: x heads, y tiles   shared: 1.5 KiB + reduce, 6 KiB + reduce with OB_TILE   tiers A B
+// grid: x heads, y tiles, z sequences, which lie one after the other in every array, each with keys and values of its own
+// shared: 1.5 KiB + reduce, 6 KiB + reduce with OB_TILE   tiers A B
 //
 // Positions are taken a workgroup at a time. First each lane has one position and makes its weight; then each lane has
 // some columns of the output and adds up all weights. A running maximum keeps every exponent <= 0, and what was summed
@@ -61,20 +62,21 @@ void main()
     uint lane = gl_LocalInvocationIndex, lanes = gl_WorkGroupSize.x;
     uint head = gl_WorkGroupID.x, first = gl_WorkGroupID.y * TILE;
     uint size = push.head_size, row = push.heads * size, kv_row = push.kv_heads * size;
-    uint kv_start = head / (push.heads / push.kv_heads) * size;
+    uint sequence = gl_WorkGroupID.z, start_of_q = sequence * push.tokens * row + head * size;
+    uint kv_start = sequence * (push.first_position + push.tokens) * kv_row + head / (push.heads / push.kv_heads) * size;
 
     // Queries past the last token repeat it; they are computed and not written.
 #ifdef OB_TILE
     uvec4 token = min(uvec4(first, first + 1u, first + 2u, first + 3u), uvec4(push.tokens - 1u));
     uint last = push.first_position + token.w;
     for (uint c = lane; c < size; c += lanes) {
-        uvec4 at = token * row + head * size + c;
+        uvec4 at = token * row + start_of_q + c;
         query[c] = vec4(q[at.x], q[at.y], q[at.z], q[at.w]) * push.scale;
     }
 #else
     uint token = first;
     uint last = push.first_position + token;
-    for (uint c = lane; c < size; c += lanes) query[c] = q[token * row + head * size + c] * push.scale;
+    for (uint c = lane; c < size; c += lanes) query[c] = q[token * row + start_of_q + c] * push.scale;
 #endif
     POSITIONS limit = push.first_position + token;
 
@@ -140,7 +142,7 @@ void main()
 #ifdef OB_TILE
 #define WRITE(sum, column)                                                                    \
     if ((column) < size) {                                                                    \
-        uint at = first * row + head * size + (column);                                       \
+        uint at = first * row + start_of_q + (column);                                        \
         result[at] = sum.x;                                                                   \
         if (first + 1u < push.tokens) result[at + row] = sum.y;                               \
         if (first + 2u < push.tokens) result[at + 2u * row] = sum.z;                          \
@@ -148,7 +150,7 @@ void main()
     }
 #else
 #define WRITE(sum, column) \
-    if ((column) < size) result[token * row + head * size + (column)] = sum;
+    if ((column) < size) result[token * row + start_of_q + (column)] = sum;
 #endif
     WRITE(sum0, lane)
     if (SLOTS > 1u) WRITE(sum1, lane + lanes)

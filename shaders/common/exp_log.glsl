@@ -14,6 +14,13 @@ float ob_exp_below(float x)
     return isnan(x) ? x : power;
 }
 
+vec4 ob_exp_below(vec4 x)
+{
+    bvec4 is_far = lessThan(x, vec4(OB_EXP_FAR));
+    vec4 power = mix(exp(mix(x, vec4(OB_EXP_FAR), is_far)), vec4(0.0), is_far);
+    return mix(power, x, isnan(x));
+}
+
 float ob_log(float x) { return isnan(x) ? x : log(x); }
 
 #endif

@@ -13,5 +13,10 @@ struct obi_push_attn_attend {
     OB_U32 tokens, heads, kv_heads, head_size, first_position;
     OB_F32 scale;
 };
+struct obi_push_attn_bwd {
+    OB_U32 tokens, heads, kv_heads, head_size; /* tokens of one sequence */
+    OB_U32 k_start, v_start;                   /* where keys and values begin in q|k|v, in floats */
+    OB_F32 scale;
+};
 
 #endif
