@@ -29,6 +29,7 @@
     X(attn_kv_bwd)          \
     X(act_swiglu_bwd)       \
     X(act_relu_bwd)         \
+    X(embed_scatter_bwd)    \
     X(loss_xent)            \
     X(loss_kd_xent)         \
     X(loss_hidden)          \
