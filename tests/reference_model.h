@@ -159,17 +159,20 @@ static inline double reference_deviation(const reference_linear *linear, double 
 /* y = W x, or y = h * (S (g * x)). */
 static inline void reference_apply(double *y, const double *x, const reference_linear *linear, reference_noise *noise)
 {
+    double *u = malloc(linear->columns * sizeof *u);
+    for (uint32_t j = 0; j < linear->columns; j++) u[j] = x[j] * (linear->g ? (double)linear->g[j] : 1);
     for (uint32_t i = 0; i < linear->rows; i++) {
         const float *row = linear->w + (size_t)i * linear->columns;
         double sum = 0, squares = 0;
         for (uint32_t j = 0; j < linear->columns; j++) {
-            double term = (double)row[j] * x[j] * (linear->g ? (double)linear->g[j] : 1);
+            double term = (double)row[j] * u[j];
             sum += term;
             squares += term * term;
         }
         if (noise) sum += reference_deviation(linear, squares, noise) * obi_rng_normal(&noise->rng);
         y[i] = sum * (linear->h ? (double)linear->h[i] : 1);
     }
+    free(u);
 }
 
 /* (y - mean) / sqrt(variance + eps), the variance that divides by the count; no scale and no shift. */
@@ -285,13 +288,13 @@ static inline double *reference_run(const reference_model *model, const uint32_t
     return logits;
 }
 
-/* tolerance[t]: by how much a logit after ids[t] may differ from `exact`. Four runs with random errors give the
+/* tolerance[t]: by how much a logit after ids[t] may differ from `exact`. Three runs with random errors give the
  * deviation of all logits of one position; ten deviations, because a driver's errors are of that size but need not be
  * independent, and the largest of some thousand numbers is looked for. */
 static inline double *reference_tolerance(const reference_model *model, const uint32_t *ids, size_t count, const double *exact,
                                           bool half_layers, bool half_head)
 {
-    enum { DRAWS = 4 };
+    enum { DRAWS = 3 };
     uint32_t V = model->config.vocabulary;
     double *tolerance = calloc(count, sizeof *tolerance);
     for (int draw = 0; draw < DRAWS; draw++) {

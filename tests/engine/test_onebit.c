@@ -27,6 +27,7 @@ static expected expect(const char *path, const uint32_t *ids)
     expected made = { .model = reference_open(path), .ids = ids };
     made.logits = reference_run(made.model, ids, TOKENS, NULL);
     made.single = reference_tolerance(made.model, ids, TOKENS, made.logits, false, false);
+    if (test_device()->tier < OBI_TIER_C) return made; /* the rest is not asked for */
     made.half = reference_tolerance(made.model, ids, TOKENS, made.logits, true, true);
     made.half_head = reference_tolerance(made.model, ids, TOKENS, made.logits, false, true);
     return made;
@@ -106,8 +107,9 @@ static void check_score(const obi_weights *weights, const expected *want)
 static void check_file(const char *path, const uint32_t *ids, const obi_weights *weights, const char *what)
 {
     expected want = expect(path, ids);
-    print_message("%s: a logit may be off by %.2g; in tier C by %.2g after %u tokens fed one by one\n", what, want.single[TOKENS - 1],
-                  want.half[TOKENS - 1], (unsigned)TOKENS);
+    print_message("%s: a logit may be off by %.2g", what, want.single[TOKENS - 1]);
+    if (want.half) print_message("; in tier C by %.2g after %u tokens fed one by one", want.half[TOKENS - 1], (unsigned)TOKENS);
+    print_message("\n");
     for (int tier = OBI_TIER_A; tier <= (int)test_device()->tier; tier++) {
         model_use_tier((obi_tier)tier);
         check_prompts(weights, &want, (obi_tier)tier, what);
