@@ -18,7 +18,7 @@ onebit_packages=(
     libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools # Vulkan headers, shaders
     libutf8proc-dev libpcre2-dev libjansson-dev libxxhash-dev # tokenizers, importers, checksums
     libvulkan1 mesa-vulkan-drivers                            # to run: the loader, lavapipe, AMD's compiler
-    libcmocka-dev vulkan-validationlayers                     # to test
+    libcmocka-dev vulkan-validationlayers g++                 # to test; g++ compiles the public headers as C++
 )
 
 onebit_say() { printf '%s\n' "$*"; }
