@@ -54,6 +54,44 @@ typedef struct ob_quantize_report {
 OB_API ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quantize_report **report);
 OB_API void ob_quantize_report_free(ob_quantize_report *report);
 
+/* ---- training -------------------------------------------------------------------------------------------------- */
+
+typedef struct ob_train_plan {
+    uint64_t steps, first_step;      /* of the whole run; where it goes on */
+    uint64_t parameters, trained;    /* weights, and how many numbers are being trained */
+    uint64_t train_tokens, held_out_tokens;
+    uint64_t model_bytes, teacher_bytes, work_bytes; /* on the device: model with gradients and optimiser, teacher, activations */
+} ob_train_plan;
+
+typedef struct ob_train_step {
+    uint64_t step, steps;
+    double loss;                     /* what is minimised */
+    double nll;                      /* pretrain: next-token loss */
+    double kl, hidden;               /* kd: KL to the teacher per token, hidden-state term */
+    double learning_rate, gradient_norm;
+    double seconds;
+    uint64_t tokens;
+    bool skipped;                    /* the gradient was not finite */
+} ob_train_step;
+
+typedef struct ob_train_desc {
+    const char *config;              /* a YAML file, or NULL */
+    const char *const *overrides;    /* key, value, key, value, ...: taken after the file */
+    size_t override_count;           /* pairs */
+    void (*plan)(const ob_train_plan *plan, void *user);
+    void (*step)(const ob_train_step *step, void *user);
+    void (*evaluation)(uint64_t step, double nll, double kl, bool best, void *user); /* kl is NaN without a teacher */
+    bool (*stop)(void *user);        /* asked between steps; true: save and return OB_ERROR_CANCELLED */
+    void *user;
+} ob_train_desc;
+
+/* Runs one training run; the keys are listed by ob_train_option. Its directory then holds resolved.yaml, log.jsonl,
+ * checkpoint-N/ and model.gguf. Calling it again with the same directory goes on from the newest good checkpoint. */
+OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
+
+/* Key, default (as text, into `value`) and help of option i; false behind the last. */
+OB_API bool ob_train_option(uint32_t i, const char **key, char *value, size_t room, const char **help);
+
 #ifdef __cplusplus
 }
 #endif

@@ -20,7 +20,7 @@ typedef struct room {
     const char *path, *folders, *libraries;
 } room;
 
-#define LIBRARIES "volk vulkan jansson pcre2 utf8proc xxhash"
+#define LIBRARIES "volk vulkan jansson pcre2 utf8proc xxhash yaml"
 static const room rooms[] = {
     { "runtime/ref/", "ref", "" }, /* the specification of the kernels: C's mathematics and nothing else */
     { "runtime/core/", "core", "xxhash" },
@@ -32,6 +32,8 @@ static const room rooms[] = {
     { "runtime/api/", "core gpu ops selftest model engine api onebit", "" },
     { "quant/api_", "core gpu ops selftest model engine api quant quant/import onebit", "" },
     { "quant/import/", "core model quant/import", "jansson xxhash" }, /* no Vulkan, and nothing of quant/ itself */
+    { "quant/train/api_", "core gpu ops selftest model engine api quant quant/import onebit", "" },
+    { "quant/train/", "core gpu ops model quant quant/import", "xxhash yaml" },
     { "quant/", "core gpu ops model quant quant/import", "" },
     { "apps/", "common onebit", "" },
     { "tests/api/", "onebit", "" },

@@ -1,0 +1,155 @@
+/* onebit-train-vk: trains a model by a YAML file and keys of the command line. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/devices.h"
+#include "common/stop.h"
+#include "common/term.h"
+#include "onebit/onebit_train.h"
+
+#define OVERRIDES_MAX 128
+
+typedef struct train_options {
+    const char *config, *device;
+    const char *overrides[2 * OVERRIDES_MAX];
+    size_t override_count;
+    int verbosity;
+} train_options;
+
+/* ---- command line: any --key value of the option table ----------------------------------------------------------- */
+
+static void print_help(void)
+{
+    printf("onebit-train-vk: trains ordinary and 1-bit LLaMA models on a Vulkan device.\n\n"
+           "usage: onebit-train-vk [CONFIG.yaml] [--key value]... [--device D] [-v]\n\n"
+           "CONFIG.yaml holds lines `key: value`; keys on the command line go over them. The same command goes on with a run\n"
+           "that was stopped. The run's directory (output_dir) holds log.jsonl, checkpoints and, at the end, model.gguf.\n\n");
+    const char *key, *help;
+    char value[128];
+    for (uint32_t i = 0; ob_train_option(i, &key, value, sizeof value, &help); i++)
+        printf("  --%-32s %-16s %s\n", key, value[0] ? value : "-", help);
+    printf("\n  --device D                         index, name (any part of it) or UUID (default: the best one)\n"
+           "  --list-devices                     list the devices and exit\n"
+           "  -v                                 say more on stderr\n\n"
+           "examples:\n"
+           "  onebit-train-vk --stage pretrain --tokenizer_name_or_path tok512.model --dataset stories.txt --output_dir teacher\n"
+           "      a small model from nothing\n"
+           "  onebit-train-vk --stage kd --teacher_model_name_or_path teacher/model.gguf --dataset stories.txt --output_dir student\n"
+           "      its 1-bit student: student/model.gguf runs with onebit-run-vk\n"
+           "  onebit-train-vk run.yaml --learning_rate 2e-4 --dry_run true\n"
+           "      the memory plan and one step, nothing written\n");
+}
+
+static int usage_error(const char *sentence, const char *word)
+{
+    app_refuse(2, "%s%s (see onebit-train-vk --help)", sentence, word);
+    return 2;
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int parse(train_options *o, int argc, char **argv)
+{
+    memset(o, 0, sizeof *o);
+    app_set_name("onebit-train-vk");
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
+            print_help();
+            return 0;
+        }
+        if (strcmp(word, "--version") == 0) {
+            printf("onebit-train-vk %s\n", ob_version());
+            return 0;
+        }
+        if (strcmp(word, "--list-devices") == 0) return app_list_devices();
+        if (strcmp(word, "-v") == 0) {
+            o->verbosity++;
+        } else if (strncmp(word, "--", 2) == 0) {
+            if (i + 1 == argc) return usage_error("there is no value behind ", word);
+            if (strcmp(word, "--device") == 0) o->device = argv[++i];
+            else if (o->override_count == OVERRIDES_MAX) return usage_error("there are too many keys", "");
+            else {
+                o->overrides[2 * o->override_count] = word + 2;
+                o->overrides[2 * o->override_count++ + 1] = argv[++i];
+            }
+        } else if (word[0] == '-' || o->config) {
+            return usage_error("unexpected word ", word);
+        } else {
+            o->config = word;
+        }
+    }
+    if (!o->config && o->override_count == 0) return usage_error("name a YAML file or keys of a run", "");
+    app_start_log(o->verbosity);
+    return -1;
+}
+
+/* ---- what a person sees ------------------------------------------------------------------------------------------ */
+
+typedef struct view {
+    bool terminal;
+    double started, drawn;
+    uint64_t first_step;
+} view;
+
+static void on_plan(const ob_train_plan *plan, void *user)
+{
+    view *v = user;
+    v->first_step = plan->first_step;
+    app_note("%s parameters, %s numbers trained; %s training tokens, %s held out", app_count(plan->parameters).text, app_count(plan->trained).text,
+             app_count(plan->train_tokens).text, app_count(plan->held_out_tokens).text);
+    app_note("device memory: %s model with gradients and optimiser, %s teacher, %s work", app_bytes(plan->model_bytes).text,
+             app_bytes(plan->teacher_bytes).text, app_bytes(plan->work_bytes).text);
+    if (plan->first_step > 0) app_note("going on from step %llu of %llu", (unsigned long long)plan->first_step, (unsigned long long)plan->steps);
+    v->started = app_seconds();
+}
+
+static void on_step(const ob_train_step *step, void *user)
+{
+    view *v = user;
+    double now = app_seconds(), done = (double)(step->step - v->first_step);
+    bool last = step->step == step->steps;
+    if (!last && now - v->drawn < (v->terminal ? 0.2 : 5)) return;
+    v->drawn = now;
+    char losses[96];
+    if (step->nll > 0) snprintf(losses, sizeof losses, "loss %.4f", step->nll);
+    else snprintf(losses, sizeof losses, "loss %.4f  kl %.4f  hidden %.4f", step->loss, step->kl, step->hidden);
+    double left = done > 0 ? (now - v->started) / done * (double)(step->steps - step->step) : 0;
+    fprintf(stderr, "%sstep %llu/%llu  %s  lr %.2e  grad %.3f  %.0f tokens/s  %s left%s%s", v->terminal ? "\r\033[K" : "",
+            (unsigned long long)step->step, (unsigned long long)step->steps, losses, step->learning_rate, step->gradient_norm,
+            (double)step->tokens / step->seconds, app_duration(left).text, step->skipped ? "  SKIPPED: not finite" : "",
+            v->terminal && !last ? "" : "\n");
+    fflush(stderr);
+}
+
+static void on_evaluation(uint64_t step, double nll, double kl, bool best, void *user)
+{
+    view *v = user;
+    char teacher[48] = "";
+    if (isfinite(kl)) snprintf(teacher, sizeof teacher, ", KL to the teacher %.4f", kl);
+    if (v->terminal) fprintf(stderr, "\r\033[K");
+    app_note("step %llu: held-out loss %.4f%s%s", (unsigned long long)step, nll, teacher, best ? " (best so far)" : "");
+}
+
+static bool on_stop(void *user)
+{
+    (void)user;
+    return app_stop_signal() != 0;
+}
+
+int main(int argc, char **argv)
+{
+    train_options o;
+    int code = parse(&o, argc, argv);
+    if (code >= 0) return app_end_stdout(code);
+    app_catch_signals();
+    view v = { .terminal = isatty(STDERR_FILENO) };
+    ob_context *context = NULL;
+    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.device });
+    if (status == OB_OK)
+        status = ob_train(context, &(ob_train_desc){ .config = o.config, .overrides = o.overrides, .override_count = o.override_count, .plan = on_plan,
+                                                     .step = on_step, .evaluation = on_evaluation, .stop = on_stop, .user = &v });
+    code = status == OB_OK ? 0 : app_fail(status);
+    return app_end_stdout(app_end_context(context, code));
+}

@@ -1,0 +1,56 @@
+#include "api/api_internal.h"
+#include "onebit/onebit_train.h"
+#include "quant/train/run.h"
+
+/* The public callbacks behind the internal ones. */
+typedef struct relay { const ob_train_desc *desc; const obi_train_options *options; } relay;
+
+static void on_plan(const obi_run_plan *plan, void *user)
+{
+    const relay *to = user;
+    ob_train_plan copy = { plan->steps, plan->first_step, plan->parameters, plan->trained, plan->train_tokens, plan->held_out_tokens,
+                           plan->model_bytes, plan->teacher_bytes, plan->work_bytes };
+    if (to->desc->plan) to->desc->plan(&copy, to->desc->user);
+}
+
+static void on_step(uint64_t step, uint64_t steps, const obi_step_report *report, double seconds, void *user)
+{
+    const relay *to = user;
+    ob_train_step copy = { .step = step, .steps = steps, .loss = report->loss, .nll = report->nll, .kl = report->kl, .hidden = report->hidden,
+                           .learning_rate = report->factor * to->options->learning_rate, .gradient_norm = report->gradient_norm,
+                           .seconds = seconds, .tokens = report->tokens, .skipped = report->skipped };
+    if (to->desc->step) to->desc->step(&copy, to->desc->user);
+}
+
+static void on_evaluation(uint64_t step, double nll, double kl, bool best, void *user)
+{
+    const relay *to = user;
+    if (to->desc->evaluation) to->desc->evaluation(step, nll, kl, best, to->desc->user);
+}
+
+static bool on_stop(void *user)
+{
+    const relay *to = user;
+    return to->desc->stop && to->desc->stop(to->desc->user);
+}
+
+ob_status ob_train(ob_context *context, const ob_train_desc *desc)
+{
+    obi_train_options options;
+    relay to = { desc, &options };
+    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &to };
+    obi_status status;
+    OBI_TRY_GOTO(obi_train_options_init(&options));
+    if (desc->config) OBI_TRY_GOTO(obi_train_options_read(&options, desc->config));
+    for (size_t i = 0; i < desc->override_count; i++) OBI_TRY_GOTO(obi_train_options_set(&options, desc->overrides[2 * i], desc->overrides[2 * i + 1]));
+    OBI_TRY_GOTO(obi_train_options_check(&options));
+    status = obi_train_run(context->device, &options, &hooks);
+done:
+    obi_train_options_clear(&options);
+    return obi_public(status);
+}
+
+bool ob_train_option(uint32_t i, const char **key, char *value, size_t room, const char **help)
+{
+    return obi_train_options_describe(i, key, value, room, help);
+}

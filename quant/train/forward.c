@@ -1,0 +1,71 @@
+#include "ops/op_act.h"
+#include "ops/op_attn.h"
+#include "ops/op_bitlinear_bwd.h"
+#include "ops/op_dense.h"
+#include "ops/op_embed.h"
+#include "ops/op_norm.h"
+#include "quant/train/pass_views.h"
+
+/* z (N,m) = the projection of x (N,n), as the engine computes it; a 1-bit one keeps V = U S^T. */
+static void linear_forward(obi_pass *pass, obi_cmd *cmd, obi_view z, obi_view x, const obi_train_linear *linear, obi_buffer *sums)
+{
+    const obi_train_model *model = pass->model;
+    const obi_weight *weight = &model->params[linear->weight].w;
+    uint32_t N = pass->N, m = weight->rows, n = weight->columns;
+    if (!model->config.onebit) {
+        obi_op_dense_fwd(cmd, z, x, weight, N);
+        return;
+    }
+    obi_view u = obi_train_rows(pass->wide[2], 0, N, n), v = obi_train_rows(sums, 0, N, m);
+    obi_op_scale_columns(cmd, u, x, obi_train_g(model, linear), N, n, false);
+    obi_op_sign_gemm(cmd, v, u, &linear->signs, N);
+    obi_op_scale_columns(cmd, z, v, obi_train_h(model, linear), N, m, false);
+    if (model->config.post_norm) obi_op_layernorm_fwd(cmd, z, z, N, m, model->config.post_norm_eps);
+}
+
+static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+{
+    const obi_train_model *model = pass->model;
+    const obi_config *config = &model->config;
+    const obi_train_layer *layer = &model->layers[index];
+    const obi_train_linear *linear = layer->linear;
+    obi_layer_acts *acts = &pass->layers[pass->keeps ? index : 0];
+    uint32_t N = pass->N, D = config->width, F = config->ffn, H = config->heads, K = config->kv_heads, C = config->head_size;
+    obi_view x = obi_view_of(pass->x[index]), y = obi_view_of(pass->x[index + 1]), table = obi_view_of(pass->rope_table);
+    obi_view normed = obi_view_of(acts->normed), attended = obi_view_of(acts->attended), middle = obi_view_of(acts->middle);
+    obi_view normed_ffn = obi_view_of(acts->normed_ffn), gate = obi_view_of(acts->gate), up = obi_view_of(acts->up), act = obi_view_of(acts->act);
+    obi_attn_parts qkv = obi_train_qkv(pass, acts->qkv);
+
+    obi_op_rmsnorm_fwd(cmd, normed, x, obi_train_vector(model, layer->attn_norm), N, D, config->norm_eps);
+    linear_forward(pass, cmd, qkv.q, normed, &linear[OBI_LINEAR_Q], acts->sums[OBI_LINEAR_Q]);
+    linear_forward(pass, cmd, qkv.k, normed, &linear[OBI_LINEAR_K], acts->sums[OBI_LINEAR_K]);
+    linear_forward(pass, cmd, qkv.v, normed, &linear[OBI_LINEAR_V], acts->sums[OBI_LINEAR_V]);
+    obi_op_rope_fwd(cmd, qkv.q, table, N, H, C, config->rope_dimensions, 0, config->rope_layout);
+    obi_op_rope_fwd(cmd, qkv.k, table, N, K, C, config->rope_dimensions, 0, config->rope_layout);
+    obi_op_attn_train_fwd(cmd, attended, qkv.q, qkv.k, qkv.v, pass->sequences, pass->T, H, K, C);
+    linear_forward(pass, cmd, middle, attended, &linear[OBI_LINEAR_O], acts->sums[OBI_LINEAR_O]);
+    obi_op_add_fwd(cmd, middle, middle, x, (uint64_t)N * D);
+
+    obi_op_rmsnorm_fwd(cmd, normed_ffn, middle, obi_train_vector(model, layer->ffn_norm), N, D, config->norm_eps);
+    linear_forward(pass, cmd, gate, normed_ffn, &linear[OBI_LINEAR_GATE], acts->sums[OBI_LINEAR_GATE]);
+    linear_forward(pass, cmd, up, normed_ffn, &linear[OBI_LINEAR_UP], acts->sums[OBI_LINEAR_UP]);
+    obi_op_swiglu_fwd(cmd, act, gate, up, (uint64_t)N * F);
+    linear_forward(pass, cmd, y, act, &linear[OBI_LINEAR_DOWN], acts->sums[OBI_LINEAR_DOWN]);
+    obi_op_add_fwd(cmd, y, y, middle, (uint64_t)N * D);
+}
+
+void obi_pass_forward(obi_pass *pass, obi_cmd *cmd)
+{
+    const obi_train_model *model = pass->model;
+    const obi_config *config = &model->config;
+    obi_op_embed_gather_fwd(cmd, obi_view_of(pass->x[0]), obi_view_of(pass->ids), &model->params[model->embedding].w, pass->N);
+    for (uint32_t i = 0; i < config->layers; i++) layer_forward(pass, cmd, i);
+    obi_op_rmsnorm_fwd(cmd, obi_view_of(pass->final), obi_view_of(pass->x[config->layers]), obi_train_vector(model, model->output_norm), pass->N,
+                       config->width, config->norm_eps);
+}
+
+void obi_pass_logits(obi_pass *pass, obi_cmd *cmd, obi_view logits, uint32_t first, uint32_t rows)
+{
+    const obi_train_model *model = pass->model;
+    obi_op_dense_fwd(cmd, logits, obi_train_rows(pass->final, first, rows, model->config.width), &model->params[model->head].w, rows);
+}

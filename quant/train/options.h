@@ -1,0 +1,76 @@
+/* options: what a training run is told, from a YAML file and from the command line, under the key names of Hugging Face
+ * Trainer and LLaMA-Factory. One table gives parsing, ranges, defaults, help and the resolved file that a run keeps. */
+#ifndef OBI_QUANT_TRAIN_OPTIONS_H
+#define OBI_QUANT_TRAIN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/file.h"
+
+typedef enum obi_stage { OBI_STAGE_PRETRAIN, OBI_STAGE_KD } obi_stage;
+typedef enum obi_schedule_kind { OBI_SCHEDULE_COSINE, OBI_SCHEDULE_LINEAR, OBI_SCHEDULE_CONSTANT } obi_schedule_kind;
+typedef enum obi_latent_init {
+    OBI_LATENT_CONSTANT, /* sign(W) * latent_scale: the authors' code */
+    OBI_LATENT_ROWMEAN,  /* latent_scale * W / mean |W| of the row: keeps the order of magnitudes */
+    OBI_LATENT_RAW       /* W */
+} obi_latent_init;
+typedef enum obi_trainable { OBI_TRAIN_LINEARS, OBI_TRAIN_ALL } obi_trainable; /* W, g, h only; or embedding, head and norms too */
+
+typedef struct obi_train_options {
+    obi_stage stage;
+    char *model_name_or_path;         /* pretrain: optional start; kd: optional student to go on with */
+    char *teacher_model_name_or_path; /* kd */
+    char *tokenizer_name_or_path;     /* pretrain from nothing */
+    char *dataset;                    /* text file, documents separated by `document_separator` */
+    char *eval_dataset;
+    char *document_separator;
+    char *output_dir;
+    /* shape of a model made from nothing */
+    uint32_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, max_position_embeddings;
+    double rms_norm_eps, rope_theta, initializer_range;
+    /* steps */
+    uint32_t cutoff_len, per_device_train_batch_size, gradient_accumulation_steps, max_steps;
+    double num_train_epochs;
+    /* optimiser */
+    double learning_rate, scales_learning_rate, other_learning_rate;
+    double weight_decay, scales_weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm;
+    obi_schedule_kind lr_scheduler_type;
+    uint32_t warmup_steps;
+    double warmup_ratio;
+    uint64_t seed;
+    /* 1-bit */
+    bool post_norm;
+    uint32_t estimator;
+    double estimator_alpha;
+    obi_latent_init latent_init;
+    double latent_scale;
+    obi_trainable trainable;
+    double kd_alpha;      /* weight of the mean KL per token */
+    double kd_beta;       /* weight of the hidden-state term, summed over layers 0..L-2 */
+    /* keeping */
+    uint32_t logging_steps, eval_steps, save_steps, save_total_limit, early_stopping_patience;
+    bool resume, overwrite_output_dir, dry_run;
+} obi_train_options;
+
+/* Fills in the defaults. Release with obi_train_options_clear. */
+obi_status obi_train_options_init(obi_train_options *options);
+void obi_train_options_clear(obi_train_options *options);
+
+/* Sets one key from text. OBI_ERROR_ARGUMENT names an unknown key (with the nearest known one) or a bad value. */
+obi_status obi_train_options_set(obi_train_options *options, const char *key, const char *value);
+
+/* Reads a flat YAML mapping of scalars. OBI_ERROR_DATA names the line. */
+obi_status obi_train_options_read(obi_train_options *options, const char *path);
+
+/* What only the whole can tell: required keys of the stage, divisibility. Resolves scales_learning_rate and
+ * other_learning_rate (0 = learning_rate). */
+obi_status obi_train_options_check(obi_train_options *options);
+
+/* Writes every key as YAML, readable by obi_train_options_read. */
+obi_status obi_train_options_write(const obi_train_options *options, obi_writer *writer);
+
+/* The table for --help: key, default as text and help of option i; false behind the last. */
+bool obi_train_options_describe(uint32_t i, const char **key, char *value, size_t room, const char **help);
+
+#endif

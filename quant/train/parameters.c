@@ -1,0 +1,294 @@
+#include "quant/train/parameters.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "ops/op_svid.h"
+#include "quant/svid.h"
+
+/* What filling a model needs at hand. */
+typedef struct filler {
+    obi_train_model *model;
+    obi_upload *upload;
+    const obi_source *source;           /* NULL: random */
+    const obi_train_options *options;   /* NULL: the source as it is */
+    obi_svid *svid;
+    obi_rng rng;
+    bool trained;                       /* of what is being added */
+} filler;
+
+#define CHUNK_FLOATS (1u << 20)
+
+static obi_status add_param(filler *fill, const char *name, obi_group group, uint32_t rows, uint32_t columns, uint32_t *index)
+{
+    obi_train_model *model = fill->model;
+    obi_param *param = &model->params[model->param_count];
+    snprintf(param->name, sizeof param->name, "%s", name);
+    param->group = group;
+    param->trained = fill->trained;
+    *index = model->param_count++;
+    OBI_TRY(obi_weight_create(model->device, OBI_WEIGHT_F32, rows, columns, 0, &param->w));
+    if (!param->trained) return OBI_OK;
+    OBI_TRY(obi_weight_create(model->device, OBI_WEIGHT_F32, rows, columns, 0, &param->gradient));
+    OBI_TRY(obi_weight_create(model->device, OBI_WEIGHT_F32, rows, columns, 0, &param->m));
+    return obi_weight_create(model->device, OBI_WEIGHT_F32, rows, columns, 0, &param->v);
+}
+
+/* How the rows of one tensor come about: kind of randomness, or the source's, with the latent form applied. */
+typedef struct row_maker { double sd; bool ones; bool latent; } row_maker;
+
+static void make_latent(const obi_train_options *options, float *row, uint32_t columns)
+{
+    double mean = 0, scale = options->latent_scale;
+    if (options->latent_init == OBI_LATENT_RAW) return;
+    for (uint32_t j = 0; j < columns; j++) mean += fabs((double)row[j]);
+    mean /= columns;
+    for (uint32_t j = 0; j < columns; j++) {
+        if (options->latent_init == OBI_LATENT_CONSTANT || mean == 0) row[j] = (float)(row[j] < 0 ? -scale : scale);
+        else row[j] = (float)(row[j] / mean * scale);
+    }
+}
+
+static obi_status fill_weight(filler *fill, const char *name, const obi_weight *weight, row_maker maker)
+{
+    uint32_t rows = weight->rows, columns = weight->columns;
+    uint32_t at_once = CHUNK_FLOATS / columns ? CHUNK_FLOATS / columns : 1;
+    if (at_once > rows) at_once = rows;
+    const obi_source_tensor *tensor = NULL;
+    if (fill->source) {
+        tensor = obi_source_find(fill->source, name);
+        if (!tensor) return obi_fail(OBI_ERROR_DATA, "the tensor %s is missing", name);
+    }
+    float *values = obi_calloc((size_t)at_once * columns, sizeof *values);
+    if (!values) return OBI_ERROR_MEMORY;
+    obi_status status = OBI_OK;
+    for (uint32_t first = 0; first < rows && status == OBI_OK; first += at_once) {
+        uint32_t count = rows - first < at_once ? rows - first : at_once;
+        uint64_t elements = (uint64_t)count * columns;
+        if (tensor) OBI_TRY_GOTO(obi_source_read(tensor, first, count, values));
+        else
+            for (uint64_t i = 0; i < elements; i++) values[i] = maker.ones ? 1 : (float)(maker.sd * obi_rng_normal(&fill->rng));
+        for (uint32_t i = 0; maker.latent && i < count; i++) make_latent(fill->options, values + (uint64_t)i * columns, columns);
+        OBI_TRY_GOTO(obi_weight_upload(fill->upload, weight, first, count, (const uint32_t *)(const void *)values));
+    }
+    status = obi_upload_finish(fill->upload);
+done:
+    obi_free(values);
+    if (tensor) obi_source_release(tensor);
+    return status;
+}
+
+static obi_status fill_param(filler *fill, uint32_t index, row_maker maker)
+{
+    const obi_param *param = &fill->model->params[index];
+    return fill_weight(fill, param->name, &param->w, maker);
+}
+
+/* g and h by SVID of the source's weight, which passes through the device once as it is. */
+static obi_status fill_scales(filler *fill, const char *name, uint32_t index, uint32_t rows, uint32_t columns)
+{
+    const obi_param *param = &fill->model->params[index];
+    obi_weight whole = { 0 };
+    obi_svid_options options = { 0 };
+    obi_svid_result result;
+    float *scales = NULL;
+    obi_status status;
+    OBI_TRY_GOTO(obi_weight_create(fill->model->device, OBI_WEIGHT_F32, rows, columns, 0, &whole));
+    OBI_TRY_GOTO(fill_weight(fill, name, &whole, (row_maker){ 0 }));
+    status = obi_svid_run(fill->svid, &whole, &options, &result);
+    if (status != OBI_OK) {
+        obi_fail_prefix(status, "the tensor %s", name);
+        goto done;
+    }
+    scales = obi_calloc(param->w.columns, sizeof *scales);
+    if (!scales) {
+        status = OBI_ERROR_MEMORY;
+        goto done;
+    }
+    memcpy(scales, result.b, columns * sizeof *scales);
+    memcpy(scales + obi_scales_h_offset(columns), result.a, rows * sizeof *scales);
+    OBI_TRY_GOTO(obi_weight_upload(fill->upload, &param->w, 0, 1, (const uint32_t *)(const void *)scales));
+    status = obi_upload_finish(fill->upload);
+done:
+    obi_weight_destroy(fill->model->device, &whole);
+    obi_free(scales);
+    return status;
+}
+
+static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_linear *linear)
+{
+    obi_train_model *model = fill->model;
+    const obi_config *config = &model->config;
+    uint32_t rows, columns;
+    char name[64];
+    obi_config_linear_shape(config, kind, &rows, &columns);
+    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, obi_linear_roles[kind]);
+    bool last = kind == OBI_LINEAR_O || kind == OBI_LINEAR_DOWN; /* these write into the residual stream, L times each */
+    row_maker maker = { .sd = fill->options ? fill->options->initializer_range / (last ? sqrt(2.0 * config->layers) : 1) : 0, .latent = config->onebit };
+    OBI_TRY(add_param(fill, name, OBI_GROUP_WEIGHT, rows, columns, &linear->weight));
+    OBI_TRY(fill_param(fill, linear->weight, maker));
+    if (!config->onebit) return OBI_OK;
+    /* The same rows in each block as the latent weights have, so that a block of one packs into a block of the other. */
+    const obi_weight *latent = &model->params[linear->weight].w;
+    uint64_t block_bytes = (uint64_t)latent->block_rows * obi_weight_row_words(OBI_WEIGHT_SIGN, columns) * 4;
+    OBI_TRY(obi_weight_create(model->device, OBI_WEIGHT_SIGN, rows, columns, block_bytes, &linear->signs));
+    char scales_name[64];
+    snprintf(scales_name, sizeof scales_name, "blk.%u.%s.scales", layer, obi_linear_roles[kind]);
+    uint64_t floats = obi_scales_floats(rows, columns);
+    if (floats > UINT32_MAX) return obi_fail(OBI_ERROR_DATA, "the tensor %s is too large", name);
+    OBI_TRY(add_param(fill, scales_name, OBI_GROUP_SCALES, 1, (uint32_t)floats, &linear->scales));
+    return fill_scales(fill, name, linear->scales, rows, columns);
+}
+
+static obi_status add_all(filler *fill, bool linears_only)
+{
+    obi_train_model *model = fill->model;
+    const obi_config *config = &model->config;
+    bool trained = fill->trained;
+    double sd = fill->options ? fill->options->initializer_range : 0;
+    char name[64];
+    fill->trained = trained && !linears_only;
+    OBI_TRY(add_param(fill, "token_embd.weight", OBI_GROUP_TABLE, config->vocabulary, config->width, &model->embedding));
+    OBI_TRY(fill_param(fill, model->embedding, (row_maker){ .sd = sd }));
+    OBI_TRY(add_param(fill, "output_norm.weight", OBI_GROUP_NORM, 1, config->width, &model->output_norm));
+    OBI_TRY(fill_param(fill, model->output_norm, (row_maker){ .ones = true }));
+    model->head = model->embedding;
+    if (!config->tied) {
+        OBI_TRY(add_param(fill, "output.weight", OBI_GROUP_TABLE, config->vocabulary, config->width, &model->head));
+        OBI_TRY(fill_param(fill, model->head, (row_maker){ .sd = sd }));
+    }
+    for (uint32_t i = 0; i < config->layers; i++) {
+        obi_train_layer *layer = &model->layers[i];
+        fill->trained = trained && !linears_only;
+        snprintf(name, sizeof name, "blk.%u.attn_norm.weight", i);
+        OBI_TRY(add_param(fill, name, OBI_GROUP_NORM, 1, config->width, &layer->attn_norm));
+        OBI_TRY(fill_param(fill, layer->attn_norm, (row_maker){ .ones = true }));
+        snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", i);
+        OBI_TRY(add_param(fill, name, OBI_GROUP_NORM, 1, config->width, &layer->ffn_norm));
+        OBI_TRY(fill_param(fill, layer->ffn_norm, (row_maker){ .ones = true }));
+        fill->trained = trained;
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) OBI_TRY(add_linear(fill, i, kind, &layer->linear[kind]));
+    }
+    return OBI_OK;
+}
+
+static obi_status build(filler *fill, obi_device *device, const obi_config *config, bool linears_only, obi_train_model **out)
+{
+    *out = NULL;
+    obi_train_model *model = obi_calloc(1, sizeof *model);
+    if (!model) return OBI_ERROR_MEMORY;
+    fill->model = model;
+    model->device = device;
+    model->config = *config;
+    obi_status status;
+    size_t most = 3 + (size_t)config->layers * (2 + 2 * OBI_LINEAR_COUNT);
+    model->params = obi_calloc(most, sizeof *model->params);
+    model->layers = obi_calloc(config->layers, sizeof *model->layers);
+    if (!model->params || !model->layers) {
+        status = OBI_ERROR_MEMORY;
+        goto done;
+    }
+    if (fill->source && fill->source->rope_factors) {
+        size_t bytes = config->rope_dimensions / 2 * sizeof(float);
+        model->rope_factors = obi_calloc(1, bytes);
+        if (!model->rope_factors) {
+            status = OBI_ERROR_MEMORY;
+            goto done;
+        }
+        memcpy(model->rope_factors, fill->source->rope_factors, bytes);
+    }
+    OBI_TRY_GOTO(obi_upload_create(device, &fill->upload));
+    if (config->onebit) OBI_TRY_GOTO(obi_svid_create(device, fill->upload, &fill->svid));
+    status = add_all(fill, linears_only);
+done:
+    obi_svid_destroy(fill->svid);
+    obi_upload_destroy(fill->upload);
+    if (status != OBI_OK) obi_train_model_free(model);
+    else *out = model;
+    return status;
+}
+
+static obi_status refuse_onebit(const obi_source *source)
+{
+    return source->config.onebit ? obi_fail(OBI_ERROR_ARGUMENT, "%s is a 1-bit model already; training starts from an ordinary one", source->name) : OBI_OK;
+}
+
+obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, bool trained, obi_train_model **out)
+{
+    *out = NULL;
+    OBI_TRY(refuse_onebit(source));
+    filler fill = { .source = source, .trained = trained };
+    return build(&fill, device, &source->config, false, out);
+}
+
+obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
+{
+    *out = NULL;
+    uint32_t head_size = options->hidden_size / options->num_attention_heads;
+    obi_config config = { .width = options->hidden_size, .layers = options->num_hidden_layers, .heads = options->num_attention_heads,
+                          .kv_heads = options->num_key_value_heads, .head_size = head_size, .ffn = options->intermediate_size,
+                          .vocabulary = vocabulary, .context = options->max_position_embeddings, .norm_eps = (float)options->rms_norm_eps,
+                          .rope_theta = (float)options->rope_theta, .rope_dimensions = head_size, .rope_scale = 1,
+                          .rope_layout = OBI_ROPE_PAIRS, .tied = true };
+    OBI_TRY(obi_config_check(&config));
+    filler fill = { .options = options, .trained = true, .rng = obi_rng_seed(options->seed) };
+    return build(&fill, device, &config, false, out);
+}
+
+obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out)
+{
+    *out = NULL;
+    OBI_TRY(refuse_onebit(source));
+    obi_config config = source->config;
+    config.onebit = true;
+    config.post_norm = options->post_norm;
+    config.post_norm_eps = 1e-5f;
+    filler fill = { .source = source, .options = options, .trained = true };
+    return build(&fill, device, &config, options->trainable == OBI_TRAIN_LINEARS, out);
+}
+
+void obi_train_model_free(obi_train_model *model)
+{
+    if (!model) return;
+    for (uint32_t i = 0; model->params && i < model->param_count; i++) {
+        obi_param *param = &model->params[i];
+        obi_weight_destroy(model->device, &param->w);
+        obi_weight_destroy(model->device, &param->gradient);
+        obi_weight_destroy(model->device, &param->m);
+        obi_weight_destroy(model->device, &param->v);
+    }
+    for (uint32_t i = 0; model->layers && i < model->config.layers; i++)
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) obi_weight_destroy(model->device, &model->layers[i].linear[kind].signs);
+    obi_free(model->params);
+    obi_free(model->layers);
+    obi_free(model->rope_factors);
+    obi_free(model);
+}
+
+void obi_train_model_pack(obi_cmd *cmd, const obi_train_model *model)
+{
+    if (!model->config.onebit) return;
+    for (uint32_t i = 0; i < model->config.layers; i++)
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            const obi_train_linear *linear = &model->layers[i].linear[kind];
+            const obi_weight *latent = &model->params[linear->weight].w;
+            for (uint32_t block = 0; block < latent->block_count; block++)
+                obi_op_sign_pack(cmd, obi_view_of(linear->signs.blocks[block]), latent, block);
+        }
+}
+
+static uint64_t bytes_of(const obi_weight *weight) { return (uint64_t)weight->rows * weight->row_words * 4; }
+
+uint64_t obi_train_model_bytes(const obi_train_model *model)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->param_count; i++) {
+        const obi_param *param = &model->params[i];
+        bytes += bytes_of(&param->w) + bytes_of(&param->gradient) + bytes_of(&param->m) + bytes_of(&param->v);
+    }
+    for (uint32_t i = 0; i < model->config.layers; i++)
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) bytes += bytes_of(&model->layers[i].linear[kind].signs);
+    return bytes;
+}

@@ -1,0 +1,66 @@
+/* parameters: a model being trained, or the teacher it learns from, on the device: each tensor with its gradient and
+ * optimiser state, in the order in which files and checkpoints have them. One thread. */
+#ifndef OBI_QUANT_TRAIN_PARAMETERS_H
+#define OBI_QUANT_TRAIN_PARAMETERS_H
+
+#include "core/rng.h"
+#include "ops/op_bitlinear.h"
+#include "quant/import/source.h"
+#include "quant/train/options.h"
+
+typedef enum obi_group { /* what shares a learning rate and a weight decay */
+    OBI_GROUP_WEIGHT,    /* linears: latent or ordinary */
+    OBI_GROUP_SCALES,    /* g and h */
+    OBI_GROUP_TABLE,     /* embedding, head */
+    OBI_GROUP_NORM
+} obi_group;
+
+typedef struct obi_param {
+    char name[64];       /* GGUF's; the scales of a linear are "blk.N.R.scales" */
+    obi_group group;
+    bool trained;        /* false: gradient, m and v do not exist */
+    obi_weight w, gradient, m, v; /* F32; a vector is one row */
+} obi_param;
+
+/* Indices into the model's params, and the packed signs of the latent weights. */
+typedef struct obi_train_linear {
+    uint32_t weight;
+    uint32_t scales;     /* only of a 1-bit model */
+    obi_weight signs;    /* made anew from `weight` after every update (obi_model_pack) */
+} obi_train_linear;
+
+typedef struct obi_train_layer {
+    uint32_t attn_norm, ffn_norm;
+    obi_train_linear linear[OBI_LINEAR_COUNT];
+} obi_train_layer;
+
+typedef struct obi_train_model {
+    obi_device *device;
+    obi_config config;
+    obi_param *params;
+    uint32_t param_count;
+    uint32_t embedding, output_norm, head; /* head = embedding when tied */
+    obi_train_layer *layers;
+    float *rope_factors;   /* or NULL */
+} obi_train_model;
+
+/* A dense model from files; `trained` false for a teacher. A 1-bit source is OBI_ERROR_ARGUMENT. */
+obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, bool trained, obi_train_model **out);
+
+/* A dense model of the options' shape with normal weights (sd initializer_range; o and down divided by sqrt(2 L)) and norms
+ * of 1, for a vocabulary of `vocabulary` tokens; tied. */
+obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
+
+/* A 1-bit student of a dense source: SVID gives g and h, options->latent_init the latent weights. Embedding, head and norms
+ * are the source's, trained when options->trainable says so. */
+obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out);
+
+void obi_train_model_free(obi_train_model *model); /* NULL is allowed */
+
+/* Records: signs of every linear from its latent weights. Nothing for a dense model. */
+void obi_train_model_pack(obi_cmd *cmd, const obi_train_model *model);
+
+/* Bytes of weights, gradients and optimiser state on the device. */
+uint64_t obi_train_model_bytes(const obi_train_model *model);
+
+#endif

@@ -1,0 +1,135 @@
+#include "quant/train/pass.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "ops/op_attn_bwd.h"
+#include "ops/op_bitlinear_bwd.h"
+#include "ops/op_norm_bwd.h"
+
+static obi_status make(obi_pass *pass, obi_buffer **buffer, uint64_t elements, obi_memory_kind kind)
+{
+    if (elements == 0) elements = 1;
+    if (elements * 4 > pass->device->caps.storage_range)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a batch of %u x %u tokens needs %llu MiB in one piece and this device can bind %llu; use a smaller "
+                        "per_device_train_batch_size or cutoff_len", pass->sequences, pass->T, (unsigned long long)(elements * 4 >> 20),
+                        (unsigned long long)(pass->device->caps.storage_range >> 20));
+    pass->bytes += elements * 4;
+    return obi_buffer_create(pass->device, elements * 4, kind, buffer);
+}
+
+static obi_status make_layer(obi_pass *pass, obi_layer_acts *acts)
+{
+    const obi_config *config = &pass->model->config;
+    uint64_t N = pass->N, D = config->width, F = config->ffn;
+    uint64_t q_width = (uint64_t)config->heads * config->head_size;
+    uint64_t qkv_bytes = obi_attn_parts_bytes(N, config->heads, config->kv_heads, config->head_size);
+    OBI_TRY(make(pass, &acts->normed, N * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &acts->qkv, qkv_bytes / 4, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &acts->attended, N * q_width, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &acts->middle, N * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &acts->normed_ffn, N * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &acts->gate, N * F, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &acts->up, N * F, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &acts->act, N * F, OBI_MEMORY_DEVICE));
+    for (int kind = 0; config->onebit && kind < OBI_LINEAR_COUNT; kind++) {
+        uint32_t rows, columns;
+        obi_config_linear_shape(config, kind, &rows, &columns);
+        OBI_TRY(make(pass, &acts->sums[kind], N * rows, OBI_MEMORY_DEVICE));
+    }
+    return OBI_OK;
+}
+
+static obi_status make_rope_table(obi_pass *pass)
+{
+    const obi_config *config = &pass->model->config;
+    uint64_t per_sequence = (uint64_t)pass->T * config->rope_dimensions, count = per_sequence * pass->sequences;
+    obi_upload *upload = NULL;
+    float *table = obi_calloc(count, sizeof *table);
+    if (!table) return OBI_ERROR_MEMORY;
+    obi_config_rope_table(config, pass->model->rope_factors, 0, pass->T, table);
+    for (uint32_t s = 1; s < pass->sequences; s++) memcpy(table + s * per_sequence, table, per_sequence * sizeof *table);
+    obi_status status;
+    OBI_TRY_GOTO(make(pass, &pass->rope_table, count, OBI_MEMORY_DEVICE));
+    OBI_TRY_GOTO(obi_upload_create(pass->device, &upload));
+    OBI_TRY_GOTO(obi_upload_bytes(upload, obi_view_of(pass->rope_table), table, count * 4));
+done:
+    obi_upload_destroy(upload);
+    obi_free(table);
+    return status;
+}
+
+static obi_status make_all(obi_pass *pass)
+{
+    const obi_config *config = &pass->model->config;
+    uint64_t N = pass->N, D = config->width, widest = D;
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        uint32_t rows, columns;
+        obi_config_linear_shape(config, kind, &rows, &columns);
+        if (rows > widest) widest = rows;
+        if (columns > widest) widest = columns;
+    }
+    pass->x = obi_calloc((size_t)config->layers + 1, sizeof *pass->x);
+    pass->layers = obi_calloc(pass->keeps ? config->layers : 1, sizeof *pass->layers);
+    if (!pass->x || !pass->layers) return OBI_ERROR_MEMORY;
+    OBI_TRY(make(pass, &pass->ids, N, OBI_MEMORY_UPLOAD));
+    OBI_TRY(make_rope_table(pass));
+    for (uint32_t i = 0; i <= config->layers; i++) OBI_TRY(make(pass, &pass->x[i], N * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &pass->final, N * D, OBI_MEMORY_DEVICE));
+    for (uint32_t i = 0; i < (pass->keeps ? config->layers : 1); i++) OBI_TRY(make_layer(pass, &pass->layers[i]));
+    for (int i = 0; i < (pass->keeps ? 4 : 3); i++) OBI_TRY(make(pass, &pass->wide[i], N * widest, OBI_MEMORY_DEVICE));
+    if (!pass->keeps) return OBI_OK;
+    uint64_t qkv_bytes = obi_attn_parts_bytes(N, config->heads, config->kv_heads, config->head_size);
+    OBI_TRY(make(pass, &pass->dx, N * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &pass->dnormed, N * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &pass->dqkv, qkv_bytes / 4, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &pass->stats, obi_attn_stats_bytes(N, config->heads) / 4 + 1, OBI_MEMORY_DEVICE));
+    uint64_t folds = obi_column_dot_floats(pass->N, (uint32_t)widest);
+    uint64_t norm_folds = obi_op_rmsnorm_bwd_w_scratch_bytes(pass->N, config->width) / 4 + 1;
+    return make(pass, &pass->folds, folds > norm_folds ? folds : norm_folds, OBI_MEMORY_DEVICE);
+}
+
+obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, bool keeps, obi_pass **out)
+{
+    *out = NULL;
+    obi_pass *pass = obi_calloc(1, sizeof *pass);
+    if (!pass) return OBI_ERROR_MEMORY;
+    pass->device = model->device;
+    pass->model = model;
+    pass->sequences = sequences;
+    pass->T = T;
+    pass->N = sequences * T;
+    pass->keeps = keeps;
+    obi_status status = make_all(pass);
+    if (status != OBI_OK) obi_pass_destroy(pass);
+    else *out = pass;
+    return status;
+}
+
+static void destroy_layer(obi_device *device, obi_layer_acts *acts)
+{
+    obi_buffer *buffers[] = { acts->normed, acts->qkv, acts->attended, acts->middle, acts->normed_ffn, acts->gate, acts->up, acts->act };
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) obi_buffer_destroy(device, acts->sums[kind]);
+}
+
+void obi_pass_destroy(obi_pass *pass)
+{
+    if (!pass) return;
+    obi_device *device = pass->device;
+    uint32_t layers = pass->model->config.layers;
+    for (uint32_t i = 0; pass->layers && i < (pass->keeps ? layers : 1); i++) destroy_layer(device, &pass->layers[i]);
+    for (uint32_t i = 0; pass->x && i <= layers; i++) obi_buffer_destroy(device, pass->x[i]);
+    obi_buffer *buffers[] = { pass->ids, pass->rope_table, pass->final, pass->wide[0], pass->wide[1], pass->wide[2], pass->wide[3],
+                              pass->dx, pass->dnormed, pass->dqkv, pass->stats, pass->folds };
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
+    obi_free(pass->layers);
+    obi_free(pass->x);
+    obi_free(pass);
+}
+
+obi_status obi_pass_set_ids(obi_pass *pass, uint32_t sequence, const uint32_t *ids)
+{
+    memcpy((uint32_t *)pass->ids->mapped + (uint64_t)sequence * pass->T, ids, (size_t)pass->T * 4);
+    return obi_buffer_flush(pass->device, pass->ids, (uint64_t)sequence * pass->T * 4, (uint64_t)pass->T * 4);
+}

@@ -1,0 +1,255 @@
+#include "quant/train/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "quant/import/vocab_file.h"
+#include "quant/train/checkpoint.h"
+#include "quant/train/export.h"
+
+#define PATH_MAX_BYTES 2048
+#define OBI_VOCABULARY_MAX (1u << 22)
+#define EVAL_BLOCKS_MAX 256 /* sequences of the held-out text that an evaluation looks at */
+#define BROKEN_STEPS_MAX 3  /* in a row before the last checkpoint is taken up again */
+
+typedef struct training {
+    obi_device *device;
+    const obi_train_options *options;
+    const obi_run_hooks *hooks;
+    int lock;             /* file descriptor of OUTPUT/lock, -1 when not held */
+    FILE *log;
+    obi_source *source;   /* of the teacher, or of the model to go on with */
+    obi_tokenizer *tokenizer;
+    obi_dataset data, held_out;
+    obi_train_model *model, *teacher;
+    obi_trainer *trainer;
+    double best;          /* smallest held-out loss so far */
+    uint32_t without_better, broken;
+} training;
+
+/* ---- the directory --------------------------------------------------------------------------------------------- */
+
+static obi_status path_in(const training *run, const char *name, char *path)
+{
+    int length = snprintf(path, PATH_MAX_BYTES, "%s/%s", run->options->output_dir, name);
+    return length > 0 && length < PATH_MAX_BYTES ? OBI_OK : obi_fail(OBI_ERROR_ARGUMENT, "output_dir: the path is too long");
+}
+
+static obi_status open_directory(training *run)
+{
+    char path[PATH_MAX_BYTES];
+    obi_writer writer;
+    OBI_TRY(obi_make_directories(run->options->output_dir));
+    OBI_TRY(path_in(run, "lock", path));
+    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (run->lock < 0) return obi_fail(OBI_ERROR_RUNTIME, "cannot create %s: %s", path, strerror(errno));
+    if (flock(run->lock, LOCK_EX | LOCK_NB) != 0)
+        return obi_fail(OBI_ERROR_ARGUMENT, "another training run works in %s; wait for it or name another output_dir", run->options->output_dir);
+    OBI_TRY(path_in(run, "resolved.yaml", path));
+    OBI_TRY(obi_writer_open(&writer, path));
+    obi_status status = obi_train_options_write(run->options, &writer);
+    if (status != OBI_OK) {
+        obi_writer_abandon(&writer);
+        return status;
+    }
+    OBI_TRY(obi_writer_commit(&writer));
+    OBI_TRY(path_in(run, "log.jsonl", path));
+    run->log = fopen(path, run->options->resume ? "ae" : "we");
+    return run->log ? OBI_OK : obi_fail(OBI_ERROR_RUNTIME, "cannot write %s: %s", path, strerror(errno));
+}
+
+/* A number as JSON; what is not finite is null. */
+static void log_number(FILE *log, const char *key, double value)
+{
+    if (isfinite(value)) fprintf(log, ", \"%s\": %.9g", key, value);
+    else fprintf(log, ", \"%s\": null", key);
+}
+
+static void log_step(training *run, const obi_step_report *report, double seconds)
+{
+    fprintf(run->log, "{\"step\": %" PRIu64, run->trainer->step);
+    log_number(run->log, "loss", report->loss);
+    if (run->teacher) {
+        log_number(run->log, "kl", report->kl);
+        log_number(run->log, "hidden", report->hidden);
+    }
+    log_number(run->log, "learning_rate", report->factor * run->options->learning_rate);
+    log_number(run->log, "grad_norm", report->gradient_norm);
+    log_number(run->log, "tokens_per_second", (double)report->tokens / seconds);
+    fprintf(run->log, ", \"skipped\": %s}\n", report->skipped ? "true" : "false");
+    fflush(run->log);
+}
+
+static const obi_vocab *vocab_of(const training *run) { return obi_tokenizer_vocab(run->tokenizer); }
+
+/* ---- what a run needs ------------------------------------------------------------------------------------------ */
+
+static obi_status open_model(training *run)
+{
+    const obi_train_options *options = run->options;
+    const char *tokenizer = options->tokenizer_name_or_path[0] ? options->tokenizer_name_or_path : NULL;
+    obi_vocab vocab = { 0 };
+    if (options->stage == OBI_STAGE_KD) {
+        OBI_TRY(obi_source_open(&run->source, options->teacher_model_name_or_path, tokenizer));
+        OBI_TRY(obi_train_model_from_source(run->device, run->source, false, &run->teacher));
+        OBI_TRY(obi_train_model_student(run->device, run->source, options, &run->model));
+    } else if (options->model_name_or_path[0]) {
+        OBI_TRY(obi_source_open(&run->source, options->model_name_or_path, tokenizer));
+        OBI_TRY(obi_train_model_from_source(run->device, run->source, true, &run->model));
+    } else {
+        OBI_TRY(obi_vocab_file_read(&vocab, tokenizer, OBI_VOCABULARY_MAX));
+        OBI_TRY(obi_tokenizer_create(&run->tokenizer, &vocab)); /* takes the vocab, on failure too */
+        return obi_train_model_random(run->device, options, vocab_of(run)->count, &run->model);
+    }
+    if (run->source->vocab.count == 0) return obi_fail(OBI_ERROR_DATA, "there is no tokenizer beside the model; name one (tokenizer_name_or_path)");
+    return obi_tokenizer_create(&run->tokenizer, &run->source->vocab);
+}
+
+static obi_status open_texts(training *run)
+{
+    const obi_train_options *options = run->options;
+    OBI_TRY(obi_dataset_open(&run->data, options->dataset, run->tokenizer, options->document_separator, options->cutoff_len));
+    if (options->eval_dataset[0])
+        OBI_TRY(obi_dataset_open(&run->held_out, options->eval_dataset, run->tokenizer, options->document_separator, options->cutoff_len));
+    if (options->cutoff_len > run->model->config.context)
+        return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: the model's context is %u", run->model->config.context);
+    return OBI_OK;
+}
+
+static uint64_t count_steps(const training *run)
+{
+    if (run->options->dry_run) return 1;
+    if (run->options->max_steps > 0) return run->options->max_steps;
+    double per_step = (double)run->options->per_device_train_batch_size * run->options->gradient_accumulation_steps;
+    double steps = ceil(run->options->num_train_epochs * (double)run->data.blocks / per_step);
+    return steps > 1 ? (uint64_t)steps : 1;
+}
+
+static void tell_plan(const training *run)
+{
+    if (!run->hooks->plan) return;
+    obi_run_plan plan = { .steps = run->trainer->steps, .first_step = run->trainer->step, .train_tokens = run->data.blocks * run->data.length,
+                          .held_out_tokens = run->held_out.blocks * run->held_out.length, .model_bytes = obi_train_model_bytes(run->model),
+                          .teacher_bytes = run->teacher ? obi_train_model_bytes(run->teacher) : 0, .work_bytes = obi_trainer_bytes(run->trainer) };
+    for (uint32_t i = 0; i < run->model->param_count; i++) {
+        const obi_param *param = &run->model->params[i];
+        uint64_t count = (uint64_t)param->w.rows * param->w.columns;
+        if (param->group != OBI_GROUP_SCALES) plan.parameters += count;
+        if (param->trained) plan.trained += count;
+    }
+    run->hooks->plan(&plan, run->hooks->user);
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------------------- */
+
+static obi_status evaluate(training *run, bool *stop)
+{
+    if (run->held_out.blocks == 0) return OBI_OK;
+    double nll, kl;
+    char path[PATH_MAX_BYTES];
+    OBI_TRY(obi_trainer_evaluate(run->trainer, &run->held_out, EVAL_BLOCKS_MAX, &nll, &kl));
+    bool best = nll < run->best;
+    if (best) {
+        run->best = nll;
+        run->without_better = 0;
+        OBI_TRY(path_in(run, "best.gguf", path));
+        OBI_TRY(obi_train_export(run->model, vocab_of(run), "best", path));
+    } else {
+        run->without_better++;
+    }
+    fprintf(run->log, "{\"step\": %" PRIu64, run->trainer->step);
+    log_number(run->log, "eval_nll", nll);
+    if (run->teacher) log_number(run->log, "eval_kl", kl);
+    fprintf(run->log, ", \"best\": %s}\n", best ? "true" : "false");
+    fflush(run->log);
+    if (run->hooks->evaluation) run->hooks->evaluation(run->trainer->step, nll, kl, best, run->hooks->user);
+    *stop = run->options->early_stopping_patience > 0 && run->without_better >= run->options->early_stopping_patience;
+    return OBI_OK;
+}
+
+static obi_status save(training *run) { return obi_checkpoint_save(run->trainer, run->options->output_dir, run->options->save_total_limit); }
+
+/* After three steps without a finite gradient the parameters themselves are suspect: back to the last good checkpoint. The
+ * data after it come in the same order, so the step counter stays where it is. */
+static obi_status roll_back(training *run)
+{
+    uint64_t step = run->trainer->step;
+    bool found;
+    OBI_TRY(obi_checkpoint_load_newest(run->trainer, run->options->output_dir, &found));
+    if (!found) return obi_fail(OBI_ERROR_RUNTIME, "the gradient was not finite three times in a row and there is no checkpoint to go back to; lower learning_rate");
+    obi_log(OBI_LOG_WARNING, "the gradient was not finite three times in a row: back to the parameters of step %" PRIu64, run->trainer->step);
+    run->trainer->step = step;
+    run->broken = 0;
+    return OBI_OK;
+}
+
+static obi_status loop(training *run)
+{
+    const obi_train_options *options = run->options;
+    obi_trainer *trainer = run->trainer;
+    bool enough = false;
+    while (trainer->step < trainer->steps && !enough) {
+        obi_step_report report;
+        double start = obi_clock_seconds();
+        OBI_TRY(obi_trainer_step(trainer, &report));
+        double seconds = obi_clock_seconds() - start;
+        run->broken = report.skipped ? run->broken + 1 : 0;
+        if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps) log_step(run, &report, seconds);
+        if (run->hooks->step) run->hooks->step(trainer->step, trainer->steps, &report, seconds, run->hooks->user);
+        if (options->dry_run) return OBI_OK;
+        if (run->broken >= BROKEN_STEPS_MAX) OBI_TRY(roll_back(run));
+        bool last = trainer->step == trainer->steps;
+        if (last || (options->eval_steps > 0 && trainer->step % options->eval_steps == 0)) OBI_TRY(evaluate(run, &enough));
+        bool asked = run->hooks->stop && run->hooks->stop(run->hooks->user);
+        if (last || enough || asked || (options->save_steps > 0 && trainer->step % options->save_steps == 0)) OBI_TRY(save(run));
+        if (asked && !last) return obi_fail(OBI_ERROR_CANCELLED, "stopped at step %" PRIu64 "; the same command goes on from there", trainer->step);
+    }
+    return OBI_OK;
+}
+
+static obi_status finish(training *run)
+{
+    char path[PATH_MAX_BYTES];
+    OBI_TRY(path_in(run, "model.gguf", path));
+    return obi_train_export(run->model, vocab_of(run), "model", path);
+}
+
+static void close_run(training *run)
+{
+    obi_trainer_destroy(run->trainer);
+    obi_train_model_free(run->model);
+    obi_train_model_free(run->teacher);
+    obi_dataset_close(&run->data);
+    obi_dataset_close(&run->held_out);
+    obi_tokenizer_free(run->tokenizer);
+    obi_source_close(run->source);
+    if (run->log) fclose(run->log);
+    if (run->lock >= 0) close(run->lock);
+}
+
+obi_status obi_train_run(obi_device *device, const obi_train_options *options, const obi_run_hooks *hooks)
+{
+    training run = { .device = device, .options = options, .hooks = hooks, .lock = -1, .best = INFINITY };
+    bool resumed = false;
+    obi_status status;
+    if (!options->dry_run) OBI_TRY_GOTO(open_directory(&run));
+    OBI_TRY_GOTO(open_model(&run));
+    OBI_TRY_GOTO(open_texts(&run));
+    OBI_TRY_GOTO(obi_trainer_create(device, options, run.model, run.teacher, &run.data, count_steps(&run), &run.trainer));
+    if (options->resume && !options->dry_run) OBI_TRY_GOTO(obi_checkpoint_load_newest(run.trainer, options->output_dir, &resumed));
+    tell_plan(&run);
+    OBI_TRY_GOTO(loop(&run));
+    if (!options->dry_run) status = finish(&run);
+done:
+    close_run(&run);
+    return status;
+}

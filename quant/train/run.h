@@ -1,0 +1,27 @@
+/* run: a training run from its options to its model.gguf: what is read, the loop of steps, evaluations and checkpoints, the
+ * log, stopping and going on. */
+#ifndef OBI_QUANT_TRAIN_RUN_H
+#define OBI_QUANT_TRAIN_RUN_H
+
+#include "quant/train/trainer.h"
+
+typedef struct obi_run_plan {   /* known before the first step */
+    uint64_t steps, first_step; /* of the whole run; where it goes on */
+    uint64_t parameters, trained;
+    uint64_t train_tokens, held_out_tokens;
+    uint64_t model_bytes, teacher_bytes, work_bytes; /* on the device */
+} obi_run_plan;
+
+typedef struct obi_run_hooks {
+    void (*plan)(const obi_run_plan *plan, void *user);
+    void (*step)(uint64_t step, uint64_t steps, const obi_step_report *report, double seconds, void *user);
+    void (*evaluation)(uint64_t step, double nll, double kl, bool best, void *user);
+    bool (*stop)(void *user); /* asked between steps: true saves and ends with OBI_ERROR_CANCELLED */
+    void *user;
+} obi_run_hooks; /* any may be NULL */
+
+/* Runs it. Options must have been checked. OUTPUT/ then holds resolved.yaml, log.jsonl, checkpoints and model.gguf. A
+ * directory that another run holds is OBI_ERROR_ARGUMENT. */
+obi_status obi_train_run(obi_device *device, const obi_train_options *options, const obi_run_hooks *hooks);
+
+#endif

@@ -1,0 +1,368 @@
+#include "quant/train/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/checked.h"
+#include "ops/op_embed_bwd.h"
+#include "ops/op_loss.h"
+#include "ops/op_optim.h"
+#include "quant/train/pass_views.h"
+#include "quant/train/schedule.h"
+
+#define TILE_BYTES_MAX (32ull << 20) /* of logits at once */
+#define KL_WORDS 2                   /* obi_op_kd_xent gives KL and entropy for each token */
+
+static obi_status make(obi_trainer *trainer, obi_buffer **buffer, uint64_t words, obi_memory_kind kind)
+{
+    return obi_buffer_create(trainer->device, words * 4, kind, buffer);
+}
+
+/* Floats from one layer's hidden losses to the next. */
+static uint64_t hidden_stride(const obi_trainer *trainer) { return obi_align_up((uint64_t)trainer->pass->N + 1, 64); }
+
+static uint64_t scratch_bytes(const obi_trainer *trainer)
+{
+    const obi_train_model *model = trainer->model;
+    uint64_t bytes = obi_op_hidden_scratch_bytes(trainer->pass->N, model->config.width);
+    for (uint32_t i = 0; i < model->param_count; i++) {
+        const obi_weight *w = &model->params[i].w;
+        uint64_t needed = obi_op_sumsq_scratch_bytes((uint64_t)w->block_rows * w->row_words);
+        if (needed > bytes) bytes = needed;
+    }
+    return bytes > 4 ? bytes : 4;
+}
+
+static obi_status make_buffers(obi_trainer *trainer)
+{
+    const obi_config *config = &trainer->model->config;
+    uint64_t N = trainer->pass->N, V = config->vocabulary;
+    uint64_t tile = TILE_BYTES_MAX / (V * 4) / 64 * 64;
+    if (tile < 64) tile = 64;
+    if (tile > N) tile = N;
+    if (tile * V * 4 > trainer->device->caps.storage_range)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a vocabulary of %u tokens is too large to train with on this device", config->vocabulary);
+    trainer->tile = (uint32_t)tile;
+    OBI_TRY(make(trainer, &trainer->logits, tile * V, OBI_MEMORY_DEVICE));
+    if (trainer->teacher) OBI_TRY(make(trainer, &trainer->teacher_logits, tile * V, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(trainer, &trainer->targets, N, OBI_MEMORY_UPLOAD));
+    OBI_TRY(make(trainer, &trainer->token_loss, N * KL_WORDS, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(trainer, &trainer->token_loss_host, N * KL_WORDS, OBI_MEMORY_READBACK));
+    OBI_TRY(make(trainer, &trainer->hidden_loss, hidden_stride(trainer) * config->layers, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(trainer, &trainer->hidden_loss_host, hidden_stride(trainer) * config->layers, OBI_MEMORY_READBACK));
+    OBI_TRY(obi_buffer_create(trainer->device, scratch_bytes(trainer), OBI_MEMORY_DEVICE, &trainer->scratch));
+    OBI_TRY(make(trainer, &trainer->plan, OBI_EMBED_PLAN_WORDS(N), OBI_MEMORY_UPLOAD));
+    OBI_TRY(make(trainer, &trainer->sums, 2, OBI_MEMORY_DEVICE));
+    return make(trainer, &trainer->sums_host, 2, OBI_MEMORY_READBACK);
+}
+
+static void clear_optimiser(obi_trainer *trainer)
+{
+    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
+        const obi_param *param = &trainer->model->params[i];
+        for (uint32_t block = 0; param->trained && block < param->m.block_count; block++) {
+            obi_cmd_fill(trainer->cmd, obi_view_of(param->m.blocks[block]), 0);
+            obi_cmd_fill(trainer->cmd, obi_view_of(param->v.blocks[block]), 0);
+        }
+    }
+}
+
+obi_status obi_trainer_create(obi_device *device, const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher,
+                              const obi_dataset *data, uint64_t steps, obi_trainer **out)
+{
+    *out = NULL;
+    obi_trainer *trainer = obi_calloc(1, sizeof *trainer);
+    if (!trainer) return OBI_ERROR_MEMORY;
+    trainer->device = device;
+    trainer->options = options;
+    trainer->model = model;
+    trainer->teacher = teacher;
+    trainer->data = data;
+    trainer->steps = steps;
+    obi_status status;
+    uint32_t sequences = options->per_device_train_batch_size, T = options->cutoff_len;
+    if ((uint64_t)sequences * T > UINT32_MAX / 4) {
+        status = obi_fail(OBI_ERROR_ARGUMENT, "a batch of %u sequences of %u tokens is too large", sequences, T);
+        goto done;
+    }
+    if (teacher && (teacher->config.vocabulary != model->config.vocabulary || teacher->config.width != model->config.width ||
+                    teacher->config.layers != model->config.layers)) {
+        status = obi_fail(OBI_ERROR_ARGUMENT, "teacher and student must agree in width, layers and vocabulary");
+        goto done;
+    }
+    OBI_TRY_GOTO(obi_cmd_create(device, &trainer->cmd));
+    OBI_TRY_GOTO(obi_pass_create(model, sequences, T, true, &trainer->pass));
+    if (teacher) OBI_TRY_GOTO(obi_pass_create(teacher, sequences, T, false, &trainer->teacher_pass));
+    OBI_TRY_GOTO(make_buffers(trainer));
+    obi_cmd_begin(trainer->cmd);
+    clear_optimiser(trainer);
+    obi_train_model_pack(trainer->cmd, model);
+    status = obi_cmd_run(trainer->cmd);
+done:
+    if (status != OBI_OK) obi_trainer_destroy(trainer);
+    else *out = trainer;
+    return status;
+}
+
+void obi_trainer_destroy(obi_trainer *trainer)
+{
+    if (!trainer) return;
+    obi_cmd_destroy(trainer->cmd);
+    obi_pass_destroy(trainer->pass);
+    obi_pass_destroy(trainer->teacher_pass);
+    obi_buffer *buffers[] = { trainer->logits, trainer->teacher_logits, trainer->targets, trainer->token_loss, trainer->token_loss_host,
+                              trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan, trainer->sums, trainer->sums_host };
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(trainer->device, buffers[i]);
+    obi_free(trainer);
+}
+
+uint64_t obi_trainer_bytes(const obi_trainer *trainer)
+{
+    const obi_buffer *buffers[] = { trainer->logits, trainer->teacher_logits, trainer->targets, trainer->token_loss, trainer->token_loss_host,
+                                    trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan, trainer->sums, trainer->sums_host };
+    uint64_t bytes = trainer->pass->bytes + (trainer->teacher_pass ? trainer->teacher_pass->bytes : 0);
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) bytes += buffers[i] ? buffers[i]->size : 0;
+    return bytes;
+}
+
+/* ---- one batch ------------------------------------------------------------------------------------------------- */
+
+/* Ids, and targets: the next token, none behind a sequence's last. */
+static obi_status put_batch(obi_trainer *trainer, const obi_dataset *data, uint64_t position, bool shuffled)
+{
+    obi_pass *pass = trainer->pass;
+    uint32_t *targets = trainer->targets->mapped, T = pass->T;
+    for (uint32_t s = 0; s < pass->sequences; s++, position++) {
+        const uint32_t *ids = shuffled ? obi_dataset_block(data, trainer->options->seed, position) : data->ids + position % data->blocks * data->length;
+        OBI_TRY(obi_pass_set_ids(pass, s, ids));
+        if (trainer->teacher_pass) OBI_TRY(obi_pass_set_ids(trainer->teacher_pass, s, ids));
+        memcpy(targets + (uint64_t)s * T, ids + 1, (size_t)(T - 1) * 4);
+        targets[(uint64_t)s * T + T - 1] = OBI_NO_TARGET;
+    }
+    return obi_buffer_flush(trainer->device, trainer->targets, 0, (uint64_t)pass->N * 4);
+}
+
+/* What a hidden-state loss adds on the way down. */
+typedef struct hidden_user { obi_trainer *trainer; float scale; } hidden_user;
+
+static void add_hidden(void *user, obi_cmd *cmd, uint32_t layer)
+{
+    hidden_user *hidden = user;
+    obi_trainer *trainer = hidden->trainer;
+    obi_pass *pass = trainer->pass;
+    uint32_t D = trainer->model->config.width;
+    if (layer + 1 == trainer->model->config.layers) return; /* outputs of layers 0 .. L-2 are matched */
+    obi_view loss = obi_train_rows(trainer->hidden_loss, layer, 1, hidden_stride(trainer));
+    obi_op_hidden(cmd, loss, obi_view_of(pass->dx), obi_view_of(pass->x[layer + 1]), obi_view_of(trainer->teacher_pass->x[layer + 1]),
+                  obi_view_of(trainer->scratch), pass->N, D, hidden->scale, OBI_HIDDEN_COS);
+}
+
+/* Losses and the gradient of `final`, a tile of logits at a time. kl: to the teacher, else next-token. */
+static void record_losses(obi_trainer *trainer, obi_cmd *cmd, bool kl, float scale, bool backward)
+{
+    obi_pass *pass = trainer->pass;
+    uint32_t V = trainer->model->config.vocabulary;
+    for (uint32_t first = 0; first < pass->N; first += trainer->tile) {
+        uint32_t rows = pass->N - first < trainer->tile ? pass->N - first : trainer->tile;
+        obi_view logits = obi_train_rows(trainer->logits, 0, rows, V), targets = obi_train_rows(trainer->targets, first, rows, 1);
+        obi_pass_logits(pass, cmd, logits, first, rows);
+        if (kl) {
+            obi_view teacher = obi_train_rows(trainer->teacher_logits, 0, rows, V);
+            obi_pass_logits(trainer->teacher_pass, cmd, teacher, first, rows);
+            obi_op_kd_xent(cmd, obi_train_rows(trainer->token_loss, first, rows, KL_WORDS), logits, teacher, targets, rows, V, scale);
+        } else {
+            obi_op_xent(cmd, obi_train_rows(trainer->token_loss, first, rows, 1), logits, targets, rows, V, scale);
+        }
+        if (backward) obi_pass_logits_backward(pass, cmd, logits, first, rows);
+    }
+    obi_cmd_copy(cmd, obi_view_of(trainer->token_loss_host), obi_view_of(trainer->token_loss));
+}
+
+/* Sum of every stride-th token's loss, over the tokens that have a target. */
+static obi_status sum_losses(obi_trainer *trainer, uint32_t stride, double *sum)
+{
+    OBI_TRY(obi_buffer_invalidate(trainer->device, trainer->token_loss_host, 0, trainer->token_loss_host->size));
+    const float *losses = trainer->token_loss_host->mapped;
+    for (uint32_t t = 0; t < trainer->pass->N; t++) *sum += (double)losses[(uint64_t)t * stride];
+    return OBI_OK;
+}
+
+static obi_status sum_hidden(obi_trainer *trainer, double *sum)
+{
+    OBI_TRY(obi_buffer_invalidate(trainer->device, trainer->hidden_loss_host, 0, trainer->hidden_loss_host->size));
+    const float *losses = trainer->hidden_loss_host->mapped;
+    for (uint32_t layer = 0; layer + 1 < trainer->model->config.layers; layer++)
+        for (uint32_t t = 0; t < trainer->pass->N; t++) *sum += (double)losses[layer * hidden_stride(trainer) + t];
+    return OBI_OK;
+}
+
+/* Tokens of a batch that have a target. */
+static uint64_t trained_tokens(const obi_trainer *trainer) { return (uint64_t)trainer->pass->sequences * (trainer->pass->T - 1); }
+
+static obi_status run_batch(obi_trainer *trainer, uint64_t position, obi_step_report *report)
+{
+    const obi_train_options *options = trainer->options;
+    obi_pass *pass = trainer->pass;
+    obi_cmd *cmd = trainer->cmd;
+    bool kd = trainer->teacher != NULL, hidden = kd && options->kd_beta > 0 && trainer->model->config.layers > 1;
+    double share = 1.0 / ((double)trained_tokens(trainer) * options->gradient_accumulation_steps);
+    double hidden_share = 1.0 / ((double)pass->N * options->gradient_accumulation_steps); /* every token has hidden states */
+    hidden_user user = { trainer, (float)(options->kd_beta * hidden_share) };
+    OBI_TRY(put_batch(trainer, trainer->data, position, true));
+    obi_cmd_begin(cmd);
+    if (kd) obi_pass_forward(trainer->teacher_pass, cmd);
+    obi_pass_forward(pass, cmd);
+    OBI_TRY(obi_cmd_run(cmd));
+    obi_cmd_begin(cmd);
+    record_losses(trainer, cmd, kd, (float)((kd ? options->kd_alpha : 1) * share), true);
+    obi_pass_backward(pass, cmd, hidden ? add_hidden : NULL, &user);
+    const obi_param *embedding = &trainer->model->params[trainer->model->embedding];
+    if (embedding->trained) {
+        uint32_t distinct;
+        OBI_TRY(obi_embed_plan(trainer->plan->mapped, &distinct, pass->ids->mapped, pass->N, trainer->model->config.vocabulary));
+        OBI_TRY(obi_buffer_flush(trainer->device, trainer->plan, 0, trainer->plan->size));
+        obi_op_embed_scatter_add(cmd, &embedding->gradient, obi_view_of(pass->dx), obi_view_of(trainer->plan), pass->N, distinct);
+    }
+    if (hidden) obi_cmd_copy(cmd, obi_view_of(trainer->hidden_loss_host), obi_view_of(trainer->hidden_loss));
+    OBI_TRY(obi_cmd_run(cmd));
+    double loss = 0, hidden_sum = 0;
+    OBI_TRY(sum_losses(trainer, kd ? KL_WORDS : 1, &loss));
+    if (hidden) OBI_TRY(sum_hidden(trainer, &hidden_sum));
+    if (kd) report->kl += loss * share;
+    else report->nll += loss * share;
+    report->hidden += hidden_sum * hidden_share;
+    report->tokens += pass->N;
+    return OBI_OK;
+}
+
+/* ---- the update ------------------------------------------------------------------------------------------------ */
+
+static void clear_gradients(obi_trainer *trainer)
+{
+    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
+        const obi_param *param = &trainer->model->params[i];
+        for (uint32_t block = 0; param->trained && block < param->gradient.block_count; block++)
+            obi_cmd_fill(trainer->cmd, obi_view_of(param->gradient.blocks[block]), 0);
+    }
+}
+
+static uint64_t block_elements(const obi_weight *weight, uint32_t block)
+{
+    uint32_t first, rows;
+    obi_weight_block(weight, block, &first, &rows);
+    return (uint64_t)rows * weight->row_words;
+}
+
+/* From the gradient of the signs to that of the latent weights, and the norm of it all. */
+static obi_status measure_gradient(obi_trainer *trainer, double *norm, bool *finite)
+{
+    const obi_train_options *options = trainer->options;
+    obi_cmd *cmd = trainer->cmd;
+    bool first = true;
+    obi_cmd_begin(cmd);
+    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
+        const obi_param *param = &trainer->model->params[i];
+        bool latent = trainer->model->config.onebit && param->group == OBI_GROUP_WEIGHT;
+        for (uint32_t block = 0; param->trained && block < param->w.block_count; block++) {
+            uint64_t count = block_elements(&param->w, block);
+            obi_view gradient = obi_view_of(param->gradient.blocks[block]);
+            if (latent)
+                obi_op_estimator(cmd, gradient, obi_view_of(param->w.blocks[block]), count, (obi_estimator_kind)options->estimator, (float)options->estimator_alpha);
+            obi_op_sumsq(cmd, obi_view_of(trainer->sums), obi_view_of(trainer->scratch), gradient, count, !first);
+            first = false;
+        }
+    }
+    obi_cmd_copy(cmd, obi_view_of(trainer->sums_host), obi_view_of(trainer->sums));
+    OBI_TRY(obi_cmd_run(cmd));
+    OBI_TRY(obi_buffer_invalidate(trainer->device, trainer->sums_host, 0, 8));
+    float sum;
+    uint32_t broken;
+    memcpy(&sum, trainer->sums_host->mapped, 4);
+    memcpy(&broken, (const char *)trainer->sums_host->mapped + 4, 4);
+    *norm = sqrt((double)sum);
+    *finite = broken == 0 && isfinite(sum);
+    return OBI_OK;
+}
+
+static void group_rates(const obi_train_options *options, const obi_param *param, double *rate, double *decay)
+{
+    switch (param->group) {
+    case OBI_GROUP_WEIGHT: *rate = options->learning_rate; *decay = options->weight_decay; break;
+    case OBI_GROUP_SCALES: *rate = options->scales_learning_rate; *decay = options->scales_weight_decay; break;
+    case OBI_GROUP_TABLE: *rate = options->other_learning_rate; *decay = options->weight_decay; break;
+    default: *rate = options->other_learning_rate; *decay = options->scales_weight_decay;
+    }
+}
+
+static obi_status update(obi_trainer *trainer, double factor, double gradient_scale)
+{
+    const obi_train_options *options = trainer->options;
+    double count = (double)trainer->step + 1;
+    obi_cmd_begin(trainer->cmd);
+    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
+        const obi_param *param = &trainer->model->params[i];
+        double rate, decay;
+        group_rates(options, param, &rate, &decay);
+        obi_adamw adamw = { .lr = (float)(rate * factor), .beta1 = (float)options->adam_beta1, .beta2 = (float)options->adam_beta2,
+                            .eps = (float)options->adam_epsilon, .weight_decay = (float)decay,
+                            .c1 = (float)(1 - pow(options->adam_beta1, count)), .c2 = (float)(1 - pow(options->adam_beta2, count)),
+                            .grad_scale = (float)gradient_scale };
+        for (uint32_t block = 0; param->trained && block < param->w.block_count; block++)
+            obi_op_adamw(trainer->cmd, obi_view_of(param->w.blocks[block]), obi_view_of(param->gradient.blocks[block]),
+                         obi_view_of(param->m.blocks[block]), obi_view_of(param->v.blocks[block]), block_elements(&param->w, block), &adamw);
+    }
+    obi_train_model_pack(trainer->cmd, trainer->model);
+    return obi_cmd_run(trainer->cmd);
+}
+
+obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
+{
+    const obi_train_options *options = trainer->options;
+    memset(report, 0, sizeof *report);
+    obi_cmd_begin(trainer->cmd);
+    clear_gradients(trainer);
+    OBI_TRY(obi_cmd_run(trainer->cmd));
+    for (uint32_t batch = 0; batch < options->gradient_accumulation_steps; batch++) {
+        uint64_t position = (trainer->step * options->gradient_accumulation_steps + batch) * trainer->pass->sequences;
+        OBI_TRY(run_batch(trainer, position, report));
+    }
+    bool finite;
+    OBI_TRY(measure_gradient(trainer, &report->gradient_norm, &finite));
+    report->loss = trainer->teacher ? options->kd_alpha * report->kl + options->kd_beta * report->hidden : report->nll;
+    report->factor = obi_schedule_factor(options, trainer->step, trainer->steps);
+    report->skipped = !finite || !isfinite(report->loss);
+    if (!report->skipped) {
+        double clip = 1;
+        if (options->max_grad_norm > 0 && report->gradient_norm > options->max_grad_norm) clip = options->max_grad_norm / (report->gradient_norm + 1e-6);
+        OBI_TRY(update(trainer, report->factor, clip));
+    }
+    trainer->step++;
+    return OBI_OK;
+}
+
+obi_status obi_trainer_evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double *nll, double *kl)
+{
+    obi_cmd *cmd = trainer->cmd;
+    uint64_t sequences = trainer->pass->sequences, batches = (blocks < held_out->blocks ? blocks : held_out->blocks) / sequences;
+    double nll_sum = 0, kl_sum = 0;
+    if (batches == 0) return obi_fail(OBI_ERROR_DATA, "the held-out text has fewer than %llu sequences", (unsigned long long)sequences);
+    for (uint64_t batch = 0; batch < batches; batch++) {
+        OBI_TRY(put_batch(trainer, held_out, batch * sequences, false));
+        obi_cmd_begin(cmd);
+        obi_pass_forward(trainer->pass, cmd);
+        record_losses(trainer, cmd, false, 0, false);
+        OBI_TRY(obi_cmd_run(cmd));
+        OBI_TRY(sum_losses(trainer, 1, &nll_sum));
+        if (!trainer->teacher) continue;
+        obi_cmd_begin(cmd);
+        obi_pass_forward(trainer->teacher_pass, cmd);
+        record_losses(trainer, cmd, true, 0, false);
+        OBI_TRY(obi_cmd_run(cmd));
+        OBI_TRY(sum_losses(trainer, KL_WORDS, &kl_sum));
+    }
+    double tokens = (double)(batches * trained_tokens(trainer));
+    *nll = nll_sum / tokens;
+    *kl = trainer->teacher ? kl_sum / tokens : NAN;
+    return OBI_OK;
+}

@@ -1,0 +1,53 @@
+/* trainer: one model learning, step by step. Everything that changes from step to step is in the model's parameters and in
+ * `step`: a trainer made anew with both goes on with the same bits. One thread. */
+#ifndef OBI_QUANT_TRAIN_TRAINER_H
+#define OBI_QUANT_TRAIN_TRAINER_H
+
+#include "quant/train/dataset.h"
+#include "quant/train/pass.h"
+
+typedef struct obi_step_report {
+    double loss;          /* what was minimised, mean over the step's tokens */
+    double nll;           /* next-token loss of the student; pretrain only */
+    double kl, hidden;    /* kd only: KL to the teacher per token, and the hidden-state term summed over layers */
+    double gradient_norm; /* before clipping */
+    double factor;        /* of the learning rate */
+    uint64_t tokens;      /* of the step */
+    bool skipped;         /* the gradient was not finite: nothing was updated */
+} obi_step_report;
+
+typedef struct obi_trainer {
+    obi_device *device;
+    const obi_train_options *options;
+    const obi_train_model *teacher; /* kd; borrowed */
+    obi_train_model *model;         /* borrowed */
+    const obi_dataset *data;
+    obi_pass *pass, *teacher_pass;
+    obi_cmd *cmd;
+    uint32_t tile;                  /* rows of logits at once */
+    obi_buffer *logits, *teacher_logits; /* (tile, V) */
+    obi_buffer *targets;            /* (N) u32, host-visible; 0xFFFFFFFF = no target */
+    obi_buffer *token_loss;         /* (N, 2) */
+    obi_buffer *token_loss_host;
+    obi_buffer *hidden_loss, *hidden_loss_host; /* L times N + 1, padded to 64 */
+    obi_buffer *scratch;            /* of reductions */
+    obi_buffer *plan;               /* which tokens each row of the embedding gets; host-visible */
+    obi_buffer *sums, *sums_host;   /* sum of squares of the gradient, and how many of its values are not finite */
+    uint64_t step, steps;           /* done, and of the whole run */
+} obi_trainer;
+
+/* Buffers for a run of `steps` steps. The pieces are borrowed and must outlive the trainer. */
+obi_status obi_trainer_create(obi_device *device, const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher,
+                              const obi_dataset *data, uint64_t steps, obi_trainer **out);
+void obi_trainer_destroy(obi_trainer *trainer); /* NULL is allowed */
+
+/* One optimiser step: forward, backward and accumulation of every batch of it, clipping, update. */
+obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report);
+
+/* Mean next-token NLL of the model, and the mean KL to the teacher if there is one (else NaN), over the first `blocks` blocks. */
+obi_status obi_trainer_evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double *nll, double *kl);
+
+/* Bytes on the device beyond the models' own. */
+uint64_t obi_trainer_bytes(const obi_trainer *trainer);
+
+#endif
