@@ -12,7 +12,7 @@
 static obi_status run_adamw(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     uint64_t count = sizes[0];
-    const obi_adamw step = { 3e-3f, 0.9f, 0.98f, 1e-8f, 0.01f, 0.271f, 0.0588f, 0.5f };
+    const obi_adamw step = { 3e-3f, 0.9f, 0.98f, 1e-8f, 0.5f, 0.271f, 0.0588f, 0.5f };
     const ref_optim_adamw_step same = { step.lr, step.beta1, step.beta2, step.eps, step.weight_decay, step.c1, step.c2, step.grad_scale };
     float *w = obi_case_normal(env, count, 0.1), *dw = obi_case_normal(env, count, 1e-2), *m = obi_case_normal(env, count, 1e-3);
     float *v = obi_case_normal(env, count, 1e-2), *got = obi_case_zeros(env, count), *m_tolerance = obi_case_zeros(env, count);
