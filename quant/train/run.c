@@ -203,9 +203,9 @@ static obi_status loop(training *run)
         OBI_TRY(obi_trainer_step(trainer, &report));
         double seconds = obi_clock_seconds() - start;
         run->broken = report.skipped ? run->broken + 1 : 0;
-        if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps) log_step(run, &report, seconds);
         if (run->hooks->step) run->hooks->step(trainer->step, trainer->steps, &report, seconds, run->hooks->user);
-        if (options->dry_run) return OBI_OK;
+        if (options->dry_run) return OBI_OK; /* there is no directory and no log */
+        if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps) log_step(run, &report, seconds);
         if (run->broken >= BROKEN_STEPS_MAX) OBI_TRY(roll_back(run));
         bool last = trainer->step == trainer->steps;
         if (last || (options->eval_steps > 0 && trainer->step % options->eval_steps == 0)) OBI_TRY(evaluate(run, &enough));

@@ -223,6 +223,53 @@ static void test_other_run_is_refused(void **state)
     obi_train_options_clear(&options);
 }
 
+static void test_dry_run_writes_nothing(void **state)
+{
+    (void)state;
+    obi_train_options options;
+    watcher seen = { 0 };
+    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &seen };
+    set_options(&options, "dry");
+    set(&options, "dry_run", "true");
+    TEST_OK(obi_train_options_check(&options));
+    TEST_OK(obi_train_run(test_device(), &options, &hooks));
+    assert_int_equal(seen.last_step, 1);
+    assert_int_equal(access(path_in("dry", ""), F_OK), -1);
+    obi_train_options_clear(&options);
+}
+
+/* A model made from nothing learns the text it is given. */
+static void test_pretraining(void **state)
+{
+    (void)state;
+    obi_train_options options;
+    watcher seen = { 0 };
+    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &seen };
+    static const char *const keys[][2] = {
+        { "stage", "pretrain" }, { "teacher_model_name_or_path", "" }, { "hidden_size", "48" }, { "intermediate_size", "96" },
+        { "num_hidden_layers", "2" }, { "num_attention_heads", "4" }, { "num_key_value_heads", "2" }, { "max_position_embeddings", "64" },
+        { "max_steps", "12" }, { "save_steps", "0" }, { "learning_rate", "5e-3" } };
+    set_options(&options, "new");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) set(&options, keys[i][0], keys[i][1]);
+    TEST_OK(obi_train_options_check(&options));
+    TEST_OK(obi_train_run(test_device(), &options, &hooks));
+    obi_train_options_clear(&options);
+    print_message("loss %.4f -> %.4f, held out %.4f\n", seen.first_loss, seen.last_loss, seen.held_out);
+    assert_true(fabs(seen.first_loss - log(512)) < 0.3); /* it starts knowing nothing of 512 tokens */
+    assert_true(seen.last_loss < seen.first_loss - 0.7);
+    model_file model;
+    uint32_t id = 1;
+    model_open(&model, path_in("new", "model.gguf"));
+    obi_session_desc desc = { 0 };
+    obi_session *session = model_session(&model, &desc);
+    TEST_OK(obi_session_feed(session, &id, 1));
+    TEST_OK(obi_session_sample(session, &id));
+    obi_session_destroy(session);
+    model_close(&model);
+    remove_run("new");
+    test_device_check();
+}
+
 static int close_scratch(void **state)
 {
     remove_run("whole");
@@ -235,7 +282,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loss_falls), cmocka_unit_test(test_resumes_with_the_same_bits), cmocka_unit_test(test_exported_model_is_the_trained_one),
-        cmocka_unit_test(test_directory_is_not_shared), cmocka_unit_test(test_other_run_is_refused),
+        cmocka_unit_test(test_directory_is_not_shared), cmocka_unit_test(test_other_run_is_refused), cmocka_unit_test(test_dry_run_writes_nothing),
+        cmocka_unit_test(test_pretraining),
     };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, close_scratch));
 }
