@@ -249,6 +249,58 @@ static void test_prompt_longer_than_the_context(void **state)
     program_expect_failure(program_run("onebit-run-vk", "-m", program_model(), "--no-bos", "-n", "1"), 2, "--no-bos");
 }
 
+static void put_bytes(FILE *file, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++) fputc((int)(value >> (8 * i) & 255), file);
+}
+
+static void put_text(FILE *file, const char *text)
+{
+    put_bytes(file, strlen(text), 8);
+    fputs(text, file);
+}
+
+/* A file of 128 GiB, nearly all of it a hole, that holds one embedding of that size: more than this machine has. */
+static void test_model_larger_than_memory(void **state)
+{
+    (void)state;
+    static const struct { const char *key; uint32_t value; } keys[] = {
+        { "llama.context_length", 512 }, { "llama.embedding_length", 8192 }, { "llama.block_count", 1 }, { "llama.feed_forward_length", 8192 },
+        { "llama.attention.head_count", 64 }, { "llama.rope.dimension_count", 128 }, { "llama.vocab_size", 4194304 } };
+    char path[1024];
+    snprintf(path, sizeof path, "%s", program_write_file("huge.gguf", "", 0));
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("GGUF", file);
+    put_bytes(file, 3, 4);
+    put_bytes(file, 1, 8);
+    put_bytes(file, 2 + sizeof keys / sizeof *keys, 8);
+    put_text(file, "general.architecture");
+    put_bytes(file, 8, 4);
+    put_text(file, "llama");
+    put_text(file, "llama.attention.layer_norm_rms_epsilon");
+    put_bytes(file, 6, 4);
+    put_bytes(file, 0x3727c5ac, 4); /* 1e-5 */
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        put_text(file, keys[i].key);
+        put_bytes(file, 4, 4);
+        put_bytes(file, keys[i].value, 4);
+    }
+    put_text(file, "token_embd.weight");
+    put_bytes(file, 2, 4);
+    put_bytes(file, 8192, 8);
+    put_bytes(file, 4194304, 8);
+    put_bytes(file, 0, 4); /* F32 */
+    put_bytes(file, 0, 8);
+    long header = (ftell(file) + 31) / 32 * 32;
+    fclose(file);
+    assert_int_equal(truncate(path, header + (off_t)8192 * 4194304 * 4), 0);
+    const program *run = program_run("onebit-run-vk", "-m", path, "-p", "x");
+    program_expect_failure(run, 4, "the weights need 131072.0 MiB");
+    assert_non_null(strstr(run->err, "use a smaller model"));
+    unlink(path);
+}
+
 static void test_no_device(void **state)
 {
     (void)state;
@@ -345,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_unknown_pretokenizer),
         cmocka_unit_test(test_tensor_of_the_wrong_shape),
         cmocka_unit_test(test_prompt_longer_than_the_context),
+        cmocka_unit_test(test_model_larger_than_memory),
         cmocka_unit_test(test_no_device),
         cmocka_unit_test(test_no_loader),
         cmocka_unit_test(test_output_that_cannot_be),
