@@ -21,15 +21,17 @@ static obi_status check_paths(const char *input, const char *output)
     return OBI_OK;
 }
 
-static obi_status make_report(const obi_source *source, const obi_convert_report *made, double seconds, ob_quantize_report **out)
+/* Room for the report of any conversion of `source`; before the work, for nothing may fail once the output is there. */
+static obi_status reserve_report(const obi_source *source, ob_quantize_report **out)
 {
-    ob_quantize_report *report = obi_calloc(1, sizeof *report);
-    if (!report) return OBI_ERROR_MEMORY;
-    report->layers = obi_calloc(made->layer_count, sizeof *report->layers);
-    if (!report->layers) {
-        obi_free(report);
-        return OBI_ERROR_MEMORY;
-    }
+    *out = obi_calloc(1, sizeof **out);
+    if (!*out) return OBI_ERROR_MEMORY;
+    (*out)->layers = obi_calloc((size_t)source->config.layers * OBI_LINEAR_COUNT, sizeof *(*out)->layers);
+    return (*out)->layers ? OBI_OK : OBI_ERROR_MEMORY;
+}
+
+static void fill_report(ob_quantize_report *report, const obi_source *source, const obi_convert_report *made, double seconds)
+{
     double norm2 = 0;
     report->layer_count = made->layer_count;
     for (uint32_t i = 0; i < made->layer_count; i++) {
@@ -62,8 +64,6 @@ static obi_status make_report(const obi_source *source, const obi_convert_report
     report->tensor_bytes = made->tensor_bytes;
     report->file_bytes = made->file_bytes;
     report->seconds = seconds;
-    *out = report;
-    return OBI_OK;
 }
 
 ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quantize_report **report)
@@ -71,6 +71,7 @@ ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quan
     if (report) *report = NULL;
     double start = obi_clock_seconds();
     obi_source *source = NULL;
+    ob_quantize_report *reserved = NULL;
     obi_convert_report made = { 0 };
     obi_convert_desc convert = { .output = desc->output, .form = (obi_form)desc->form, .progress = desc->progress, .user = desc->user };
     obi_status status;
@@ -78,9 +79,15 @@ ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quan
     OBI_TRY_GOTO(check_paths(desc->input, desc->output));
     OBI_TRY_GOTO(obi_source_open(&source, desc->input, desc->tokenizer));
     for (size_t i = 0; i < source->mapping_count; i++) OBI_TRY_GOTO(check_paths(source->mappings[i].path, desc->output)); /* of a directory */
+    if (report) OBI_TRY_GOTO(reserve_report(source, &reserved));
     OBI_TRY_GOTO(obi_convert(context ? context->device : NULL, source, &convert, &made));
-    if (report) status = make_report(source, &made, obi_clock_seconds() - start, report);
+    if (report) {
+        fill_report(reserved, source, &made, obi_clock_seconds() - start);
+        *report = reserved;
+        reserved = NULL;
+    }
 done:
+    ob_quantize_report_free(reserved);
     obi_convert_report_clear(&made);
     obi_source_close(source);
     return obi_public(status);

@@ -233,10 +233,10 @@ obi_status obi_write_at(obi_writer *writer, uint64_t offset, const void *data, u
     return OBI_OK;
 }
 
-static obi_status sync_directory_of(const char *path)
+/* `directory` has room for the path: after the rename nothing may fail for want of memory. */
+static obi_status sync_directory_of(const char *path, char *directory)
 {
-    char *directory = obi_strdup(path);
-    if (!directory) return OBI_ERROR_MEMORY;
+    strcpy(directory, path);
     char *slash = strrchr(directory, '/');
     if (slash == directory) slash[1] = 0;
     else if (slash) *slash = 0;
@@ -246,7 +246,6 @@ static obi_status sync_directory_of(const char *path)
     if (descriptor < 0 || (fsync(descriptor) != 0 && errno != EINVAL))
         status = obi_fail(OBI_ERROR_RUNTIME, "cannot sync the directory of %s: %s", path, strerror(errno));
     if (descriptor >= 0) close(descriptor);
-    obi_free(directory);
     return status;
 }
 
@@ -262,7 +261,7 @@ obi_status obi_writer_commit(obi_writer *writer)
     if (status == OBI_OK && rename(writer->temporary, writer->path) != 0)
         status = obi_fail(OBI_ERROR_RUNTIME, "cannot rename %s to %s: %s", writer->temporary, writer->path, strerror(errno));
     if (status != OBI_OK) unlink(writer->temporary);
-    else status = sync_directory_of(writer->path);
+    else status = sync_directory_of(writer->path, writer->temporary);
     writer_free(writer);
     return status;
 }
