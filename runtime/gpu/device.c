@@ -57,13 +57,19 @@ static obi_status find_candidates(const obi_instance *instance, candidate **out,
         obi_free(list);
         return status;
     }
-    for (uint32_t i = 0; i < found; i++) {
+    for (uint32_t i = 0; i < found && status == OBI_OK; i++) {
         list[i].physical = physical[i];
         list[i].order = i;
-        list[i].entry.usable = obi_caps_read(&list[i].entry.caps, instance, physical[i]) == OBI_OK;
+        obi_status read = obi_caps_read(&list[i].entry.caps, instance, physical[i]);
+        if (read == OBI_ERROR_MEMORY) status = read; /* says nothing about the device */
+        list[i].entry.usable = read == OBI_OK;
         if (!list[i].entry.usable) snprintf(list[i].entry.reason, sizeof list[i].entry.reason, "%s", obi_last_error());
     }
     obi_free(physical);
+    if (status != OBI_OK) {
+        obi_free(list);
+        return status;
+    }
     qsort(list, found, sizeof *list, compare_candidates);
     *out = list;
     *count = found;
