@@ -240,7 +240,8 @@ static void on_row(const ob_selftest_row *row, void *user)
 {
     rows_seen *seen = user;
     assert_true(row->kernel[0] && row->tier >= 'A' && row->tier <= seen->tier_max);
-    if (!row->passed || !(row->worst >= 0 && row->worst <= 1)) fail_msg("%s, tier %c: %g, %s", row->kernel, row->tier, row->worst, row->detail);
+    if (!row->passed || !(row->worst >= 0 && row->worst <= 1))
+        fail_msg("%s, tier %c: %g, %s", row->kernel, row->tier, row->worst, row->detail);
     assert_true(row->seconds >= 0);
     assert_non_null(row->detail);
     if (strcmp(seen->last, row->kernel) != 0) seen->kernels++;
@@ -401,7 +402,8 @@ static void test_pieces(void **state)
         assert_int_equal(bytes[0], 0x5a);
     }
     static const int64_t odd[] = { API_STORIES_VOCABULARY, UINT32_MAX, INT64_MAX, -2, INT64_MIN }; /* no such token before it */
-    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) assert_true(ob_model_piece(stories, odd[i], 403, bytes, sizeof bytes) <= sizeof bytes);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        assert_true(ob_model_piece(stories, odd[i], 403, bytes, sizeof bytes) <= sizeof bytes);
 }
 
 /* A checkpoint that lies alone becomes a model without a tokenizer. */
@@ -438,10 +440,11 @@ static void test_model_without_tokenizer(void **state)
 static void test_text_that_cannot_be_expressed(void **state)
 {
     (void)state;
-    static const char tokenizer[] = "{\"added_tokens\":[{\"id\":3,\"content\":\"<end>\",\"special\":true,\"single_word\":false,\"lstrip\":false,"
-                                    "\"rstrip\":false,\"normalized\":false}],\"pre_tokenizer\":null,\"normalizer\":{\"type\":\"Replace\","
-                                    "\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"},\"model\":{\"type\":\"BPE\",\"byte_fallback\":false,"
-                                    "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"<end>\":3},\"merges\":[\"a b\"]}}";
+    static const char tokenizer[] =
+        "{\"added_tokens\":[{\"id\":3,\"content\":\"<end>\",\"special\":true,\"single_word\":false,\"lstrip\":false,"
+        "\"rstrip\":false,\"normalized\":false}],\"pre_tokenizer\":null,\"normalizer\":{\"type\":\"Replace\","
+        "\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"},\"model\":{\"type\":\"BPE\",\"byte_fallback\":false,"
+        "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"<end>\":3},\"merges\":[\"a b\"]}}";
     char json[1024], path[1024];
     snprintf(json, sizeof json, "%s", scratch_path("tokenizer.json"));
     snprintf(path, sizeof path, "%s", scratch_path("few.gguf"));

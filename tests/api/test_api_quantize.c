@@ -31,7 +31,9 @@ static int remove_output(void **state)
 
 static ob_quantize_desc stories_desc(ob_form form)
 {
-    return (ob_quantize_desc){ .input = test_data_path(API_STORIES), .tokenizer = test_data_path(API_STORIES_TOKENIZER), .output = out, .form = form };
+    return (ob_quantize_desc){
+        .input = test_data_path(API_STORIES), .tokenizer = test_data_path(API_STORIES_TOKENIZER), .output = out, .form = form
+    };
 }
 
 static uint64_t size_of(const char *path)
@@ -130,7 +132,8 @@ static void test_onebit_report(void **state)
     assert_true(fabs(report->linear_bits - bits / weights) < 1e-9);
     ob_quantize_report_free(report);
     unlink(copy);
-    API_FAILS(ob_quantize(NULL, &(ob_quantize_desc){ .input = out, .output = copy, .form = OB_FORM_F16 }, &report), OB_ERROR_ARGUMENT, "onebit");
+    API_FAILS(ob_quantize(NULL, &(ob_quantize_desc){ .input = out, .output = copy, .form = OB_FORM_F16 }, &report), OB_ERROR_ARGUMENT,
+              "onebit");
     assert_null(report);
     assert_int_equal(access(copy, F_OK), -1);
 }
@@ -192,11 +195,14 @@ static void test_input_as_output(void **state)
     uint64_t bytes = size_of(out);
     char alias[1024];
     snprintf(alias, sizeof alias, "%s/./out.gguf", scratch_directory);
-    expect_refused(NULL, (ob_quantize_desc){ .input = out, .output = alias, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT, "both input and output");
+    expect_refused(NULL, (ob_quantize_desc){ .input = out, .output = alias, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT,
+                   "both input and output");
     snprintf(alias, sizeof alias, "%s", scratch_path("link.gguf"));
     assert_int_equal(symlink(out, alias), 0);
-    expect_refused(NULL, (ob_quantize_desc){ .input = out, .output = alias, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT, "both input and output");
-    expect_refused(NULL, (ob_quantize_desc){ .input = alias, .output = out, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT, "both input and output");
+    expect_refused(NULL, (ob_quantize_desc){ .input = out, .output = alias, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT,
+                   "both input and output");
+    expect_refused(NULL, (ob_quantize_desc){ .input = alias, .output = out, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT,
+                   "both input and output");
     unlink(alias);
     assert_int_equal(size_of(out), bytes);
 }

@@ -38,8 +38,11 @@ static void expect_no_session(ob_session_desc desc, const char *part)
 static void test_descs(void **state)
 {
     (void)state;
-    static const ob_session_desc good[] = { { 0 }, { .context = 1 }, { .context = API_STORIES_CONTEXT, .batch = 1 },
-                                            { .context = 7, .batch = UINT32_MAX }, { .sampling = { .top_k = UINT32_MAX, .repeat_last = UINT32_MAX } } };
+    static const ob_session_desc good[] = { { 0 },
+                                            { .context = 1 },
+                                            { .context = API_STORIES_CONTEXT, .batch = 1 },
+                                            { .context = 7, .batch = UINT32_MAX },
+                                            { .sampling = { .top_k = UINT32_MAX, .repeat_last = UINT32_MAX } } };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         ob_session *session;
         API_OK(ob_session_create(&session, stories, &good[i]));

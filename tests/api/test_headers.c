@@ -16,8 +16,9 @@ enum { HEADERS = sizeof headers / sizeof *headers };
 /* Whether `compiler` takes the source in that standard; what it says goes to this program's stderr when `shown`. */
 static bool compiles(const char *compiler, const char *language, const char *standard, const char *source, bool shown)
 {
-    const char *const argv[] = { compiler, "-x", language, standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wshadow",
-                                 "-fsyntax-only", "-I" OB_SOURCE_DIR "/include", source, NULL };
+    const char *const argv[] = { compiler,     "-x",      language,       standard,   "-Wall",         "-Wextra",
+                                 "-Wpedantic", "-Werror", "-Wconversion", "-Wshadow", "-fsyntax-only", "-I" OB_SOURCE_DIR "/include",
+                                 source,       NULL };
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     if (!shown) posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);

@@ -251,8 +251,9 @@ int main(void)
 {
     api_plain_environment();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_printing_would_be_seen), cmocka_unit_test(test_nothing_is_printed), cmocka_unit_test(test_signals_are_left_alone),
-        cmocka_unit_test(test_log), cmocka_unit_test(test_log_that_silences_itself),
+        cmocka_unit_test(test_printing_would_be_seen),   cmocka_unit_test(test_nothing_is_printed),
+        cmocka_unit_test(test_signals_are_left_alone),   cmocka_unit_test(test_log),
+        cmocka_unit_test(test_log_that_silences_itself),
     };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
 }

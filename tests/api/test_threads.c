@@ -76,7 +76,8 @@ static ob_status generate(job *own)
     size_t count = 0;
     ob_session *session = NULL;
     ob_status status = ob_model_tokenize(own->model, own->text, strlen(own->text), OB_TOKENIZE_BOS, prompt, 64, &count);
-    if (status == OB_OK) status = ob_session_create(&session, own->model, &(ob_session_desc){ .context = 128, .batch = 8, .sampling = own->sampling });
+    if (status == OB_OK)
+        status = ob_session_create(&session, own->model, &(ob_session_desc){ .context = 128, .batch = 8, .sampling = own->sampling });
     if (status == OB_OK) status = api_generate(session, prompt, count, own->ids, IDS);
     ob_session_destroy(session);
     return status;
@@ -98,7 +99,9 @@ static const job prompts[4] = {
     { .work = generate, .text = "Once upon a time" },
     { .work = generate, .text = "Lily had a red ball", .sampling = { .temperature = 0.9f, .top_k = 20, .seed = 7 } },
     { .work = generate, .text = "The dog", .sampling = { .temperature = 1, .top_p = 0.9f, .repeat_penalty = 1.1f, .seed = 8 } },
-    { .work = generate, .text = "Tom and his mom went to the park to play with the big dog", .sampling = { .temperature = 0.5f, .seed = 9 } },
+    { .work = generate,
+      .text = "Tom and his mom went to the park to play with the big dog",
+      .sampling = { .temperature = 0.5f, .seed = 9 } },
 };
 
 /* What each of the prompts gives when nothing else runs. */
@@ -120,7 +123,8 @@ static void expect_same_ids(const job *jobs, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
         for (unsigned k = 0; k < IDS; k++)
-            if (jobs[i].ids[k] != alone()[i].ids[k]) fail_msg("\"%s\": id %u is %u, alone %u", jobs[i].text, k, jobs[i].ids[k], alone()[i].ids[k]);
+            if (jobs[i].ids[k] != alone()[i].ids[k])
+                fail_msg("\"%s\": id %u is %u, alone %u", jobs[i].text, k, jobs[i].ids[k], alone()[i].ids[k]);
 }
 
 static void test_sessions_of_one_model(void **state)
@@ -298,7 +302,10 @@ static void test_log_set_while_others_speak(void **state)
     heard = mixed_up = 0;
     atomic_store(&speakers, 2);
     ob_set_log(on_message_a, &listener_a);
-    job jobs[4] = { { .work = make_messages, .cache_dir = cache }, { .work = make_messages, .cache_dir = cache }, { .work = set_logs }, { .work = set_logs } };
+    job jobs[4] = { { .work = make_messages, .cache_dir = cache },
+                    { .work = make_messages, .cache_dir = cache },
+                    { .work = set_logs },
+                    { .work = set_logs } };
     run_jobs(jobs, 4);
     API_OK(make_messages(&jobs[0]));
     ob_set_log(NULL, NULL);
@@ -311,9 +318,9 @@ int main(void)
 {
     api_plain_environment();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sessions_of_one_model), cmocka_unit_test(test_sessions_of_a_fresh_context), cmocka_unit_test(test_contexts_at_once),
-        cmocka_unit_test(test_contexts_come_and_go), cmocka_unit_test(test_loading_beside_generating),
-        cmocka_unit_test(test_log_set_while_others_speak),
+        cmocka_unit_test(test_sessions_of_one_model),     cmocka_unit_test(test_sessions_of_a_fresh_context),
+        cmocka_unit_test(test_contexts_at_once),          cmocka_unit_test(test_contexts_come_and_go),
+        cmocka_unit_test(test_loading_beside_generating), cmocka_unit_test(test_log_set_while_others_speak),
     };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
 }
