@@ -22,8 +22,8 @@ static void linear_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view 
     }
     obi_view g = obi_train_g(model, linear), h = obi_train_h(model, linear), gradient = obi_train_vector_gradient(model, linear->scales);
     obi_view dg = obi_train_scale(model, linear, gradient, false), dh = obi_train_scale(model, linear, gradient, true);
-    obi_view v = obi_train_rows(sums, 0, N, m), folds = obi_view_of(pass->folds);
-    obi_view y = obi_train_rows(pass->wide[1], 0, N, m), dy = obi_train_rows(pass->wide[0], 0, N, m);
+    obi_view v = obi_view_rows(sums, 0, N, m), folds = obi_view_of(pass->folds);
+    obi_view y = obi_view_rows(pass->wide[1], 0, N, m), dy = obi_view_rows(pass->wide[0], 0, N, m);
     if (config->post_norm) {
         obi_op_scale_columns(cmd, y, v, h, N, m, false);
         obi_op_layernorm_bwd(cmd, dy, dz, y, N, m, config->post_norm_eps);
@@ -31,7 +31,7 @@ static void linear_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view 
         dy = dz;
     }
     obi_op_column_dot(cmd, dh, folds, dy, v, N, m);
-    obi_view dv = obi_train_rows(pass->wide[1], 0, N, m), u = obi_train_rows(pass->wide[2], 0, N, n);
+    obi_view dv = obi_view_rows(pass->wide[1], 0, N, m), u = obi_view_rows(pass->wide[2], 0, N, n);
     obi_op_scale_columns(cmd, dv, dy, h, N, m, false);
     obi_op_scale_columns(cmd, u, x, g, N, n, false);
     obi_op_dense_bwd_w(cmd, &weight->gradient, dv, u, N);
@@ -65,7 +65,7 @@ static void layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     obi_attn_parts dqkv = obi_train_qkv(pass, pass->dqkv);
 
     /* y = middle + down(swiglu(gate, up)) */
-    obi_view dact = obi_train_rows(pass->wide[3], 0, N, F);
+    obi_view dact = obi_view_rows(pass->wide[3], 0, N, F);
     linear_backward(pass, cmd, dact, dx, act, &linear[OBI_LINEAR_DOWN], acts->sums[OBI_LINEAR_DOWN], false);
     obi_op_swiglu_bwd(cmd, gate, up, dact, (uint64_t)N * F); /* gate and up now hold their gradients */
     linear_backward(pass, cmd, dnormed, gate, normed_ffn, &linear[OBI_LINEAR_GATE], acts->sums[OBI_LINEAR_GATE], false);
@@ -73,7 +73,7 @@ static void layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     norm_backward(pass, cmd, dx, dnormed, obi_view_of(acts->middle), layer->ffn_norm, true);
 
     /* middle = x + o(attention(q, k, v)) */
-    obi_view dattended = obi_train_rows(pass->wide[3], 0, N, (uint64_t)H * C);
+    obi_view dattended = obi_view_rows(pass->wide[3], 0, N, (uint64_t)H * C);
     linear_backward(pass, cmd, dattended, dx, attended, &linear[OBI_LINEAR_O], acts->sums[OBI_LINEAR_O], false);
     obi_op_attn_bwd(cmd, obi_view_of(pass->dqkv), obi_view_of(pass->stats), obi_view_of(acts->qkv), attended, dattended, pass->sequences, pass->T, H, K, C);
     obi_op_rope_bwd(cmd, dqkv.q, table, N, H, C, config->rope_dimensions, 0, config->rope_layout);
@@ -89,15 +89,15 @@ void obi_pass_logits_backward(obi_pass *pass, obi_cmd *cmd, obi_view dlogits, ui
     const obi_train_model *model = pass->model;
     const obi_param *head = &model->params[model->head];
     uint32_t D = model->config.width;
-    if (head->trained) obi_op_dense_bwd_w(cmd, &head->gradient, dlogits, obi_train_rows(pass->final, first, rows, D), rows);
-    obi_op_dense_bwd_x(cmd, obi_train_rows(pass->wide[3], first, rows, D), dlogits, &head->w, rows, false);
+    if (head->trained) obi_op_dense_bwd_w(cmd, &head->gradient, dlogits, obi_view_rows(pass->final, first, rows, D), rows);
+    obi_op_dense_bwd_x(cmd, obi_view_rows(pass->wide[3], first, rows, D), dlogits, &head->w, rows, false);
 }
 
 void obi_pass_backward(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *user, obi_cmd *cmd, uint32_t layer), void *user)
 {
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
-    obi_view dfinal = obi_train_rows(pass->wide[3], 0, pass->N, config->width);
+    obi_view dfinal = obi_view_rows(pass->wide[3], 0, pass->N, config->width);
     norm_backward(pass, cmd, obi_view_of(pass->dx), dfinal, obi_view_of(pass->x[config->layers]), model->output_norm, false);
     for (uint32_t i = config->layers; i-- > 0;) {
         if (hidden) hidden(user, cmd, i);

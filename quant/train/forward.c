@@ -16,7 +16,7 @@ static void linear_forward(obi_pass *pass, obi_cmd *cmd, obi_view z, obi_view x,
         obi_op_dense_fwd(cmd, z, x, weight, N);
         return;
     }
-    obi_view u = obi_train_rows(pass->wide[2], 0, N, n), v = obi_train_rows(sums, 0, N, m);
+    obi_view u = obi_view_rows(pass->wide[2], 0, N, n), v = obi_view_rows(sums, 0, N, m);
     obi_op_scale_columns(cmd, u, x, obi_train_g(model, linear), N, n, false);
     obi_op_sign_gemm(cmd, v, u, &linear->signs, N);
     obi_op_scale_columns(cmd, z, v, obi_train_h(model, linear), N, m, false);
@@ -67,5 +67,5 @@ void obi_pass_forward(obi_pass *pass, obi_cmd *cmd)
 void obi_pass_logits(obi_pass *pass, obi_cmd *cmd, obi_view logits, uint32_t first, uint32_t rows)
 {
     const obi_train_model *model = pass->model;
-    obi_op_dense_fwd(cmd, logits, obi_train_rows(pass->final, first, rows, model->config.width), &model->params[model->head].w, rows);
+    obi_op_dense_fwd(cmd, logits, obi_view_rows(pass->final, first, rows, model->config.width), &model->params[model->head].w, rows);
 }

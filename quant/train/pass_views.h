@@ -5,13 +5,6 @@
 #include "ops/op_attn_bwd.h"
 #include "quant/train/pass.h"
 
-/* Rows [first, first + rows) of a buffer of `width` columns; first * width is a multiple of 64. */
-static inline obi_view obi_train_rows(const obi_buffer *buffer, uint64_t first, uint64_t rows, uint64_t width)
-{
-    obi_view view = { buffer, first * width * 4, rows * width * 4 };
-    return view;
-}
-
 /* q, k and v inside a layer's qkv or inside dqkv. */
 static inline obi_attn_parts obi_train_qkv(const obi_pass *pass, const obi_buffer *buffer)
 {

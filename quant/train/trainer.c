@@ -153,7 +153,7 @@ static void add_hidden(void *user, obi_cmd *cmd, uint32_t layer)
     obi_pass *pass = trainer->pass;
     uint32_t D = trainer->model->config.width;
     if (layer + 1 == trainer->model->config.layers) return; /* outputs of layers 0 .. L-2 are matched */
-    obi_view loss = obi_train_rows(trainer->hidden_loss, layer, 1, hidden_stride(trainer));
+    obi_view loss = obi_view_rows(trainer->hidden_loss, layer, 1, hidden_stride(trainer));
     obi_op_hidden(cmd, loss, obi_view_of(pass->dx), obi_view_of(pass->x[layer + 1]), obi_view_of(trainer->teacher_pass->x[layer + 1]),
                   obi_view_of(trainer->scratch), pass->N, D, hidden->scale, OBI_HIDDEN_COS);
 }
@@ -165,14 +165,14 @@ static void record_losses(obi_trainer *trainer, obi_cmd *cmd, bool kl, float sca
     uint32_t V = trainer->model->config.vocabulary;
     for (uint32_t first = 0; first < pass->N; first += trainer->tile) {
         uint32_t rows = pass->N - first < trainer->tile ? pass->N - first : trainer->tile;
-        obi_view logits = obi_train_rows(trainer->logits, 0, rows, V), targets = obi_train_rows(trainer->targets, first, rows, 1);
+        obi_view logits = obi_view_rows(trainer->logits, 0, rows, V), targets = obi_view_rows(trainer->targets, first, rows, 1);
         obi_pass_logits(pass, cmd, logits, first, rows);
         if (kl) {
-            obi_view teacher = obi_train_rows(trainer->teacher_logits, 0, rows, V);
+            obi_view teacher = obi_view_rows(trainer->teacher_logits, 0, rows, V);
             obi_pass_logits(trainer->teacher_pass, cmd, teacher, first, rows);
-            obi_op_kd_xent(cmd, obi_train_rows(trainer->token_loss, first, rows, KL_WORDS), logits, teacher, targets, rows, V, scale);
+            obi_op_kd_xent(cmd, obi_view_rows(trainer->token_loss, first, rows, KL_WORDS), logits, teacher, targets, rows, V, scale);
         } else {
-            obi_op_xent(cmd, obi_train_rows(trainer->token_loss, first, rows, 1), logits, targets, rows, V, scale);
+            obi_op_xent(cmd, obi_view_rows(trainer->token_loss, first, rows, 1), logits, targets, rows, V, scale);
         }
         if (backward) obi_pass_logits_backward(pass, cmd, logits, first, rows);
     }

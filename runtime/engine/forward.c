@@ -1,5 +1,6 @@
 #include "engine/forward.h"
 
+#include "engine/layer.h"
 #include "ops/op_dense.h"
 #include "ops/op_embed.h"
 #include "ops/op_norm.h"
@@ -22,7 +23,7 @@ void obi_forward_layers(obi_session *session, uint32_t T)
         per_layer += (double)rows * columns * T;
     }
     obi_view ids = { session->ids, 0, (uint64_t)T * 4 };
-    obi_op_embed_gather_fwd(cmd, obi_rows(session->x, T, config->width), ids, &weights->embedding, T);
+    obi_op_embed_gather_fwd(cmd, obi_view_rows(session->x, 0, T, config->width), ids, &weights->embedding, T);
     for (uint32_t layer = 0; layer < config->layers; layer++) {
         obi_layer_forward(session, layer, T);
         recorded += per_layer;

@@ -286,11 +286,11 @@ obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t c
     for (size_t done = 0; done < count - 1;) { /* the last id is only predicted, never fed */
         size_t left = count - 1 - done;
         uint32_t T = left < session->score_rows ? (uint32_t)left : session->score_rows;
-        obi_view logits = obi_rows(session->score_logits, T, V), host = obi_rows(session->score_host, T, V);
+        obi_view logits = obi_view_rows(session->score_logits, 0, T, V), host = obi_view_rows(session->score_host, 0, T, V);
         OBI_TRY_GOTO(put_ids(session, ids + done, T));
         obi_cmd_begin(session->cmd);
         obi_forward_layers(session, T);
-        obi_forward_head(session, logits, obi_rows(session->normed, T, config->width), obi_rows(session->x, T, config->width), T);
+        obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), obi_view_rows(session->x, 0, T, config->width), T);
         obi_cmd_copy(session->cmd, host, logits);
         OBI_TRY_GOTO(obi_cmd_run(session->cmd));
         OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));

@@ -43,6 +43,13 @@ obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint3
 /* The part of block `i` as a view, and its first row and row count. */
 obi_view obi_weight_block(const obi_weight *weight, uint32_t i, uint32_t *first_row, uint32_t *row_count);
 
+/* Rows [first, first + rows) of an f32 buffer of `width` columns; first * width is a multiple of 64 where it is bound. */
+static inline obi_view obi_view_rows(const obi_buffer *buffer, uint64_t first, uint64_t rows, uint64_t width)
+{
+    obi_view view = { buffer, first * width * 4, rows * width * 4 };
+    return view;
+}
+
 /* (groups_x, groups_y) covering `count` workgroups when a device allows 65535 an axis; the kernel computes
  * index = y * groups_x + x and returns when index >= count. */
 void obi_fold_groups(const obi_device *device, uint64_t count, uint32_t groups[3]);
