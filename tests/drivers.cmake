@@ -65,6 +65,7 @@ function(onebit_add_icd_test name program icd)
   set(environment VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1
     ONEBIT_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
   if(T_SHADER_CACHE)
+    file(MAKE_DIRECTORY ${ONEBIT_TEST_CACHE}) # Mesa makes the last directory only, and complains on stderr
     list(APPEND environment MESA_SHADER_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
   else()
     list(APPEND environment MESA_SHADER_CACHE_DISABLE=true)
