@@ -8,7 +8,8 @@
 #include "onebit/onebit_train.h"
 #include "quant/convert.h"
 
-_Static_assert((int)OB_FORM_ONEBIT == (int)OBI_FORM_ONEBIT && (int)OB_FORM_F16 == (int)OBI_FORM_F16 && (int)OB_FORM_F32 == (int)OBI_FORM_F32,
+_Static_assert((int)OB_FORM_ONEBIT == (int)OBI_FORM_ONEBIT && (int)OB_FORM_F16 == (int)OBI_FORM_F16 &&
+                   (int)OB_FORM_F32 == (int)OBI_FORM_F32,
                "ob_form and obi_form must agree");
 
 /* Replacing a file that is being read would lose it if anything failed halfway. */
@@ -75,10 +76,12 @@ ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quan
     obi_convert_report made = { 0 };
     obi_convert_desc convert = { .output = desc->output, .form = (obi_form)desc->form, .progress = desc->progress, .user = desc->user };
     obi_status status;
-    if (desc->form < OB_FORM_ONEBIT || desc->form > OB_FORM_F32) return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "there is no form %d", (int)desc->form));
+    if (desc->form < OB_FORM_ONEBIT || desc->form > OB_FORM_F32)
+        return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "there is no form %d", (int)desc->form));
     OBI_TRY_GOTO(check_paths(desc->input, desc->output));
     OBI_TRY_GOTO(obi_source_open(&source, desc->input, desc->tokenizer));
-    for (size_t i = 0; i < source->mapping_count; i++) OBI_TRY_GOTO(check_paths(source->mappings[i].path, desc->output)); /* of a directory */
+    for (size_t i = 0; i < source->mapping_count; i++)
+        OBI_TRY_GOTO(check_paths(source->mappings[i].path, desc->output)); /* of a directory */
     if (report) OBI_TRY_GOTO(reserve_report(source, &reserved));
     OBI_TRY_GOTO(obi_convert(context ? context->device : NULL, source, &convert, &made));
     if (report) {

@@ -16,16 +16,16 @@
 /* What one conversion needs at hand. */
 typedef struct converter {
     obi_device *device;
-    obi_upload *upload;       /* these two only where SVID runs */
+    obi_upload *upload; /* these two only where SVID runs */
     obi_svid *svid;
-    uint32_t row_words;       /* of the sign tensor being written */
+    uint32_t row_words; /* of the sign tensor being written */
     const obi_source *source;
     const obi_convert_desc *desc;
     obi_convert_report *report;
-    obi_config config;        /* of the output */
+    obi_config config; /* of the output */
     obi_gguf_writer *writer;
-    float *floats;            /* a chunk of rows */
-    uint8_t *bytes;           /* the same, converted */
+    float *floats;  /* a chunk of rows */
+    uint8_t *bytes; /* the same, converted */
     uint64_t chunk_floats;
     double work_done, work_all; /* weights */
 } converter;
@@ -70,7 +70,10 @@ static obi_status for_each_tensor(converter *convert, obi_status (*visit)(conver
 }
 
 /* "blk.0.attn_q.weight" -> "blk.0.attn_q.input_factor" */
-static void sibling(const char *name, const char *suffix, char out[64]) { snprintf(out, 64, "%.*s%s", (int)(strlen(name) - strlen("weight")), name, suffix); }
+static void sibling(const char *name, const char *suffix, char out[64])
+{
+    snprintf(out, 64, "%.*s%s", (int)(strlen(name) - strlen("weight")), name, suffix);
+}
 
 static void declare(converter *convert, const char *name, obi_dtype type, uint64_t columns, uint64_t rows)
 {
@@ -91,7 +94,9 @@ static obi_status declare_tensor(converter *convert, const char *name, int linea
     convert->work_all += weights;
     if (linear >= 0) {
         convert->report->linear_weights += weights;
-        convert->report->linear_bits += weights * (convert->desc->form == OBI_FORM_ONEBIT ? 1 : convert->desc->form == OBI_FORM_F16 ? 16 : 32);
+        convert->report->linear_bits += weights * (convert->desc->form == OBI_FORM_ONEBIT ? 1
+                                                   : convert->desc->form == OBI_FORM_F16  ? 16
+                                                                                          : 32);
     }
     if (linear < 0 || convert->desc->form != OBI_FORM_ONEBIT) {
         declare(convert, name, dense_type(convert, name), tensor->columns, tensor->rows);
@@ -163,7 +168,8 @@ static obi_status write_dense(converter *convert, const obi_source_tensor *tenso
             OBI_TRY(obi_source_read(tensor, first, count, convert->floats));
         } else {
             for (uint64_t i = 0; i < count; i++) {
-                uint64_t row = obi_rope_source_row(convert->source->config.rope_layout, config->rope_layout, config->head_size, config->rope_dimensions, first + i);
+                uint64_t row = obi_rope_source_row(convert->source->config.rope_layout, config->rope_layout, config->head_size,
+                                                   config->rope_dimensions, first + i);
                 OBI_TRY(obi_source_read(tensor, row, 1, convert->floats + i * tensor->columns));
             }
         }
@@ -208,7 +214,8 @@ static obi_status upload_matrix(converter *convert, const obi_source_tensor *ten
     for (uint64_t first = 0; first < tensor->rows; first += rows_at_once) {
         uint64_t count = tensor->rows - first < rows_at_once ? tensor->rows - first : rows_at_once;
         OBI_TRY(obi_source_read(tensor, first, count, convert->floats));
-        OBI_TRY(obi_weight_upload(convert->upload, weight, (uint32_t)first, (uint32_t)count, (const uint32_t *)(const void *)convert->floats));
+        OBI_TRY(
+            obi_weight_upload(convert->upload, weight, (uint32_t)first, (uint32_t)count, (const uint32_t *)(const void *)convert->floats));
         release_rows(tensor, first, count);
     }
     return obi_upload_finish(convert->upload);
@@ -292,7 +299,8 @@ static obi_status prepare(converter *convert)
             OBI_TRY(obi_svid_create(convert->device, convert->upload, &convert->svid));
         }
     } else {
-        if (source->config.onebit) return obi_fail(OBI_ERROR_ARGUMENT, "the input is a 1-bit model; it can only be written with --form onebit");
+        if (source->config.onebit)
+            return obi_fail(OBI_ERROR_ARGUMENT, "the input is a 1-bit model; it can only be written with --form onebit");
         convert->config.rope_layout = OBI_ROPE_PAIRS;
     }
     return OBI_OK;

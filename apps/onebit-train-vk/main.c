@@ -97,11 +97,12 @@ static void on_plan(const ob_train_plan *plan, void *user)
 {
     view *v = user;
     v->first_step = plan->first_step;
-    app_note("%s parameters, %s numbers trained; %s training tokens, %s held out", app_count(plan->parameters).text, app_count(plan->trained).text,
-             app_count(plan->train_tokens).text, app_count(plan->held_out_tokens).text);
+    app_note("%s parameters, %s numbers trained; %s training tokens, %s held out", app_count(plan->parameters).text,
+             app_count(plan->trained).text, app_count(plan->train_tokens).text, app_count(plan->held_out_tokens).text);
     app_note("device memory: %s model with gradients and optimiser, %s teacher, %s work", app_bytes(plan->model_bytes).text,
              app_bytes(plan->teacher_bytes).text, app_bytes(plan->work_bytes).text);
-    if (plan->first_step > 0) app_note("going on from step %llu of %llu", (unsigned long long)plan->first_step, (unsigned long long)plan->steps);
+    if (plan->first_step > 0)
+        app_note("going on from step %llu of %llu", (unsigned long long)plan->first_step, (unsigned long long)plan->steps);
     v->started = app_seconds();
 }
 
@@ -148,8 +149,14 @@ int main(int argc, char **argv)
     ob_context *context = NULL;
     ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.device });
     if (status == OB_OK)
-        status = ob_train(context, &(ob_train_desc){ .config = o.config, .overrides = o.overrides, .override_count = o.override_count, .plan = on_plan,
-                                                     .step = on_step, .evaluation = on_evaluation, .stop = on_stop, .user = &v });
+        status = ob_train(context, &(ob_train_desc){ .config = o.config,
+                                                     .overrides = o.overrides,
+                                                     .override_count = o.override_count,
+                                                     .plan = on_plan,
+                                                     .step = on_step,
+                                                     .evaluation = on_evaluation,
+                                                     .stop = on_stop,
+                                                     .user = &v });
     code = status == OB_OK ? 0 : app_fail(status);
     return app_end_stdout(app_end_context(context, code));
 }

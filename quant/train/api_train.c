@@ -3,22 +3,33 @@
 #include "quant/train/run.h"
 
 /* The public callbacks behind the internal ones. */
-typedef struct relay { const ob_train_desc *desc; const obi_train_options *options; } relay;
+typedef struct relay {
+    const ob_train_desc *desc;
+    const obi_train_options *options;
+} relay;
 
 static void on_plan(const obi_run_plan *plan, void *user)
 {
     const relay *to = user;
-    ob_train_plan copy = { plan->steps, plan->first_step, plan->parameters, plan->trained, plan->train_tokens, plan->held_out_tokens,
-                           plan->model_bytes, plan->teacher_bytes, plan->work_bytes };
+    ob_train_plan copy = { plan->steps,           plan->first_step,  plan->parameters,    plan->trained,   plan->train_tokens,
+                           plan->held_out_tokens, plan->model_bytes, plan->teacher_bytes, plan->work_bytes };
     if (to->desc->plan) to->desc->plan(&copy, to->desc->user);
 }
 
 static void on_step(uint64_t step, uint64_t steps, const obi_step_report *report, double seconds, void *user)
 {
     const relay *to = user;
-    ob_train_step copy = { .step = step, .steps = steps, .loss = report->loss, .nll = report->nll, .kl = report->kl, .hidden = report->hidden,
-                           .learning_rate = report->factor * to->options->learning_rate, .gradient_norm = report->gradient_norm,
-                           .seconds = seconds, .tokens = report->tokens, .skipped = report->skipped };
+    ob_train_step copy = { .step = step,
+                           .steps = steps,
+                           .loss = report->loss,
+                           .nll = report->nll,
+                           .kl = report->kl,
+                           .hidden = report->hidden,
+                           .learning_rate = report->factor * to->options->learning_rate,
+                           .gradient_norm = report->gradient_norm,
+                           .seconds = seconds,
+                           .tokens = report->tokens,
+                           .skipped = report->skipped };
     if (to->desc->step) to->desc->step(&copy, to->desc->user);
 }
 
@@ -42,7 +53,8 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
     obi_status status;
     OBI_TRY_GOTO(obi_train_options_init(&options));
     if (desc->config) OBI_TRY_GOTO(obi_train_options_read(&options, desc->config));
-    for (size_t i = 0; i < desc->override_count; i++) OBI_TRY_GOTO(obi_train_options_set(&options, desc->overrides[2 * i], desc->overrides[2 * i + 1]));
+    for (size_t i = 0; i < desc->override_count; i++)
+        OBI_TRY_GOTO(obi_train_options_set(&options, desc->overrides[2 * i], desc->overrides[2 * i + 1]));
     OBI_TRY_GOTO(obi_train_options_check(&options));
     status = obi_train_run(context->device, &options, &hooks);
 done:

@@ -8,8 +8,8 @@
 
 /* dx (N,n) = or += what dz (N,m) gives through the projection of x (N,n); weight and scale gradients are added to. The
  * chain is dZ -> dY (post-norm) -> dh, dV -> dW, dU -> dg, dX. wide[0..2] are overwritten: neither dz nor dx lies there. */
-static void linear_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view dz, obi_view x, const obi_train_linear *linear, obi_buffer *sums,
-                            bool accumulate)
+static void linear_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view dz, obi_view x, const obi_train_linear *linear,
+                            obi_buffer *sums, bool accumulate)
 {
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
@@ -47,7 +47,8 @@ static void norm_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view dn
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
     if (model->params[norm].trained)
-        obi_op_rmsnorm_bwd_w(cmd, obi_train_vector_gradient(model, norm), obi_view_of(pass->folds), dnormed, x, pass->N, config->width, config->norm_eps);
+        obi_op_rmsnorm_bwd_w(cmd, obi_train_vector_gradient(model, norm), obi_view_of(pass->folds), dnormed, x, pass->N, config->width,
+                             config->norm_eps);
     obi_op_rmsnorm_bwd(cmd, dx, dnormed, x, obi_train_vector(model, norm), pass->N, config->width, config->norm_eps, accumulate);
 }
 
@@ -75,7 +76,8 @@ static void layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     /* middle = x + o(attention(q, k, v)) */
     obi_view dattended = obi_view_rows(pass->wide[3], 0, N, (uint64_t)H * C);
     linear_backward(pass, cmd, dattended, dx, attended, &linear[OBI_LINEAR_O], acts->sums[OBI_LINEAR_O], false);
-    obi_op_attn_bwd(cmd, obi_view_of(pass->dqkv), obi_view_of(pass->stats), obi_view_of(acts->qkv), attended, dattended, pass->sequences, pass->T, H, K, C);
+    obi_op_attn_bwd(cmd, obi_view_of(pass->dqkv), obi_view_of(pass->stats), obi_view_of(acts->qkv), attended, dattended, pass->sequences,
+                    pass->T, H, K, C);
     obi_op_rope_bwd(cmd, dqkv.q, table, N, H, C, config->rope_dimensions, 0, config->rope_layout);
     obi_op_rope_bwd(cmd, dqkv.k, table, N, K, C, config->rope_dimensions, 0, config->rope_layout);
     linear_backward(pass, cmd, dnormed, dqkv.q, normed, &linear[OBI_LINEAR_Q], acts->sums[OBI_LINEAR_Q], false);

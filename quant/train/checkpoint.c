@@ -17,7 +17,7 @@
 
 #define PATH_ROOM 2304
 #define DIRECTORY_BYTES_MAX 2048 /* of output_dir: leaves room for the names below it */
-#define STATES 3 /* w, m, v */
+#define STATES 3                 /* w, m, v */
 
 static const char *const prefixes[STATES] = { "w.", "m.", "v." };
 
@@ -191,6 +191,28 @@ obi_status obi_checkpoint_save(const obi_trainer *trainer, const char *output_di
     return OBI_OK;
 }
 
+obi_status obi_checkpoint_count(const char *output_dir, size_t *count)
+{
+    uint64_t *steps;
+    obi_status status = list_checkpoints(output_dir, &steps, count);
+    obi_free(steps);
+    return status;
+}
+
+obi_status obi_checkpoint_remove_all(const char *output_dir)
+{
+    uint64_t *steps;
+    size_t count;
+    char path[PATH_ROOM];
+    OBI_TRY(list_checkpoints(output_dir, &steps, &count));
+    for (size_t i = 0; i < count; i++) {
+        checkpoint_path(path, output_dir, steps[i], "");
+        remove_checkpoint(path);
+    }
+    obi_free(steps);
+    return OBI_OK;
+}
+
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
 static bool good_checkpoint(const char *path)
@@ -224,7 +246,8 @@ static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.cutoff_len", true, &length));
     if (seed != trainer->options->seed || length != trainer->pass->T ||
         sequences != trainer->pass->sequences * trainer->options->gradient_accumulation_steps)
-        return obi_fail(OBI_ERROR_DATA, "%s belongs to a run with another seed, cutoff_len or batch; use another output_dir, or overwrite_output_dir: true",
+        return obi_fail(OBI_ERROR_DATA,
+                        "%s belongs to a run with another seed, cutoff_len or batch; use another output_dir, or overwrite_output_dir: true",
                         gguf->mapping.path);
     return OBI_OK;
 }
@@ -238,7 +261,8 @@ static obi_status load_state(obi_trainer *trainer, obi_upload *upload, const obi
             snprintf(name, sizeof name, "%s%s", prefixes[state], trainer->model->params[i].name);
             const obi_gguf_tensor *tensor = obi_gguf_find_tensor(gguf, name);
             if (!tensor || tensor->type != OBI_DTYPE_F32 || tensor->shape[0] != weight->columns || tensor->shape[1] != weight->rows)
-                return obi_fail(OBI_ERROR_DATA, "%s belongs to another model: %s is missing or has another shape", gguf->mapping.path, name);
+                return obi_fail(OBI_ERROR_DATA, "%s belongs to another model: %s is missing or has another shape", gguf->mapping.path,
+                                name);
             OBI_TRY(obi_weight_upload(upload, weight, 0, weight->rows, (const uint32_t *)(const void *)tensor->data));
         }
     return obi_upload_finish(upload);

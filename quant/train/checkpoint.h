@@ -15,4 +15,9 @@ obi_status obi_checkpoint_save(const obi_trainer *trainer, const char *output_di
  * One of another model or run (other tensors, data seed or batch size) is OBI_ERROR_DATA. */
 obi_status obi_checkpoint_load_newest(obi_trainer *trainer, const char *output_dir, bool *found);
 
+/* How many checkpoints, good or damaged, the directory holds. */
+obi_status obi_checkpoint_count(const char *output_dir, size_t *count);
+/* Removes all of them. */
+obi_status obi_checkpoint_remove_all(const char *output_dir);
+
 #endif

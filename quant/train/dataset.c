@@ -6,7 +6,10 @@
 #include "core/rng.h"
 
 /* Ids as they grow. */
-typedef struct id_list { uint32_t *ids; size_t count, room; } id_list;
+typedef struct id_list {
+    uint32_t *ids;
+    size_t count, room;
+} id_list;
 
 static obi_status append(id_list *list, const uint32_t *ids, size_t count)
 {
@@ -58,7 +61,9 @@ obi_status obi_dataset_open(obi_dataset *dataset, const char *path, const obi_to
     dataset->ids = list.ids;
     dataset->blocks = list.count / length;
     list.ids = NULL;
-    status = dataset->blocks > 0 ? OBI_OK : obi_fail(OBI_ERROR_DATA, "%s has %zu tokens: not one sequence of %u (cutoff_len)", path, list.count, length);
+    status = dataset->blocks > 0
+                 ? OBI_OK
+                 : obi_fail(OBI_ERROR_DATA, "%s has %zu tokens: not one sequence of %u (cutoff_len)", path, list.count, length);
 done:
     obi_free(list.ids);
     obi_mapping_close(&file);

@@ -22,9 +22,15 @@ static void declare(exporter *export, const char *name, obi_dtype type, uint64_t
 }
 
 /* "blk.N.R.scales" -> "blk.N.R.input_factor" or "...weight_scale" */
-static void scale_name(const char *scales, const char *suffix, char out[64]) { snprintf(out, 64, "%.*s%s", (int)(strlen(scales) - strlen("scales")), scales, suffix); }
+static void scale_name(const char *scales, const char *suffix, char out[64])
+{
+    snprintf(out, 64, "%.*s%s", (int)(strlen(scales) - strlen("scales")), scales, suffix);
+}
 
-static bool half_precision(const exporter *export, const obi_param *param) { return export->config.onebit && param->group == OBI_GROUP_TABLE; }
+static bool half_precision(const exporter *export, const obi_param *param)
+{
+    return export->config.onebit && param->group == OBI_GROUP_TABLE;
+}
 
 /* The linear that a parameter belongs to, as its weight or its scales; NULL for the others. */
 static const obi_train_linear *linear_of(const exporter *export, uint32_t index, int *kind)
@@ -64,7 +70,8 @@ static obi_status write_floats(exporter *export, const char *name, const float *
         uint64_t part = count - done < 4096 ? count - done : 4096;
         for (uint64_t i = 0; i < part; i++) {
             halves[i] = obi_float_to_half(values[done + i]);
-            if ((halves[i] & 0x7c00) == 0x7c00) return obi_fail(OBI_ERROR_RUNTIME, "%s has grown to %g, which F16 cannot hold", name, (double)values[done + i]);
+            if ((halves[i] & 0x7c00) == 0x7c00)
+                return obi_fail(OBI_ERROR_RUNTIME, "%s has grown to %g, which F16 cannot hold", name, (double)values[done + i]);
         }
         OBI_TRY(obi_gguf_write(export->writer, halves, part * 2));
         done += part;

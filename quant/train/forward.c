@@ -33,7 +33,8 @@ static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     uint32_t N = pass->N, D = config->width, F = config->ffn, H = config->heads, K = config->kv_heads, C = config->head_size;
     obi_view x = obi_view_of(pass->x[index]), y = obi_view_of(pass->x[index + 1]), table = obi_view_of(pass->rope_table);
     obi_view normed = obi_view_of(acts->normed), attended = obi_view_of(acts->attended), middle = obi_view_of(acts->middle);
-    obi_view normed_ffn = obi_view_of(acts->normed_ffn), gate = obi_view_of(acts->gate), up = obi_view_of(acts->up), act = obi_view_of(acts->act);
+    obi_view normed_ffn = obi_view_of(acts->normed_ffn), gate = obi_view_of(acts->gate), up = obi_view_of(acts->up),
+             act = obi_view_of(acts->act);
     obi_attn_parts qkv = obi_train_qkv(pass, acts->qkv);
 
     obi_op_rmsnorm_fwd(cmd, normed, x, obi_train_vector(model, layer->attn_norm), N, D, config->norm_eps);
@@ -60,8 +61,8 @@ void obi_pass_forward(obi_pass *pass, obi_cmd *cmd)
     const obi_config *config = &model->config;
     obi_op_embed_gather_fwd(cmd, obi_view_of(pass->x[0]), obi_view_of(pass->ids), &model->params[model->embedding].w, pass->N);
     for (uint32_t i = 0; i < config->layers; i++) layer_forward(pass, cmd, i);
-    obi_op_rmsnorm_fwd(cmd, obi_view_of(pass->final), obi_view_of(pass->x[config->layers]), obi_train_vector(model, model->output_norm), pass->N,
-                       config->width, config->norm_eps);
+    obi_op_rmsnorm_fwd(cmd, obi_view_of(pass->final), obi_view_of(pass->x[config->layers]), obi_train_vector(model, model->output_norm),
+                       pass->N, config->width, config->norm_eps);
 }
 
 void obi_pass_logits(obi_pass *pass, obi_cmd *cmd, obi_view logits, uint32_t first, uint32_t rows)

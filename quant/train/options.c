@@ -17,9 +17,9 @@ typedef struct option {
     const char *key;
     option_type type;
     size_t offset;
-    const char *initial;     /* the default */
-    double least, most;      /* of COUNT and REAL */
-    const char *choices;     /* of CHOICE: "a|b|c", value = index */
+    const char *initial; /* the default */
+    double least, most;  /* of COUNT and REAL */
+    const char *choices; /* of CHOICE: "a|b|c", value = index */
     const char *help;
 } option;
 
@@ -28,9 +28,11 @@ typedef struct option {
 
 static const option table[] = {
     { "stage", CHOICE, AT(stage), "kd", 0, 0, "pretrain|kd", "pretrain: ordinary weights from text; kd: a 1-bit student from a teacher" },
-    { "model_name_or_path", TEXT, AT(model_name_or_path), "", 0, 0, NULL, "model to start from (pretrain: none makes a new one; kd: the teacher, by SVID)" },
+    { "model_name_or_path", TEXT, AT(model_name_or_path), "", 0, 0, NULL,
+      "model to start from (pretrain: none makes a new one; kd: the teacher, by SVID)" },
     { "teacher_model_name_or_path", TEXT, AT(teacher_model_name_or_path), "", 0, 0, NULL, "the full model that a kd run learns from" },
-    { "tokenizer_name_or_path", TEXT, AT(tokenizer_name_or_path), "", 0, 0, NULL, "tokenizer.model, .json or .bin for a model made from nothing" },
+    { "tokenizer_name_or_path", TEXT, AT(tokenizer_name_or_path), "", 0, 0, NULL,
+      "tokenizer.model, .json or .bin for a model made from nothing" },
     { "dataset", TEXT, AT(dataset), "", 0, 0, NULL, "training text, UTF-8" },
     { "eval_dataset", TEXT, AT(eval_dataset), "", 0, 0, NULL, "held-out text" },
     { "document_separator", TEXT, AT(document_separator), "<|endoftext|>", 0, 0, NULL, "what stands between two documents of a text" },
@@ -63,9 +65,11 @@ static const option table[] = {
     { "warmup_ratio", REAL, AT(warmup_ratio), "0", 0, 1, NULL, "the same as a share of all steps" },
     { "seed", SEED, AT(seed), "1", 0, 0, NULL, "of initial weights and of the order of the data" },
     { "post_norm", SWITCH, AT(post_norm), "true", 0, 0, NULL, "LayerNorm after each 1-bit layer" },
-    { "estimator", CHOICE, AT(estimator), "onebit", 0, 0, "onebit|identity|clip|tanh", "gradient through the sign: 1.001-tanh^2, 1, |w|<alpha, alpha(1-tanh^2(alpha w))" },
+    { "estimator", CHOICE, AT(estimator), "onebit", 0, 0, "onebit|identity|clip|tanh",
+      "gradient through the sign: 1.001-tanh^2, 1, |w|<alpha, alpha(1-tanh^2(alpha w))" },
     { "estimator_alpha", REAL, AT(estimator_alpha), "1", 1e-9, 1e9, NULL, "alpha of clip and tanh" },
-    { "latent_init", CHOICE, AT(latent_init), "constant", 0, 0, "constant|rowmean|raw", "latent weights from W: c sign(W), c W / mean|W| of the row, W" },
+    { "latent_init", CHOICE, AT(latent_init), "constant", 0, 0, "constant|rowmean|raw",
+      "latent weights from W: c sign(W), c W / mean|W| of the row, W" },
     { "latent_scale", REAL, AT(latent_scale), "0.01", 1e-9, 1e3, NULL, "c of constant and rowmean" },
     { "trainable", CHOICE, AT(trainable), "linears", 0, 0, "linears|all", "linears: W, g, h; all: embedding, head and norms too" },
     { "kd_alpha", REAL, AT(kd_alpha), "1", 0, 1e6, NULL, "weight of the KL term, mean per token (the authors' code: 20.48)" },
@@ -74,7 +78,8 @@ static const option table[] = {
     { "eval_steps", COUNT, AT(eval_steps), "0", 0, MANY, NULL, "steps between two evaluations; 0: at the end only" },
     { "save_steps", COUNT, AT(save_steps), "0", 0, MANY, NULL, "steps between two checkpoints; 0: at the end only" },
     { "save_total_limit", COUNT, AT(save_total_limit), "3", 1, 1000000, NULL, "checkpoints to keep" },
-    { "early_stopping_patience", COUNT, AT(early_stopping_patience), "0", 0, MANY, NULL, "evaluations without a better result before stopping; 0: never" },
+    { "early_stopping_patience", COUNT, AT(early_stopping_patience), "0", 0, MANY, NULL,
+      "evaluations without a better result before stopping; 0: never" },
     { "resume_from_checkpoint", SWITCH, AT(resume), "true", 0, 0, NULL, "go on from the newest good checkpoint of output_dir" },
     { "overwrite_output_dir", SWITCH, AT(overwrite_output_dir), "false", 0, 0, NULL, "start anew in a directory that holds a run" },
     { "dry_run", SWITCH, AT(dry_run), "false", 0, 0, NULL, "print the memory plan, run one step, write nothing" },
@@ -155,7 +160,8 @@ static obi_status set(obi_train_options *options, const option *entry, const cha
         char *end;
         errno = 0;
         unsigned long long seed = strtoull(text, &end, 10);
-        if (end == text || *end || errno || text[0] == '-') return obi_fail(OBI_ERROR_ARGUMENT, "%s: \"%s\" is not a whole number from 0 to 2^64-1", entry->key, text);
+        if (end == text || *end || errno || text[0] == '-')
+            return obi_fail(OBI_ERROR_ARGUMENT, "%s: \"%s\" is not a whole number from 0 to 2^64-1", entry->key, text);
         *(uint64_t *)field = seed;
         return OBI_OK;
     }
@@ -213,11 +219,14 @@ obi_status obi_train_options_check(obi_train_options *options)
     if (options->stage == OBI_STAGE_KD && !options->teacher_model_name_or_path[0])
         return obi_fail(OBI_ERROR_ARGUMENT, "teacher_model_name_or_path: a kd run needs a teacher");
     if (options->stage == OBI_STAGE_PRETRAIN && !options->model_name_or_path[0]) {
-        if (!options->tokenizer_name_or_path[0]) return obi_fail(OBI_ERROR_ARGUMENT, "tokenizer_name_or_path: a model made from nothing needs a tokenizer");
+        if (!options->tokenizer_name_or_path[0])
+            return obi_fail(OBI_ERROR_ARGUMENT, "tokenizer_name_or_path: a model made from nothing needs a tokenizer");
         if (options->hidden_size % options->num_attention_heads || options->hidden_size / options->num_attention_heads % 2)
-            return obi_fail(OBI_ERROR_ARGUMENT, "hidden_size: %u does not give each of %u heads an even size", options->hidden_size, options->num_attention_heads);
+            return obi_fail(OBI_ERROR_ARGUMENT, "hidden_size: %u does not give each of %u heads an even size", options->hidden_size,
+                            options->num_attention_heads);
         if (options->num_attention_heads % options->num_key_value_heads)
-            return obi_fail(OBI_ERROR_ARGUMENT, "num_key_value_heads: %u does not divide %u heads", options->num_key_value_heads, options->num_attention_heads);
+            return obi_fail(OBI_ERROR_ARGUMENT, "num_key_value_heads: %u does not divide %u heads", options->num_key_value_heads,
+                            options->num_attention_heads);
     }
     return OBI_OK;
 }
@@ -280,7 +289,8 @@ static obi_status read_events(obi_train_options *options, yaml_parser_t *parser,
     for (bool more = true; more && status == OBI_OK;) {
         yaml_event_t event;
         if (!yaml_parser_parse(parser, &event)) {
-            status = obi_fail(OBI_ERROR_DATA, "%s:%zu: %s", path, parser->problem_mark.line + 1, parser->problem ? parser->problem : "not YAML");
+            status =
+                obi_fail(OBI_ERROR_DATA, "%s:%zu: %s", path, parser->problem_mark.line + 1, parser->problem ? parser->problem : "not YAML");
             break;
         }
         size_t line = event.start_mark.line + 1;
@@ -290,7 +300,9 @@ static obi_status read_events(obi_train_options *options, yaml_parser_t *parser,
         case YAML_MAPPING_START_EVENT:
             if (depth++ > 0) status = obi_fail(OBI_ERROR_DATA, "%s:%zu: a value here is a plain one, not a list or a mapping", path, line);
             break;
-        case YAML_SEQUENCE_START_EVENT: status = obi_fail(OBI_ERROR_DATA, "%s:%zu: a value here is a plain one, not a list or a mapping", path, line); break;
+        case YAML_SEQUENCE_START_EVENT:
+            status = obi_fail(OBI_ERROR_DATA, "%s:%zu: a value here is a plain one, not a list or a mapping", path, line);
+            break;
         case YAML_ALIAS_EVENT: status = obi_fail(OBI_ERROR_DATA, "%s:%zu: aliases are not used here", path, line); break;
         case YAML_SCALAR_EVENT:
             if (depth == 0) {

@@ -12,11 +12,11 @@
 typedef struct filler {
     obi_train_model *model;
     obi_upload *upload;
-    const obi_source *source;           /* NULL: random */
-    const obi_train_options *options;   /* NULL: the source as it is */
+    const obi_source *source;         /* NULL: random */
+    const obi_train_options *options; /* NULL: the source as it is */
     obi_svid *svid;
     obi_rng rng;
-    bool trained;                       /* of what is being added */
+    bool trained; /* of what is being added */
 } filler;
 
 #define CHUNK_FLOATS (1u << 20)
@@ -37,7 +37,11 @@ static obi_status add_param(filler *fill, const char *name, obi_group group, uin
 }
 
 /* How the rows of one tensor come about: kind of randomness, or the source's, with the latent form applied. */
-typedef struct row_maker { double sd; bool ones; bool latent; } row_maker;
+typedef struct row_maker {
+    double sd;
+    bool ones;
+    bool latent;
+} row_maker;
 
 static void make_latent(const obi_train_options *options, float *row, uint32_t columns)
 {
@@ -126,7 +130,8 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     obi_config_linear_shape(config, kind, &rows, &columns);
     snprintf(name, sizeof name, "blk.%u.%s.weight", layer, obi_linear_roles[kind]);
     bool last = kind == OBI_LINEAR_O || kind == OBI_LINEAR_DOWN; /* these write into the residual stream, L times each */
-    row_maker maker = { .sd = fill->options ? fill->options->initializer_range / (last ? sqrt(2.0 * config->layers) : 1) : 0, .latent = config->onebit };
+    row_maker maker = { .sd = fill->options ? fill->options->initializer_range / (last ? sqrt(2.0 * config->layers) : 1) : 0,
+                        .latent = config->onebit };
     OBI_TRY(add_param(fill, name, OBI_GROUP_WEIGHT, rows, columns, &linear->weight));
     OBI_TRY(fill_param(fill, linear->weight, maker));
     if (!config->onebit) return OBI_OK;
@@ -212,7 +217,9 @@ done:
 
 static obi_status refuse_onebit(const obi_source *source)
 {
-    return source->config.onebit ? obi_fail(OBI_ERROR_ARGUMENT, "%s is a 1-bit model already; training starts from an ordinary one", source->name) : OBI_OK;
+    return source->config.onebit
+               ? obi_fail(OBI_ERROR_ARGUMENT, "%s is a 1-bit model already; training starts from an ordinary one", source->name)
+               : OBI_OK;
 }
 
 obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, bool trained, obi_train_model **out)
@@ -227,11 +234,20 @@ obi_status obi_train_model_random(obi_device *device, const obi_train_options *o
 {
     *out = NULL;
     uint32_t head_size = options->hidden_size / options->num_attention_heads;
-    obi_config config = { .width = options->hidden_size, .layers = options->num_hidden_layers, .heads = options->num_attention_heads,
-                          .kv_heads = options->num_key_value_heads, .head_size = head_size, .ffn = options->intermediate_size,
-                          .vocabulary = vocabulary, .context = options->max_position_embeddings, .norm_eps = (float)options->rms_norm_eps,
-                          .rope_theta = (float)options->rope_theta, .rope_dimensions = head_size, .rope_scale = 1,
-                          .rope_layout = OBI_ROPE_PAIRS, .tied = true };
+    obi_config config = { .width = options->hidden_size,
+                          .layers = options->num_hidden_layers,
+                          .heads = options->num_attention_heads,
+                          .kv_heads = options->num_key_value_heads,
+                          .head_size = head_size,
+                          .ffn = options->intermediate_size,
+                          .vocabulary = vocabulary,
+                          .context = options->max_position_embeddings,
+                          .norm_eps = (float)options->rms_norm_eps,
+                          .rope_theta = (float)options->rope_theta,
+                          .rope_dimensions = head_size,
+                          .rope_scale = 1,
+                          .rope_layout = OBI_ROPE_PAIRS,
+                          .tied = true };
     OBI_TRY(obi_config_check(&config));
     filler fill = { .options = options, .trained = true, .rng = obi_rng_seed(options->seed) };
     return build(&fill, device, &config, false, out);

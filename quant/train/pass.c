@@ -11,8 +11,10 @@ static obi_status make(obi_pass *pass, obi_buffer **buffer, uint64_t elements, o
 {
     if (elements == 0) elements = 1;
     if (elements * 4 > pass->device->caps.storage_range)
-        return obi_fail(OBI_ERROR_ARGUMENT, "a batch of %u x %u tokens needs %llu MiB in one piece and this device can bind %llu; use a smaller "
-                        "per_device_train_batch_size or cutoff_len", pass->sequences, pass->T, (unsigned long long)(elements * 4 >> 20),
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "a batch of %u x %u tokens needs %llu MiB in one piece and this device can bind %llu; use a smaller "
+                        "per_device_train_batch_size or cutoff_len",
+                        pass->sequences, pass->T, (unsigned long long)(elements * 4 >> 20),
                         (unsigned long long)(pass->device->caps.storage_range >> 20));
     pass->bytes += elements * 4;
     return obi_buffer_create(pass->device, elements * 4, kind, buffer);
@@ -120,8 +122,8 @@ void obi_pass_destroy(obi_pass *pass)
     uint32_t layers = pass->model->config.layers;
     for (uint32_t i = 0; pass->layers && i < (pass->keeps ? layers : 1); i++) destroy_layer(device, &pass->layers[i]);
     for (uint32_t i = 0; pass->x && i <= layers; i++) obi_buffer_destroy(device, pass->x[i]);
-    obi_buffer *buffers[] = { pass->ids, pass->rope_table, pass->final, pass->wide[0], pass->wide[1], pass->wide[2], pass->wide[3],
-                              pass->dx, pass->dnormed, pass->dqkv, pass->stats, pass->folds };
+    obi_buffer *buffers[] = { pass->ids,     pass->rope_table, pass->final,   pass->wide[0], pass->wide[1], pass->wide[2],
+                              pass->wide[3], pass->dx,         pass->dnormed, pass->dqkv,    pass->stats,   pass->folds };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
     obi_free(pass->layers);
     obi_free(pass->x);

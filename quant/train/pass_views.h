@@ -13,7 +13,10 @@ static inline obi_attn_parts obi_train_qkv(const obi_pass *pass, const obi_buffe
 }
 
 /* A parameter of one row, and its gradient. */
-static inline obi_view obi_train_vector(const obi_train_model *model, uint32_t param) { return obi_view_of(model->params[param].w.blocks[0]); }
+static inline obi_view obi_train_vector(const obi_train_model *model, uint32_t param)
+{
+    return obi_view_of(model->params[param].w.blocks[0]);
+}
 static inline obi_view obi_train_vector_gradient(const obi_train_model *model, uint32_t param)
 {
     return obi_view_of(model->params[param].gradient.blocks[0]);

@@ -25,14 +25,14 @@ typedef struct training {
     obi_device *device;
     const obi_train_options *options;
     const obi_run_hooks *hooks;
-    int lock;             /* file descriptor of OUTPUT/lock, -1 when not held */
+    int lock; /* file descriptor of OUTPUT/lock, -1 when not held */
     FILE *log;
-    obi_source *source;   /* of the teacher, or of the model to go on with */
+    obi_source *source; /* of the teacher, or of the model to go on with */
     obi_tokenizer *tokenizer;
     obi_dataset data, held_out;
     obi_train_model *model, *teacher;
     obi_trainer *trainer;
-    double best;          /* smallest held-out loss so far */
+    double best; /* smallest held-out loss so far */
     uint32_t without_better, broken;
 } training;
 
@@ -53,7 +53,15 @@ static obi_status open_directory(training *run)
     run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (run->lock < 0) return obi_fail(OBI_ERROR_RUNTIME, "cannot create %s: %s", path, strerror(errno));
     if (flock(run->lock, LOCK_EX | LOCK_NB) != 0)
-        return obi_fail(OBI_ERROR_ARGUMENT, "another training run works in %s; wait for it or name another output_dir", run->options->output_dir);
+        return obi_fail(OBI_ERROR_ARGUMENT, "another training run works in %s; wait for it or name another output_dir",
+                        run->options->output_dir);
+    size_t checkpoints;
+    if (run->options->overwrite_output_dir) OBI_TRY(obi_checkpoint_remove_all(run->options->output_dir));
+    OBI_TRY(obi_checkpoint_count(run->options->output_dir, &checkpoints));
+    if (checkpoints > 0 && !run->options->resume)
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "%s holds a run; go on with it (resume_from_checkpoint: true) or give it up (overwrite_output_dir: true)",
+                        run->options->output_dir);
     OBI_TRY(path_in(run, "resolved.yaml", path));
     OBI_TRY(obi_writer_open(&writer, path));
     obi_status status = obi_train_options_write(run->options, &writer);
@@ -63,7 +71,7 @@ static obi_status open_directory(training *run)
     }
     OBI_TRY(obi_writer_commit(&writer));
     OBI_TRY(path_in(run, "log.jsonl", path));
-    run->log = fopen(path, run->options->resume ? "ae" : "we");
+    run->log = fopen(path, checkpoints > 0 ? "ae" : "we");
     return run->log ? OBI_OK : obi_fail(OBI_ERROR_RUNTIME, "cannot write %s: %s", path, strerror(errno));
 }
 
@@ -110,7 +118,8 @@ static obi_status open_model(training *run)
         OBI_TRY(obi_tokenizer_create(&run->tokenizer, &vocab)); /* takes the vocab, on failure too */
         return obi_train_model_random(run->device, options, vocab_of(run)->count, &run->model);
     }
-    if (run->source->vocab.count == 0) return obi_fail(OBI_ERROR_DATA, "there is no tokenizer beside the model; name one (tokenizer_name_or_path)");
+    if (run->source->vocab.count == 0)
+        return obi_fail(OBI_ERROR_DATA, "there is no tokenizer beside the model; name one (tokenizer_name_or_path)");
     return obi_tokenizer_create(&run->tokenizer, &run->source->vocab);
 }
 
@@ -137,9 +146,13 @@ static uint64_t count_steps(const training *run)
 static void tell_plan(const training *run)
 {
     if (!run->hooks->plan) return;
-    obi_run_plan plan = { .steps = run->trainer->steps, .first_step = run->trainer->step, .train_tokens = run->data.blocks * run->data.length,
-                          .held_out_tokens = run->held_out.blocks * run->held_out.length, .model_bytes = obi_train_model_bytes(run->model),
-                          .teacher_bytes = run->teacher ? obi_train_model_bytes(run->teacher) : 0, .work_bytes = obi_trainer_bytes(run->trainer) };
+    obi_run_plan plan = { .steps = run->trainer->steps,
+                          .first_step = run->trainer->step,
+                          .train_tokens = run->data.blocks * run->data.length,
+                          .held_out_tokens = run->held_out.blocks * run->held_out.length,
+                          .model_bytes = obi_train_model_bytes(run->model),
+                          .teacher_bytes = run->teacher ? obi_train_model_bytes(run->teacher) : 0,
+                          .work_bytes = obi_trainer_bytes(run->trainer) };
     for (uint32_t i = 0; i < run->model->param_count; i++) {
         const obi_param *param = &run->model->params[i];
         uint64_t count = (uint64_t)param->w.rows * param->w.columns;
@@ -176,7 +189,10 @@ static obi_status evaluate(training *run, bool *stop)
     return OBI_OK;
 }
 
-static obi_status save(training *run) { return obi_checkpoint_save(run->trainer, run->options->output_dir, run->options->save_total_limit); }
+static obi_status save(training *run)
+{
+    return obi_checkpoint_save(run->trainer, run->options->output_dir, run->options->save_total_limit);
+}
 
 /* After three steps without a finite gradient the parameters themselves are suspect: back to the last good checkpoint. The
  * data after it come in the same order, so the step counter stays where it is. */
@@ -185,8 +201,11 @@ static obi_status roll_back(training *run)
     uint64_t step = run->trainer->step;
     bool found;
     OBI_TRY(obi_checkpoint_load_newest(run->trainer, run->options->output_dir, &found));
-    if (!found) return obi_fail(OBI_ERROR_RUNTIME, "the gradient was not finite three times in a row and there is no checkpoint to go back to; lower learning_rate");
-    obi_log(OBI_LOG_WARNING, "the gradient was not finite three times in a row: back to the parameters of step %" PRIu64, run->trainer->step);
+    if (!found)
+        return obi_fail(OBI_ERROR_RUNTIME,
+                        "the gradient was not finite three times in a row and there is no checkpoint to go back to; lower learning_rate");
+    obi_log(OBI_LOG_WARNING, "the gradient was not finite three times in a row: back to the parameters of step %" PRIu64,
+            run->trainer->step);
     run->trainer->step = step;
     run->broken = 0;
     return OBI_OK;
@@ -205,13 +224,15 @@ static obi_status loop(training *run)
         run->broken = report.skipped ? run->broken + 1 : 0;
         if (run->hooks->step) run->hooks->step(trainer->step, trainer->steps, &report, seconds, run->hooks->user);
         if (options->dry_run) return OBI_OK; /* there is no directory and no log */
-        if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps) log_step(run, &report, seconds);
+        if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps)
+            log_step(run, &report, seconds);
         if (run->broken >= BROKEN_STEPS_MAX) OBI_TRY(roll_back(run));
         bool last = trainer->step == trainer->steps;
         if (last || (options->eval_steps > 0 && trainer->step % options->eval_steps == 0)) OBI_TRY(evaluate(run, &enough));
         bool asked = run->hooks->stop && run->hooks->stop(run->hooks->user);
         if (last || enough || asked || (options->save_steps > 0 && trainer->step % options->save_steps == 0)) OBI_TRY(save(run));
-        if (asked && !last) return obi_fail(OBI_ERROR_CANCELLED, "stopped at step %" PRIu64 "; the same command goes on from there", trainer->step);
+        if (asked && !last)
+            return obi_fail(OBI_ERROR_CANCELLED, "stopped at step %" PRIu64 "; the same command goes on from there", trainer->step);
     }
     return OBI_OK;
 }

@@ -111,16 +111,22 @@ void obi_trainer_destroy(obi_trainer *trainer)
     obi_cmd_destroy(trainer->cmd);
     obi_pass_destroy(trainer->pass);
     obi_pass_destroy(trainer->teacher_pass);
-    obi_buffer *buffers[] = { trainer->logits, trainer->teacher_logits, trainer->targets, trainer->token_loss, trainer->token_loss_host,
-                              trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan, trainer->sums, trainer->sums_host };
+    obi_buffer *buffers[] = {
+        trainer->logits,      trainer->teacher_logits,   trainer->targets, trainer->token_loss, trainer->token_loss_host,
+        trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan,       trainer->sums,
+        trainer->sums_host
+    };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(trainer->device, buffers[i]);
     obi_free(trainer);
 }
 
 uint64_t obi_trainer_bytes(const obi_trainer *trainer)
 {
-    const obi_buffer *buffers[] = { trainer->logits, trainer->teacher_logits, trainer->targets, trainer->token_loss, trainer->token_loss_host,
-                                    trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan, trainer->sums, trainer->sums_host };
+    const obi_buffer *buffers[] = {
+        trainer->logits,      trainer->teacher_logits,   trainer->targets, trainer->token_loss, trainer->token_loss_host,
+        trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan,       trainer->sums,
+        trainer->sums_host
+    };
     uint64_t bytes = trainer->pass->bytes + (trainer->teacher_pass ? trainer->teacher_pass->bytes : 0);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) bytes += buffers[i] ? buffers[i]->size : 0;
     return bytes;
@@ -134,7 +140,8 @@ static obi_status put_batch(obi_trainer *trainer, const obi_dataset *data, uint6
     obi_pass *pass = trainer->pass;
     uint32_t *targets = trainer->targets->mapped, T = pass->T;
     for (uint32_t s = 0; s < pass->sequences; s++, position++) {
-        const uint32_t *ids = shuffled ? obi_dataset_block(data, trainer->options->seed, position) : data->ids + position % data->blocks * data->length;
+        const uint32_t *ids =
+            shuffled ? obi_dataset_block(data, trainer->options->seed, position) : data->ids + position % data->blocks * data->length;
         OBI_TRY(obi_pass_set_ids(pass, s, ids));
         if (trainer->teacher_pass) OBI_TRY(obi_pass_set_ids(trainer->teacher_pass, s, ids));
         memcpy(targets + (uint64_t)s * T, ids + 1, (size_t)(T - 1) * 4);
@@ -144,7 +151,10 @@ static obi_status put_batch(obi_trainer *trainer, const obi_dataset *data, uint6
 }
 
 /* What a hidden-state loss adds on the way down. */
-typedef struct hidden_user { obi_trainer *trainer; float scale; } hidden_user;
+typedef struct hidden_user {
+    obi_trainer *trainer;
+    float scale;
+} hidden_user;
 
 static void add_hidden(void *user, obi_cmd *cmd, uint32_t layer)
 {
@@ -268,7 +278,8 @@ static obi_status measure_gradient(obi_trainer *trainer, double *norm, bool *fin
             uint64_t count = block_elements(&param->w, block);
             obi_view gradient = obi_view_of(param->gradient.blocks[block]);
             if (latent)
-                obi_op_estimator(cmd, gradient, obi_view_of(param->w.blocks[block]), count, (obi_estimator_kind)options->estimator, (float)options->estimator_alpha);
+                obi_op_estimator(cmd, gradient, obi_view_of(param->w.blocks[block]), count, (obi_estimator_kind)options->estimator,
+                                 (float)options->estimator_alpha);
             obi_op_sumsq(cmd, obi_view_of(trainer->sums), obi_view_of(trainer->scratch), gradient, count, !first);
             first = false;
         }
@@ -288,9 +299,18 @@ static obi_status measure_gradient(obi_trainer *trainer, double *norm, bool *fin
 static void group_rates(const obi_train_options *options, const obi_param *param, double *rate, double *decay)
 {
     switch (param->group) {
-    case OBI_GROUP_WEIGHT: *rate = options->learning_rate; *decay = options->weight_decay; break;
-    case OBI_GROUP_SCALES: *rate = options->scales_learning_rate; *decay = options->scales_weight_decay; break;
-    case OBI_GROUP_TABLE: *rate = options->other_learning_rate; *decay = options->weight_decay; break;
+    case OBI_GROUP_WEIGHT:
+        *rate = options->learning_rate;
+        *decay = options->weight_decay;
+        break;
+    case OBI_GROUP_SCALES:
+        *rate = options->scales_learning_rate;
+        *decay = options->scales_weight_decay;
+        break;
+    case OBI_GROUP_TABLE:
+        *rate = options->other_learning_rate;
+        *decay = options->weight_decay;
+        break;
     default: *rate = options->other_learning_rate; *decay = options->scales_weight_decay;
     }
 }
@@ -304,13 +324,18 @@ static obi_status update(obi_trainer *trainer, double factor, double gradient_sc
         const obi_param *param = &trainer->model->params[i];
         double rate, decay;
         group_rates(options, param, &rate, &decay);
-        obi_adamw adamw = { .lr = (float)(rate * factor), .beta1 = (float)options->adam_beta1, .beta2 = (float)options->adam_beta2,
-                            .eps = (float)options->adam_epsilon, .weight_decay = (float)decay,
-                            .c1 = (float)(1 - pow(options->adam_beta1, count)), .c2 = (float)(1 - pow(options->adam_beta2, count)),
+        obi_adamw adamw = { .lr = (float)(rate * factor),
+                            .beta1 = (float)options->adam_beta1,
+                            .beta2 = (float)options->adam_beta2,
+                            .eps = (float)options->adam_epsilon,
+                            .weight_decay = (float)decay,
+                            .c1 = (float)(1 - pow(options->adam_beta1, count)),
+                            .c2 = (float)(1 - pow(options->adam_beta2, count)),
                             .grad_scale = (float)gradient_scale };
         for (uint32_t block = 0; param->trained && block < param->w.block_count; block++)
             obi_op_adamw(trainer->cmd, obi_view_of(param->w.blocks[block]), obi_view_of(param->gradient.blocks[block]),
-                         obi_view_of(param->m.blocks[block]), obi_view_of(param->v.blocks[block]), block_elements(&param->w, block), &adamw);
+                         obi_view_of(param->m.blocks[block]), obi_view_of(param->v.blocks[block]), block_elements(&param->w, block),
+                         &adamw);
     }
     obi_train_model_pack(trainer->cmd, trainer->model);
     return obi_cmd_run(trainer->cmd);
@@ -334,7 +359,8 @@ obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
     report->skipped = !finite || !isfinite(report->loss);
     if (!report->skipped) {
         double clip = 1;
-        if (options->max_grad_norm > 0 && report->gradient_norm > options->max_grad_norm) clip = options->max_grad_norm / (report->gradient_norm + 1e-6);
+        if (options->max_grad_norm > 0 && report->gradient_norm > options->max_grad_norm)
+            clip = options->max_grad_norm / (report->gradient_norm + 1e-6);
         OBI_TRY(update(trainer, report->factor, clip));
     }
     trainer->step++;

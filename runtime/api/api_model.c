@@ -84,10 +84,12 @@ ob_status ob_model_info_get(const ob_model *model, ob_model_info *info)
     return OB_OK;
 }
 
-ob_status ob_model_tokenize(const ob_model *model, const char *text, size_t length, unsigned flags, uint32_t *ids, size_t room, size_t *count)
+ob_status ob_model_tokenize(const ob_model *model, const char *text, size_t length, unsigned flags, uint32_t *ids, size_t room,
+                            size_t *count)
 {
     *count = 0;
-    if (!model->tokenizer) return obi_public(obi_fail(OBI_ERROR_DATA, "the model file has no tokenizer; convert it again with --tokenizer FILE"));
+    if (!model->tokenizer)
+        return obi_public(obi_fail(OBI_ERROR_DATA, "the model file has no tokenizer; convert it again with --tokenizer FILE"));
     unsigned encode = 0;
     if ((flags & OB_TOKENIZE_BOS) && obi_tokenizer_vocab(model->tokenizer)->add_bos) encode |= OBI_ENCODE_BOS;
     if (flags & OB_TOKENIZE_EOS) encode |= OBI_ENCODE_EOS;

@@ -10,10 +10,15 @@ ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_
     if (!session) return OB_ERROR_MEMORY;
     session->model = model;
     const ob_sampling *sampling = &desc->sampling;
-    obi_session_desc engine = { .context = desc->context, .batch = desc->batch,
-                                .sampling = { .repeat_penalty = sampling->repeat_penalty, .repeat_last = sampling->repeat_last,
-                                              .top_k = sampling->top_k, .top_p = sampling->top_p, .min_p = sampling->min_p,
-                                              .temperature = sampling->temperature, .seed = sampling->seed } };
+    obi_session_desc engine = { .context = desc->context,
+                                .batch = desc->batch,
+                                .sampling = { .repeat_penalty = sampling->repeat_penalty,
+                                              .repeat_last = sampling->repeat_last,
+                                              .top_k = sampling->top_k,
+                                              .top_p = sampling->top_p,
+                                              .min_p = sampling->min_p,
+                                              .temperature = sampling->temperature,
+                                              .seed = sampling->seed } };
     obi_status status = obi_session_create(model->weights, &engine, &session->engine);
     if (status != OBI_OK) obi_free(session);
     else *out = session;
@@ -29,7 +34,10 @@ void ob_session_destroy(ob_session *session)
 
 uint32_t ob_session_context(const ob_session *session) { return session->engine->context; }
 uint32_t ob_session_position(const ob_session *session) { return session->engine->position; }
-ob_status ob_session_feed(ob_session *session, const uint32_t *ids, size_t count) { return obi_public(obi_session_feed(session->engine, ids, count)); }
+ob_status ob_session_feed(ob_session *session, const uint32_t *ids, size_t count)
+{
+    return obi_public(obi_session_feed(session->engine, ids, count));
+}
 ob_status ob_session_rewind(ob_session *session, uint32_t position) { return obi_public(obi_session_rewind(session->engine, position)); }
 ob_status ob_session_sample(ob_session *session, uint32_t *id) { return obi_public(obi_session_sample(session->engine, id)); }
 ob_status ob_session_logits(ob_session *session, float *logits) { return obi_public(obi_session_logits(session->engine, logits)); }

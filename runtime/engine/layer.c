@@ -27,7 +27,8 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T)
     uint32_t D = config->width, H = config->heads, K = config->kv_heads, C = config->head_size, F = config->ffn;
     uint32_t R = config->rope_dimensions, position = session->position;
 
-    obi_view x = obi_view_rows(session->x, 0, T, D), normed = obi_view_rows(session->normed, 0, T, D), projected = obi_view_rows(session->projected, 0, T, D);
+    obi_view x = obi_view_rows(session->x, 0, T, D), normed = obi_view_rows(session->normed, 0, T, D),
+             projected = obi_view_rows(session->projected, 0, T, D);
     obi_view q = obi_view_rows(session->q, 0, T, (uint64_t)H * C), attended = obi_view_rows(session->attended, 0, T, (uint64_t)H * C);
     obi_view k = obi_view_rows(session->k, 0, T, (uint64_t)K * C), v = obi_view_rows(session->v, 0, T, (uint64_t)K * C);
     obi_view gate = obi_view_rows(session->gate, 0, T, F), up = obi_view_rows(session->up, 0, T, F);

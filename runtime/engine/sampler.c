@@ -14,8 +14,10 @@ obi_status obi_sampling_resolve(obi_sampling *sampling)
     if (sampling->top_p == 0) sampling->top_p = 1;
     if (!(sampling->repeat_penalty > 0) || !isfinite(sampling->repeat_penalty))
         return obi_fail(OBI_ERROR_ARGUMENT, "the repeat penalty must be a positive number; 1 turns it off");
-    if (!(sampling->top_p > 0 && sampling->top_p <= 1)) return obi_fail(OBI_ERROR_ARGUMENT, "top-p must be above 0 and at most 1; 1 turns it off");
-    if (!(sampling->min_p >= 0 && sampling->min_p <= 1)) return obi_fail(OBI_ERROR_ARGUMENT, "min-p must be between 0 and 1; 0 turns it off");
+    if (!(sampling->top_p > 0 && sampling->top_p <= 1))
+        return obi_fail(OBI_ERROR_ARGUMENT, "top-p must be above 0 and at most 1; 1 turns it off");
+    if (!(sampling->min_p >= 0 && sampling->min_p <= 1))
+        return obi_fail(OBI_ERROR_ARGUMENT, "min-p must be between 0 and 1; 0 turns it off");
     if (!(sampling->temperature >= 0) || !isfinite(sampling->temperature))
         return obi_fail(OBI_ERROR_ARGUMENT, "the temperature must be 0 or a positive number; 0 is greedy");
     return OBI_OK;
@@ -31,7 +33,8 @@ uint32_t obi_sampling_candidates(const obi_sampling *sampling)
 obi_status obi_sample_candidates(const obi_sampling *sampling, obi_rng *rng, const obi_candidate *candidates, size_t count, uint32_t *id)
 {
     if (count == 0 || !isfinite(candidates[0].logit))
-        return obi_fail(OBI_ERROR_RUNTIME, "the model gave no finite logit; its weights or this device are broken (try onebit-info-vk --selftest)");
+        return obi_fail(OBI_ERROR_RUNTIME,
+                        "the model gave no finite logit; its weights or this device are broken (try onebit-info-vk --selftest)");
     *id = candidates[0].id;
     if (sampling->temperature == 0) return OBI_OK;
     double *p = obi_calloc(count, sizeof *p);

@@ -43,9 +43,12 @@ static obi_status make_buffers(obi_session *session)
     uint64_t q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
     uint64_t cache = (uint64_t)session->context * kv_width;
     if (cache * 4 > session->device->caps.storage_range)
-        return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions needs %" PRIu64 " MiB for the keys of one layer and this device can bind %" PRIu64
-                        "; use a smaller context (-c)", session->context, cache * 4 >> 20, session->device->caps.storage_range >> 20);
-    uint64_t floats = 2 * cache * config->layers + B * (3 * D + 2 * q_width + 2 * kv_width + 2 * config->ffn) + (uint64_t)session->context * config->rope_dimensions;
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "a context of %u positions needs %" PRIu64 " MiB for the keys of one layer and this device can bind %" PRIu64
+                        "; use a smaller context (-c)",
+                        session->context, cache * 4 >> 20, session->device->caps.storage_range >> 20);
+    uint64_t floats = 2 * cache * config->layers + B * (3 * D + 2 * q_width + 2 * kv_width + 2 * config->ffn) +
+                      (uint64_t)session->context * config->rope_dimensions;
     OBI_TRY(obi_memory_fits(session->device, floats * 4, "the context and its working buffers"));
     OBI_TRY(make(session, &session->ids, B, OBI_MEMORY_UPLOAD));
     OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
@@ -89,11 +92,13 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     uint32_t context = desc->context;
     if (context == 0) context = config->context < OBI_CONTEXT_DEFAULT_MAX ? config->context : OBI_CONTEXT_DEFAULT_MAX;
     if (context > config->context)
-        return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and this model was trained for %u", context, config->context);
+        return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and this model was trained for %u", context,
+                        config->context);
     uint32_t positions = obi_op_attn_positions_max(weights->device, config->head_size);
     if (context > positions)
-        return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and attention can go through %u; use a smaller context (-c)",
-                        context, positions);
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "a context of %u positions was asked for and attention can go through %u; use a smaller context (-c)", context,
+                        positions);
     obi_session *session = obi_calloc(1, sizeof *session);
     if (!session) return OBI_ERROR_MEMORY;
     session->weights = weights;
@@ -127,9 +132,24 @@ void obi_session_destroy(obi_session *session)
     if (!session) return;
     obi_device *device = session->device;
     obi_cmd_destroy(session->cmd);
-    obi_buffer *buffers[] = { session->ids, session->rope_table, session->x, session->normed, session->q, session->attended, session->k,
-                              session->v, session->gate, session->up, session->projected, session->last, session->logits,
-                              session->logits_host, session->topk, session->topk_host, session->topk_scratch, session->score_logits,
+    obi_buffer *buffers[] = { session->ids,
+                              session->rope_table,
+                              session->x,
+                              session->normed,
+                              session->q,
+                              session->attended,
+                              session->k,
+                              session->v,
+                              session->gate,
+                              session->up,
+                              session->projected,
+                              session->last,
+                              session->logits,
+                              session->logits_host,
+                              session->topk,
+                              session->topk_host,
+                              session->topk_scratch,
+                              session->score_logits,
                               session->score_host };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
     for (uint32_t i = 0; i < session->weights->config.layers; i++) {
@@ -146,7 +166,8 @@ static obi_status check_ids(const obi_session *session, const uint32_t *ids, siz
 {
     for (size_t i = 0; i < count; i++)
         if (ids[i] >= session->weights->config.vocabulary)
-            return obi_fail(OBI_ERROR_ARGUMENT, "token %u is not in the model's vocabulary of %u", ids[i], session->weights->config.vocabulary);
+            return obi_fail(OBI_ERROR_ARGUMENT, "token %u is not in the model's vocabulary of %u", ids[i],
+                            session->weights->config.vocabulary);
     return OBI_OK;
 }
 
@@ -178,8 +199,10 @@ obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t co
 {
     if (count == 0) return obi_fail(OBI_ERROR_ARGUMENT, "there is no token to feed");
     if (count > session->context - session->position)
-        return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit: the context has %u positions and %u are taken; use a larger context (-c) or a shorter prompt",
-                        count, session->context, session->position);
+        return obi_fail(
+            OBI_ERROR_ARGUMENT,
+            "%zu tokens do not fit: the context has %u positions and %u are taken; use a larger context (-c) or a shorter prompt", count,
+            session->context, session->position);
     OBI_TRY(check_ids(session, ids, count));
     uint32_t start = session->position;
     obi_status status;
@@ -242,8 +265,7 @@ obi_status obi_session_sample(obi_session *session, uint32_t *id)
     float *logits = obi_calloc(V, sizeof *logits);
     if (!logits) return OBI_ERROR_MEMORY;
     obi_status status = obi_session_logits(session, logits);
-    if (status == OBI_OK)
-        status = obi_sample_logits(&session->sampling, &session->rng, logits, V, session->history, session->position, id);
+    if (status == OBI_OK) status = obi_sample_logits(&session->sampling, &session->rng, logits, V, session->history, session->position, id);
     obi_free(logits);
     return status;
 }
@@ -290,7 +312,8 @@ obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t c
         OBI_TRY_GOTO(put_ids(session, ids + done, T));
         obi_cmd_begin(session->cmd);
         obi_forward_layers(session, T);
-        obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), obi_view_rows(session->x, 0, T, config->width), T);
+        obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width),
+                         obi_view_rows(session->x, 0, T, config->width), T);
         obi_cmd_copy(session->cmd, host, logits);
         OBI_TRY_GOTO(obi_cmd_run(session->cmd));
         OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));

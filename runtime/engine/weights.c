@@ -30,7 +30,8 @@ static obi_status find_tensor(const loader *load, const char *name, uint64_t col
     const obi_gguf_tensor *tensor = obi_gguf_find_tensor(load->gguf, name);
     if (!tensor) return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is missing", load->gguf->mapping.path, name);
     if (tensor->shape[0] != columns || tensor->shape[1] != rows || tensor->shape[2] != 1 || tensor->shape[3] != 1)
-        return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is %" PRIu64 " x %" PRIu64 " where the model's sizes ask for %" PRIu64 " x %" PRIu64,
+        return obi_fail(OBI_ERROR_DATA,
+                        "%s: the tensor %s is %" PRIu64 " x %" PRIu64 " where the model's sizes ask for %" PRIu64 " x %" PRIu64,
                         load->gguf->mapping.path, name, tensor->shape[0], tensor->shape[1], columns, rows);
     *out = tensor;
     return OBI_OK;
@@ -69,8 +70,10 @@ static uint64_t device_bytes(const obi_gguf_tensor *tensor)
 {
     uint64_t elements = tensor->shape[0] * tensor->shape[1]; /* the reader has checked the product */
     switch (tensor->type) {
-    case OBI_DTYPE_BF16: case OBI_DTYPE_F64: return elements * 4;
-    case OBI_DTYPE_Q8_0: case OBI_DTYPE_Q4_0: return elements * 2;
+    case OBI_DTYPE_BF16:
+    case OBI_DTYPE_F64: return elements * 4;
+    case OBI_DTYPE_Q8_0:
+    case OBI_DTYPE_Q4_0: return elements * 2;
     default: return tensor->bytes;
     }
 }
@@ -80,7 +83,8 @@ static obi_status convert_row(loader *load, const obi_gguf_tensor *tensor, uint6
 {
     uint32_t columns = weight->columns;
     uint64_t row_bytes;
-    if (!obi_dtype_bytes(tensor->type, columns, &row_bytes)) return obi_fail(OBI_ERROR_DATA, "rows of %u columns do not fill whole blocks", columns);
+    if (!obi_dtype_bytes(tensor->type, columns, &row_bytes))
+        return obi_fail(OBI_ERROR_DATA, "rows of %u columns do not fill whole blocks", columns);
     const uint8_t *source = tensor->data + row * row_bytes;
     if (weight->type == OBI_WEIGHT_F32) return obi_dtype_to_float(tensor->type, source, columns, (float *)words);
     words[weight->row_words - 1] = 0; /* the pad of an odd width */
@@ -100,10 +104,15 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
     OBI_TRY(find_tensor(load, name, columns, rows, &tensor));
     obi_weight_type type;
     switch (tensor->type) {
-    case OBI_DTYPE_F32: case OBI_DTYPE_BF16: case OBI_DTYPE_F64: type = OBI_WEIGHT_F32; break;
-    case OBI_DTYPE_F16: case OBI_DTYPE_Q8_0: case OBI_DTYPE_Q4_0: type = OBI_WEIGHT_F16; break;
-    default: return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s, which a matrix cannot have here", load->gguf->mapping.path, name,
-                             obi_dtype_name(tensor->type));
+    case OBI_DTYPE_F32:
+    case OBI_DTYPE_BF16:
+    case OBI_DTYPE_F64: type = OBI_WEIGHT_F32; break;
+    case OBI_DTYPE_F16:
+    case OBI_DTYPE_Q8_0:
+    case OBI_DTYPE_Q4_0: type = OBI_WEIGHT_F16; break;
+    default:
+        return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s, which a matrix cannot have here", load->gguf->mapping.path, name,
+                        obi_dtype_name(tensor->type));
     }
     OBI_TRY(obi_weight_create(load->device, type, rows, columns, 0, weight));
     uint32_t row_bytes = weight->row_words * 4;
@@ -136,7 +145,8 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     for (uint32_t first = 0; first < rows; first += rows_at_once) {
         uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
         memcpy(load->words, tensor->data + (uint64_t)first * row_words * 4, (uint64_t)count * row_words * 4);
-        for (uint32_t i = 1; i <= count; i++) load->words[(uint64_t)i * row_words - 1] &= last_mask; /* pad bits are 0, whatever the file says */
+        for (uint32_t i = 1; i <= count; i++)
+            load->words[(uint64_t)i * row_words - 1] &= last_mask; /* pad bits are 0, whatever the file says */
         OBI_TRY(obi_weight_upload(load->upload, &linear->weight, first, count, load->words));
     }
     load->weights->device_bytes += (uint64_t)rows * row_words * 4;
@@ -202,8 +212,8 @@ static obi_status check_widths(const obi_config *config, const obi_gguf *gguf)
         uint32_t rows, columns;
         obi_config_linear_shape(config, kind, &rows, &columns);
         if (columns > OBI_MATRIX_COLUMNS_MAX)
-            return obi_fail(OBI_ERROR_DATA, "%s: %s has %u inputs, and the kernels here take at most %u", gguf->mapping.path, obi_linear_roles[kind],
-                            columns, OBI_MATRIX_COLUMNS_MAX);
+            return obi_fail(OBI_ERROR_DATA, "%s: %s has %u inputs, and the kernels here take at most %u", gguf->mapping.path,
+                            obi_linear_roles[kind], columns, OBI_MATRIX_COLUMNS_MAX);
     }
     return OBI_OK;
 }

@@ -16,11 +16,11 @@ struct obi_cmd {
     VkCommandBuffer handle;
     VkFence fence;
     obi_descriptors *descriptors;
-    obi_profile *profile;     /* NULL: off */
+    obi_profile *profile; /* NULL: off */
     obi_tracker tracker;
     obi_status status;
     bool recording, submitted;
-    bool host_reads;          /* a READBACK buffer was written: a barrier to the host at the end */
+    bool host_reads; /* a READBACK buffer was written: a barrier to the host at the end */
     VkPipeline bound;
     uint32_t submits, barriers, dispatches;
 };
@@ -33,12 +33,15 @@ obi_status obi_cmd_create(obi_device *device, obi_cmd **out)
     cmd->device = device;
     obi_status status;
     VkCommandPoolCreateInfo pool = { .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                     .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = device->caps.queue_family };
+                                     .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                     .queueFamilyIndex = device->caps.queue_family };
     VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
     VkResult result = device->vk.vkCreateCommandPool(device->handle, &pool, NULL, &cmd->pool);
     if (result == VK_SUCCESS) {
-        VkCommandBufferAllocateInfo buffer = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = cmd->pool,
-                                               .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = 1 };
+        VkCommandBufferAllocateInfo buffer = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                               .commandPool = cmd->pool,
+                                               .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                               .commandBufferCount = 1 };
         result = device->vk.vkAllocateCommandBuffers(device->handle, &buffer, &cmd->handle);
     }
     if (result == VK_SUCCESS) result = device->vk.vkCreateFence(device->handle, &fence, NULL, &cmd->fence);
@@ -75,7 +78,8 @@ static void record_barrier(obi_cmd *cmd)
 {
     VkMemoryBarrier barrier = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                 .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-                                .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT };
+                                .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT |
+                                                 VK_ACCESS_TRANSFER_WRITE_BIT };
     VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
     cmd->device->vk.vkCmdPipelineBarrier(cmd->handle, stages, stages, 0, 1, &barrier, 0, NULL, 0, NULL);
     obi_tracker_reset(&cmd->tracker);
@@ -99,7 +103,8 @@ void obi_cmd_begin(obi_cmd *cmd)
     cmd->dispatches = 0;
     cmd->bound = VK_NULL_HANDLE;
     cmd->host_reads = false;
-    VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO, .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
+    VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                      .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
     VkResult result = cmd->device->vk.vkBeginCommandBuffer(cmd->handle, &info);
     if (result != VK_SUCCESS) {
         cmd->status = obi_vk_fail(result, "vkBeginCommandBuffer");
@@ -141,8 +146,8 @@ static bool check_view(obi_cmd *cmd, const char *what, obi_view view)
     if (view.buffer && view.size > 0 && view.offset % OBI_BUFFER_ALIGNMENT == 0 && view.offset <= view.buffer->size &&
         view.size <= view.buffer->size - view.offset && view.size <= cmd->device->caps.storage_range)
         return true;
-    cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: a binding of %llu bytes at %llu is not possible (buffer %llu bytes, device limit %llu)", what,
-                           (unsigned long long)view.size, (unsigned long long)view.offset,
+    cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: a binding of %llu bytes at %llu is not possible (buffer %llu bytes, device limit %llu)",
+                           what, (unsigned long long)view.size, (unsigned long long)view.offset,
                            (unsigned long long)(view.buffer ? view.buffer->size : 0), (unsigned long long)cmd->device->caps.storage_range);
     return false;
 }
@@ -158,8 +163,8 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
     }
     for (int axis = 0; axis < 3; axis++)
         if (dispatch->groups[axis] == 0 || dispatch->groups[axis] > device->caps.workgroup_count[axis]) {
-            cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: a grid of %u x %u x %u workgroups is not possible here", name, dispatch->groups[0],
-                                   dispatch->groups[1], dispatch->groups[2]);
+            cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: a grid of %u x %u x %u workgroups is not possible here", name,
+                                   dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
             return;
         }
     for (uint32_t i = 0; i < dispatch->binding_count; i++)
@@ -176,7 +181,8 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
     cmd->bound = pipeline;
     device->vk.vkCmdBindDescriptorSets(cmd->handle, VK_PIPELINE_BIND_POINT_COMPUTE, device->pipelines.layout, 0, 1, &set, 0, NULL);
     if (dispatch->push_bytes > 0)
-        device->vk.vkCmdPushConstants(cmd->handle, device->pipelines.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch->push_bytes, dispatch->push);
+        device->vk.vkCmdPushConstants(cmd->handle, device->pipelines.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch->push_bytes,
+                                      dispatch->push);
     bool timed = cmd->profile && obi_profile_start(device, cmd->profile, cmd->handle, dispatch->kernel, dispatch->bytes);
     device->vk.vkCmdDispatch(cmd->handle, dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
     if (timed) obi_profile_stop(device, cmd->profile, cmd->handle);

@@ -78,8 +78,9 @@ static obi_status pool_with_room(obi_descriptors *sets)
     pool *fresh = obi_calloc(1, sizeof *fresh);
     if (!fresh) return OBI_ERROR_MEMORY;
     VkDescriptorPoolSize size = { VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, SETS_PER_POOL * OBI_BINDINGS_MAX };
-    VkDescriptorPoolCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = SETS_PER_POOL, .poolSizeCount = 1,
-                                        .pPoolSizes = &size };
+    VkDescriptorPoolCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = SETS_PER_POOL, .poolSizeCount = 1, .pPoolSizes = &size
+    };
     VkResult result = sets->device->vk.vkCreateDescriptorPool(sets->device->handle, &info, NULL, &fresh->handle);
     if (result != VK_SUCCESS) {
         obi_free(fresh);
@@ -109,8 +110,10 @@ obi_status obi_descriptors_get(obi_descriptors *sets, const obi_binding *binding
     kept_set *kept = obi_calloc(1, sizeof *kept);
     if (!kept) return OBI_ERROR_MEMORY;
     obi_device *device = sets->device;
-    VkDescriptorSetAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO, .descriptorPool = sets->pools->handle,
-                                         .descriptorSetCount = 1, .pSetLayouts = &device->pipelines.set_layout };
+    VkDescriptorSetAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                         .descriptorPool = sets->pools->handle,
+                                         .descriptorSetCount = 1,
+                                         .pSetLayouts = &device->pipelines.set_layout };
     VkResult result = device->vk.vkAllocateDescriptorSets(device->handle, &info, &kept->handle);
     if (result != VK_SUCCESS) {
         obi_free(kept);
@@ -120,8 +123,12 @@ obi_status obi_descriptors_get(obi_descriptors *sets, const obi_binding *binding
     VkWriteDescriptorSet writes[OBI_BINDINGS_MAX];
     for (uint32_t i = 0; i < count; i++) {
         buffers[i] = (VkDescriptorBufferInfo){ bindings[i].view.buffer->handle, bindings[i].view.offset, bindings[i].view.size };
-        writes[i] = (VkWriteDescriptorSet){ .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET, .dstSet = kept->handle, .dstBinding = i,
-                                            .descriptorCount = 1, .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .pBufferInfo = &buffers[i] };
+        writes[i] = (VkWriteDescriptorSet){ .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                            .dstSet = kept->handle,
+                                            .dstBinding = i,
+                                            .descriptorCount = 1,
+                                            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                            .pBufferInfo = &buffers[i] };
     }
     device->vk.vkUpdateDescriptorSets(device->handle, count, writes, 0, NULL);
     sets->pools->used++;

@@ -8,8 +8,8 @@
 #include "core/log.h"
 
 #define LAYER_VALIDATION "VK_LAYER_KHRONOS_validation"
-#define NO_LOADER                                                                                                      \
-    "no Vulkan loader was found (libvulkan.so.1); install your GPU's Vulkan driver, or on Debian: "                   \
+#define NO_LOADER                                                                                                                          \
+    "no Vulkan loader was found (libvulkan.so.1); install your GPU's Vulkan driver, or on Debian: "                                        \
     "apt install libvulkan1 mesa-vulkan-drivers"
 
 static pthread_mutex_t loader_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -24,15 +24,13 @@ static obi_status load_loader(void)
     return ready ? OBI_OK : obi_fail(OBI_ERROR_NO_DEVICE, NO_LOADER);
 }
 
-static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
-                                                 VkDebugUtilsMessageTypeFlagsEXT types,
+static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT types,
                                                  const VkDebugUtilsMessengerCallbackDataEXT *data, void *user)
 {
     (void)severity;
     (void)types;
     obi_instance *instance = user;
-    if (atomic_fetch_add(&instance->messages, 1) == 0)
-        strncpy(instance->first_message, data->pMessage, sizeof instance->first_message - 1);
+    if (atomic_fetch_add(&instance->messages, 1) == 0) strncpy(instance->first_message, data->pMessage, sizeof instance->first_message - 1);
     obi_log(OBI_LOG_ERROR, "Vulkan validation: %s", data->pMessage);
     return VK_FALSE;
 }
@@ -83,17 +81,21 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
 
     const char *layers[1], *extensions[2];
     uint32_t layer_count = 0, extension_count = 0;
-    VkApplicationInfo application = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "onebit",
-                                      .pEngineName = "libonebit", .apiVersion = VK_API_VERSION_1_2 };
+    VkApplicationInfo application = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+                                      .pApplicationName = "onebit",
+                                      .pEngineName = "libonebit",
+                                      .apiVersion = VK_API_VERSION_1_2 };
     VkInstanceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application };
-    VkDebugUtilsMessengerCreateInfoEXT messenger = {
-        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
-        .pfnUserCallback = on_message, .pUserData = instance };
+    VkDebugUtilsMessengerCreateInfoEXT messenger = { .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+                                                     .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
+                                                                        VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+                                                     .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
+                                                     .pfnUserCallback = on_message,
+                                                     .pUserData = instance };
     VkValidationFeatureEnableEXT enables[] = { VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT };
     VkValidationFeaturesEXT features = { .sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
-                                         .enabledValidationFeatureCount = 1, .pEnabledValidationFeatures = enables };
+                                         .enabledValidationFeatureCount = 1,
+                                         .pEnabledValidationFeatures = enables };
     if (validation) {
         layers[layer_count++] = LAYER_VALIDATION;
         extensions[extension_count++] = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
@@ -190,6 +192,8 @@ obi_status obi_vk_fail(VkResult result, const char *call)
         }
     const char *advice = "";
     if (status == OBI_ERROR_MEMORY) advice = "; use a smaller model, context (-c) or batch (-b), or close other programs";
-    if (status == OBI_ERROR_DEVICE_LOST) advice = "; the device hung or was reset: run again, with a smaller batch (-b) if it happens again";
-    return obi_fail(status, "the Vulkan driver failed in %.*s: %s (%d)%s", (int)length, call, obi_vk_result_name(result), (int)result, advice);
+    if (status == OBI_ERROR_DEVICE_LOST)
+        advice = "; the device hung or was reset: run again, with a smaller batch (-b) if it happens again";
+    return obi_fail(status, "the Vulkan driver failed in %.*s: %s (%d)%s", (int)length, call, obi_vk_result_name(result), (int)result,
+                    advice);
 }

@@ -31,7 +31,8 @@ static uint64_t hash_of_all_kernels(void)
     uint64_t hash = 0;
     for (int i = 0; i < OBI_KERNEL_COUNT; i++)
         for (int tier = 0; tier < OBI_TIER_COUNT; tier++)
-            if (obi_kernels[i].tier[tier].words) hash = XXH3_64bits_withSeed(obi_kernels[i].tier[tier].words, obi_kernels[i].tier[tier].bytes, hash + 1);
+            if (obi_kernels[i].tier[tier].words)
+                hash = XXH3_64bits_withSeed(obi_kernels[i].tier[tier].words, obi_kernels[i].tier[tier].bytes, hash + 1);
     return hash;
 }
 
@@ -75,10 +76,12 @@ void obi_pipelines_save(obi_device *device)
     uint8_t *data = NULL;
     obi_writer writer;
     writer.descriptor = -1;
-    if (device->vk.vkGetPipelineCacheData(device->handle, pipelines->cache, &size, NULL) != VK_SUCCESS || size == 0 || size > CACHE_BYTES_MAX)
+    if (device->vk.vkGetPipelineCacheData(device->handle, pipelines->cache, &size, NULL) != VK_SUCCESS || size == 0 ||
+        size > CACHE_BYTES_MAX)
         return;
     data = obi_calloc(size + CACHE_HEADER_BYTES, 1);
-    if (!data || device->vk.vkGetPipelineCacheData(device->handle, pipelines->cache, &size, data + CACHE_HEADER_BYTES) != VK_SUCCESS) goto done;
+    if (!data || device->vk.vkGetPipelineCacheData(device->handle, pipelines->cache, &size, data + CACHE_HEADER_BYTES) != VK_SUCCESS)
+        goto done;
     put_u32(data, CACHE_MAGIC);
     put_u32(data + 4, CACHE_VERSION);
     memcpy(data + 8, device->caps.driver_uuid, 16);
@@ -109,14 +112,16 @@ static obi_status create_cache(obi_device *device, const char *cache_dir)
         pipelines->cache_path = obi_calloc(room, 1);
         if (!pipelines->cache_path) return OBI_ERROR_MEMORY;
         int length = snprintf(pipelines->cache_path, room, "%s/pipelines-", cache_dir);
-        for (int i = 0; i < 16; i++) length += snprintf(pipelines->cache_path + length, room - (size_t)length, "%02x", device->caps.driver_uuid[i]);
+        for (int i = 0; i < 16; i++)
+            length += snprintf(pipelines->cache_path + length, room - (size_t)length, "%02x", device->caps.driver_uuid[i]);
         snprintf(pipelines->cache_path + length, room - (size_t)length, "-%016llx.bin", (unsigned long long)pipelines->shader_hash);
         if (obi_mapping_open(&file, pipelines->cache_path) == OBI_OK) {
             data = check_cache_file(device, &file, &size);
             if (!data) obi_log(OBI_LOG_INFO, "%s is damaged or foreign and is made anew", pipelines->cache_path);
         }
     }
-    VkPipelineCacheCreateInfo info = { .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = data ? (size_t)size : 0,
+    VkPipelineCacheCreateInfo info = { .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                       .initialDataSize = data ? (size_t)size : 0,
                                        .pInitialData = data };
     VkResult result = device->vk.vkCreatePipelineCache(device->handle, &info, NULL, &pipelines->cache);
     if (result != VK_SUCCESS && data) { /* the driver may refuse its own old bytes: start empty */
@@ -139,14 +144,20 @@ obi_status obi_pipelines_init(obi_device *device, const char *cache_dir)
     pipelines->shader_hash = hash_of_all_kernels();
     VkDescriptorSetLayoutBinding bindings[OBI_BINDINGS_MAX];
     for (uint32_t i = 0; i < OBI_BINDINGS_MAX; i++)
-        bindings[i] = (VkDescriptorSetLayoutBinding){ .binding = i, .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .descriptorCount = 1,
+        bindings[i] = (VkDescriptorSetLayoutBinding){ .binding = i,
+                                                      .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                      .descriptorCount = 1,
                                                       .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT };
-    VkDescriptorSetLayoutCreateInfo set_info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = OBI_BINDINGS_MAX,
+    VkDescriptorSetLayoutCreateInfo set_info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+                                                 .bindingCount = OBI_BINDINGS_MAX,
                                                  .pBindings = bindings };
     OBI_VK(device->vk.vkCreateDescriptorSetLayout(device->handle, &set_info, NULL, &pipelines->set_layout));
     VkPushConstantRange push = { .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = OBI_PUSH_BYTES_MAX };
-    VkPipelineLayoutCreateInfo layout_info = { .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .setLayoutCount = 1,
-                                               .pSetLayouts = &pipelines->set_layout, .pushConstantRangeCount = 1, .pPushConstantRanges = &push };
+    VkPipelineLayoutCreateInfo layout_info = { .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                               .setLayoutCount = 1,
+                                               .pSetLayouts = &pipelines->set_layout,
+                                               .pushConstantRangeCount = 1,
+                                               .pPushConstantRanges = &push };
     OBI_VK(device->vk.vkCreatePipelineLayout(device->handle, &layout_info, NULL, &pipelines->layout));
     return create_cache(device, cache_dir);
 }
@@ -180,17 +191,23 @@ static obi_status compile(obi_device *device, obi_pipeline *pipeline)
     const obi_kernel *kernel = &obi_kernels[pipeline->kernel];
     const obi_spirv *code = &kernel->tier[pipeline->tier];
     VkSpecializationMapEntry entries[OBI_SPEC_MAX];
-    for (uint32_t i = 0; i < pipeline->spec_count; i++) entries[i] = (VkSpecializationMapEntry){ .constantID = i, .offset = i * 4, .size = 4 };
-    VkSpecializationInfo specialization = { .mapEntryCount = pipeline->spec_count, .pMapEntries = entries, .dataSize = pipeline->spec_count * 4u,
-                                            .pData = pipeline->spec };
-    VkShaderModuleCreateInfo module_info = { .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = code->bytes, .pCode = code->words };
+    for (uint32_t i = 0; i < pipeline->spec_count; i++)
+        entries[i] = (VkSpecializationMapEntry){ .constantID = i, .offset = i * 4, .size = 4 };
+    VkSpecializationInfo specialization = {
+        .mapEntryCount = pipeline->spec_count, .pMapEntries = entries, .dataSize = pipeline->spec_count * 4u, .pData = pipeline->spec
+    };
+    VkShaderModuleCreateInfo module_info = { .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                             .codeSize = code->bytes,
+                                             .pCode = code->words };
     VkShaderModule module;
     OBI_VK(device->vk.vkCreateShaderModule(device->handle, &module_info, NULL, &module));
-    VkComputePipelineCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module,
-                   .pName = "main", .pSpecializationInfo = &specialization },
-        .layout = device->pipelines.layout };
+    VkComputePipelineCreateInfo info = { .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                         .stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                    .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                    .module = module,
+                                                    .pName = "main",
+                                                    .pSpecializationInfo = &specialization },
+                                         .layout = device->pipelines.layout };
     VkResult result = device->vk.vkCreateComputePipelines(device->handle, device->pipelines.cache, 1, &info, NULL, &pipeline->handle);
     device->vk.vkDestroyShaderModule(device->handle, module, NULL);
     /* Some drivers report success with a null handle. */
@@ -203,7 +220,8 @@ static obi_status compile(obi_device *device, obi_pipeline *pipeline)
 
 obi_status obi_pipeline_get(obi_device *device, int kernel, const uint32_t *spec, uint32_t spec_count, VkPipeline *handle)
 {
-    if (kernel < 0 || kernel >= OBI_KERNEL_COUNT || spec_count > OBI_SPEC_MAX) return obi_fail(OBI_ERROR_ARGUMENT, "there is no kernel %d", kernel);
+    if (kernel < 0 || kernel >= OBI_KERNEL_COUNT || spec_count > OBI_SPEC_MAX)
+        return obi_fail(OBI_ERROR_ARGUMENT, "there is no kernel %d", kernel);
     obi_tier tier = obi_pipeline_tier(device, kernel);
     obi_pipelines *pipelines = &device->pipelines;
     obi_status status = OBI_OK;
@@ -211,7 +229,9 @@ obi_status obi_pipeline_get(obi_device *device, int kernel, const uint32_t *spec
     obi_pipeline **link = &pipelines->first;
     for (; *link; link = &(*link)->next) {
         obi_pipeline *found = *link;
-        if (found->kernel != kernel || found->tier != tier || found->spec_count != spec_count || memcmp(found->spec, spec, spec_count * 4u) != 0) continue;
+        if (found->kernel != kernel || found->tier != tier || found->spec_count != spec_count ||
+            memcmp(found->spec, spec, spec_count * 4u) != 0)
+            continue;
         *link = found->next; /* move to the front: a decode loop asks for the same few */
         found->next = pipelines->first;
         pipelines->first = found;

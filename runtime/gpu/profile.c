@@ -7,7 +7,10 @@
 struct obi_profile {
     VkQueryPool pool;
     uint32_t count;
-    struct { int kernel; uint64_t bytes; } timed[TIMED_MAX];
+    struct {
+        int kernel;
+        uint64_t bytes;
+    } timed[TIMED_MAX];
     uint64_t ticks[2 * TIMED_MAX];
     obi_profile_row sums[OBI_KERNEL_COUNT];
 };
@@ -17,7 +20,9 @@ obi_profile *obi_profile_create(obi_device *device)
     if (device->caps.timestamp_bits == 0) return NULL;
     obi_profile *profile = obi_calloc(1, sizeof *profile);
     if (!profile) return NULL;
-    VkQueryPoolCreateInfo info = { .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 2 * TIMED_MAX };
+    VkQueryPoolCreateInfo info = { .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                   .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                   .queryCount = 2 * TIMED_MAX };
     if (device->vk.vkCreateQueryPool(device->handle, &info, NULL, &profile->pool) != VK_SUCCESS) {
         obi_free(profile);
         return NULL;
@@ -56,8 +61,8 @@ void obi_profile_stop(obi_device *device, obi_profile *profile, VkCommandBuffer 
 void obi_profile_collect(obi_device *device, obi_profile *profile)
 {
     if (profile->count == 0) return;
-    VkResult result = device->vk.vkGetQueryPoolResults(device->handle, profile->pool, 0, 2 * profile->count, sizeof profile->ticks, profile->ticks, 8,
-                                                       VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT);
+    VkResult result = device->vk.vkGetQueryPoolResults(device->handle, profile->pool, 0, 2 * profile->count, sizeof profile->ticks,
+                                                       profile->ticks, 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT);
     if (result != VK_SUCCESS) return;
     uint64_t mask = device->caps.timestamp_bits >= 64 ? UINT64_MAX : (1ull << device->caps.timestamp_bits) - 1;
     for (uint32_t i = 0; i < profile->count; i++) {

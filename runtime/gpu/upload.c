@@ -62,7 +62,8 @@ static obi_status turn(obi_upload *upload)
 
 obi_status obi_upload_reserve(obi_upload *upload, uint64_t bytes, void **space)
 {
-    if (bytes > OBI_UPLOAD_HALF_BYTES) return obi_fail(OBI_ERROR_ARGUMENT, "an upload of %llu bytes at once is too large", (unsigned long long)bytes);
+    if (bytes > OBI_UPLOAD_HALF_BYTES)
+        return obi_fail(OBI_ERROR_ARGUMENT, "an upload of %llu bytes at once is too large", (unsigned long long)bytes);
     if (bytes > OBI_UPLOAD_HALF_BYTES - upload->filled) OBI_TRY(turn(upload));
     upload->reserved = bytes;
     *space = (uint8_t *)upload->staging[upload->half]->mapped + upload->filled;
@@ -71,7 +72,8 @@ obi_status obi_upload_reserve(obi_upload *upload, uint64_t bytes, void **space)
 
 obi_status obi_upload_commit(obi_upload *upload, obi_view to)
 {
-    if (to.size > upload->reserved || to.size % 4) return obi_fail(OBI_ERROR_ARGUMENT, "an upload of %llu bytes was not reserved", (unsigned long long)to.size);
+    if (to.size > upload->reserved || to.size % 4)
+        return obi_fail(OBI_ERROR_ARGUMENT, "an upload of %llu bytes was not reserved", (unsigned long long)to.size);
     obi_cmd *cmd = upload->cmd[upload->half];
     if (!upload->recording) {
         obi_cmd_begin(cmd);

@@ -59,8 +59,7 @@ static void check_case(const model_file *model, const json_t *test, const char *
     if (prompt_ids) {
         assert_int_equal(count, json_array_size(prompt_ids));
         for (size_t i = 0; i < count; i++)
-            if (ids[i] != json_integer_value(json_array_get(prompt_ids, i)))
-                fail_msg("%s: prompt id %zu is %u", where, i, ids[i]);
+            if (ids[i] != json_integer_value(json_array_get(prompt_ids, i))) fail_msg("%s: prompt id %zu is %u", where, i, ids[i]);
     }
     obi_session_desc desc = { .sampling = { .temperature = 0 } };
     obi_session *session = model_session(model, &desc);
@@ -70,7 +69,8 @@ static void check_case(const model_file *model, const json_t *test, const char *
     for (size_t i = count; i < n; i++) {
         TEST_OK(obi_session_sample(session, &all[i]));
         if (golden_ids && all[i] != json_integer_value(json_array_get(golden_ids, i)))
-            fail_msg("%s: greedy id %zu is %u, golden %lld", where, i, all[i], (long long)json_integer_value(json_array_get(golden_ids, i)));
+            fail_msg("%s: greedy id %zu is %u, golden %lld", where, i, all[i],
+                     (long long)json_integer_value(json_array_get(golden_ids, i)));
         TEST_OK(obi_session_feed(session, &all[i], 1));
     }
     /* The text as well: decoding is part of the promise. llama2.c also prints the token chosen after position n; the text
@@ -103,9 +103,21 @@ static void check_model(const char *name, const char *relative)
     test_device_check();
 }
 
-static void test_stories260k(void **state) { (void)state; check_model("stories260K", "stories260K/stories260K.bin"); }
-static void test_babyllama105(void **state) { (void)state; check_model("babyllama105", "babyllama105/babyllama105.bin"); }
-static void test_tinystories656k(void **state) { (void)state; check_model("tinystories656k", "tinystories656k"); }
+static void test_stories260k(void **state)
+{
+    (void)state;
+    check_model("stories260K", "stories260K/stories260K.bin");
+}
+static void test_babyllama105(void **state)
+{
+    (void)state;
+    check_model("babyllama105", "babyllama105/babyllama105.bin");
+}
+static void test_tinystories656k(void **state)
+{
+    (void)state;
+    check_model("tinystories656k", "tinystories656k");
+}
 
 int main(void)
 {

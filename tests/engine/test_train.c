@@ -223,6 +223,27 @@ static void test_other_run_is_refused(void **state)
     obi_train_options_clear(&options);
 }
 
+static void test_old_run_in_the_directory(void **state)
+{
+    (void)state;
+    obi_train_options options;
+    watcher seen = { .stop_at = 1 };
+    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &seen };
+    assert_int_equal(train("old", &seen), OBI_ERROR_CANCELLED);
+    set_options(&options, "old");
+    set(&options, "resume_from_checkpoint", "false");
+    TEST_OK(obi_train_options_check(&options));
+    assert_int_equal(obi_train_run(test_device(), &options, &hooks), OBI_ERROR_ARGUMENT);
+    assert_non_null(strstr(obi_last_error(), "holds a run"));
+    assert_int_equal(access(path_in("old", "checkpoint-1"), F_OK), 0);
+    set(&options, "overwrite_output_dir", "true");
+    seen = (watcher){ .first_step = 99, .stop_at = 1 };
+    assert_int_equal(obi_train_run(test_device(), &options, &hooks), OBI_ERROR_CANCELLED);
+    assert_int_equal(seen.first_step, 0);
+    obi_train_options_clear(&options);
+    remove_run("old");
+}
+
 static void test_dry_run_writes_nothing(void **state)
 {
     (void)state;
@@ -245,10 +266,12 @@ static void test_pretraining(void **state)
     obi_train_options options;
     watcher seen = { 0 };
     obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &seen };
-    static const char *const keys[][2] = {
-        { "stage", "pretrain" }, { "teacher_model_name_or_path", "" }, { "hidden_size", "48" }, { "intermediate_size", "96" },
-        { "num_hidden_layers", "2" }, { "num_attention_heads", "4" }, { "num_key_value_heads", "2" }, { "max_position_embeddings", "64" },
-        { "max_steps", "12" }, { "save_steps", "0" }, { "learning_rate", "5e-3" } };
+    static const char *const keys[][2] = { { "stage", "pretrain" },        { "teacher_model_name_or_path", "" },
+                                           { "hidden_size", "48" },        { "intermediate_size", "96" },
+                                           { "num_hidden_layers", "2" },   { "num_attention_heads", "4" },
+                                           { "num_key_value_heads", "2" }, { "max_position_embeddings", "64" },
+                                           { "max_steps", "12" },          { "save_steps", "0" },
+                                           { "learning_rate", "5e-3" } };
     set_options(&options, "new");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) set(&options, keys[i][0], keys[i][1]);
     TEST_OK(obi_train_options_check(&options));
@@ -281,8 +304,13 @@ static int close_scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loss_falls), cmocka_unit_test(test_resumes_with_the_same_bits), cmocka_unit_test(test_exported_model_is_the_trained_one),
-        cmocka_unit_test(test_directory_is_not_shared), cmocka_unit_test(test_other_run_is_refused), cmocka_unit_test(test_dry_run_writes_nothing),
+        cmocka_unit_test(test_loss_falls),
+        cmocka_unit_test(test_resumes_with_the_same_bits),
+        cmocka_unit_test(test_exported_model_is_the_trained_one),
+        cmocka_unit_test(test_directory_is_not_shared),
+        cmocka_unit_test(test_other_run_is_refused),
+        cmocka_unit_test(test_old_run_in_the_directory),
+        cmocka_unit_test(test_dry_run_writes_nothing),
         cmocka_unit_test(test_pretraining),
     };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, close_scratch));

@@ -45,7 +45,8 @@ static void test_values(void **state)
     assert_int_equal(obi_train_options_set(&options, "lr_scheduler_type", "linear"), OBI_OK);
     assert_int_equal(obi_train_options_set(&options, "seed", "18446744073709551615"), OBI_OK);
     assert_int_equal(obi_train_options_set(&options, "post_norm", "no"), OBI_OK);
-    assert_true(options.learning_rate == 1e-3 && options.lr_scheduler_type == OBI_SCHEDULE_LINEAR && options.seed == UINT64_MAX && !options.post_norm);
+    assert_true(options.learning_rate == 1e-3 && options.lr_scheduler_type == OBI_SCHEDULE_LINEAR && options.seed == UINT64_MAX &&
+                !options.post_norm);
     obi_train_options_clear(&options);
     expect_refusal("learning_rat", "1", "did you mean learning_rate?");
     expect_refusal("colour", "red", "there is no key \"colour\"");
@@ -64,7 +65,8 @@ static void test_yaml_round_trip(void **state)
     obi_train_options options, again;
     obi_writer writer;
     char *path = scratch_file("run.yaml");
-    write_text(path, "# a run\nstage: pretrain\ndataset: \"it's text.txt\"\noutput_dir: out\nlearning_rate: 3.0e-4\nmax_steps: 70\ntokenizer_name_or_path: t.model\n");
+    write_text(path, "# a run\nstage: pretrain\ndataset: \"it's text.txt\"\noutput_dir: out\nlearning_rate: 3.0e-4\nmax_steps: "
+                     "70\ntokenizer_name_or_path: t.model\n");
     assert_int_equal(obi_train_options_init(&options), OBI_OK);
     assert_int_equal(obi_train_options_read(&options, path), OBI_OK);
     assert_int_equal(obi_train_options_check(&options), OBI_OK);
@@ -76,7 +78,8 @@ static void test_yaml_round_trip(void **state)
     assert_int_equal(obi_train_options_init(&again), OBI_OK);
     assert_int_equal(obi_train_options_read(&again, path), OBI_OK);
     assert_string_equal(again.dataset, options.dataset);
-    assert_true(again.learning_rate == options.learning_rate && again.max_steps == 70 && again.stage == OBI_STAGE_PRETRAIN && again.adam_beta2 == options.adam_beta2);
+    assert_true(again.learning_rate == options.learning_rate && again.max_steps == 70 && again.stage == OBI_STAGE_PRETRAIN &&
+                again.adam_beta2 == options.adam_beta2);
     obi_train_options_clear(&options);
     obi_train_options_clear(&again);
     unlink(path);
@@ -108,18 +111,27 @@ static void test_bad_yaml(void **state)
 static void test_incomplete_runs(void **state)
 {
     (void)state;
-    static const struct { const char *key, *value, *words; } steps[] = {
-        { "stage", "kd", "dataset:" }, { "dataset", "a.txt", "output_dir:" }, { "output_dir", "o", "teacher_model_name_or_path:" },
-        { "teacher_model_name_or_path", "t", NULL }, { "cutoff_len", "100", "not a multiple of 64" }, { "cutoff_len", "128", NULL },
-        { "stage", "pretrain", "tokenizer_name_or_path:" }, { "tokenizer_name_or_path", "t", NULL }, { "hidden_size", "100", "even size" },
-        { "hidden_size", "96", NULL }, { "num_key_value_heads", "3", "does not divide" } };
+    static const struct {
+        const char *key, *value, *words;
+    } steps[] = { { "stage", "kd", "dataset:" },
+                  { "dataset", "a.txt", "output_dir:" },
+                  { "output_dir", "o", "teacher_model_name_or_path:" },
+                  { "teacher_model_name_or_path", "t", NULL },
+                  { "cutoff_len", "100", "not a multiple of 64" },
+                  { "cutoff_len", "128", NULL },
+                  { "stage", "pretrain", "tokenizer_name_or_path:" },
+                  { "tokenizer_name_or_path", "t", NULL },
+                  { "hidden_size", "100", "even size" },
+                  { "hidden_size", "96", NULL },
+                  { "num_key_value_heads", "3", "does not divide" } };
     obi_train_options options;
     assert_int_equal(obi_train_options_init(&options), OBI_OK);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         assert_int_equal(obi_train_options_set(&options, steps[i].key, steps[i].value), OBI_OK);
         obi_status status = obi_train_options_check(&options);
         if (!steps[i].words) assert_int_equal(status, OBI_OK);
-        else if (status == OBI_OK || !strstr(obi_last_error(), steps[i].words)) fail_msg("after %s: \"%s\"", steps[i].key, obi_last_error());
+        else if (status == OBI_OK || !strstr(obi_last_error(), steps[i].words))
+            fail_msg("after %s: \"%s\"", steps[i].key, obi_last_error());
     }
     obi_train_options_clear(&options);
 }
@@ -205,8 +217,9 @@ static void test_packing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_yaml_round_trip), cmocka_unit_test(test_bad_yaml), cmocka_unit_test(test_incomplete_runs),
-        cmocka_unit_test(test_schedule), cmocka_unit_test(test_order_of_blocks), cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_yaml_round_trip), cmocka_unit_test(test_bad_yaml),
+        cmocka_unit_test(test_incomplete_runs), cmocka_unit_test(test_schedule),        cmocka_unit_test(test_order_of_blocks),
+        cmocka_unit_test(test_packing),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
