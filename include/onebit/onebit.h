@@ -125,7 +125,7 @@ typedef struct ob_selftest_row {
     const char *detail;    /* where the worst was, or why it could not run; valid during the callback */
 } ob_selftest_row;
 /* Runs every kernel variant of the context's tier and below, and calls `row` for each. OB_ERROR_NO_DEVICE when even the
- * baseline variant of a kernel is wrong. */
+ * baseline variant of a kernel is wrong. Nothing else may use the context meanwhile: it changes which variants run. */
 OB_API ob_status ob_selftest(ob_context *context, void (*row)(const ob_selftest_row *row, void *user), void *user);
 
 /* ---- model ----------------------------------------------------------------------------------------------------- */
