@@ -109,7 +109,7 @@ typedef struct ob_context_desc {
 } ob_context_desc;
 
 /* Opens the device. On a device + driver + shader set not seen before it first runs every kernel against the CPU
- * reference (about a second); a kernel that computes wrong numbers steps down a tier and the log says so. */
+ * reference (some seconds on a CPU driver); a kernel that computes wrong numbers steps down a tier and the log says so. */
 OB_API ob_status ob_context_create(ob_context **out, const ob_context_desc *desc);
 OB_API void ob_context_destroy(ob_context *context);
 OB_API ob_status ob_context_info(const ob_context *context, ob_device_info *info);
