@@ -35,28 +35,45 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
     return VK_FALSE;
 }
 
-static bool has_layer(const char *name)
+/* Both look a name up in what the loader lists. Out of memory is an error of its own: it must not read as "not installed". */
+static obi_status find_layer(const char *name, bool *found)
 {
     uint32_t count = 0;
-    if (vkEnumerateInstanceLayerProperties(&count, NULL) != VK_SUCCESS || count == 0) return false;
+    *found = false;
+    if (vkEnumerateInstanceLayerProperties(&count, NULL) != VK_SUCCESS || count == 0) return OBI_OK;
     VkLayerProperties *layers = obi_calloc(count, sizeof *layers);
-    bool found = false;
-    if (layers && vkEnumerateInstanceLayerProperties(&count, layers) >= 0)
-        for (uint32_t i = 0; i < count; i++) found |= strcmp(layers[i].layerName, name) == 0;
+    if (!layers) return OBI_ERROR_MEMORY;
+    if (vkEnumerateInstanceLayerProperties(&count, layers) >= 0)
+        for (uint32_t i = 0; i < count; i++) *found |= strcmp(layers[i].layerName, name) == 0;
     obi_free(layers);
-    return found;
+    return OBI_OK;
 }
 
-static bool has_instance_extension(const char *layer, const char *name)
+static obi_status find_extension(const char *layer, const char *name, bool *found)
 {
     uint32_t count = 0;
-    if (vkEnumerateInstanceExtensionProperties(layer, &count, NULL) != VK_SUCCESS || count == 0) return false;
+    *found = false;
+    if (vkEnumerateInstanceExtensionProperties(layer, &count, NULL) != VK_SUCCESS || count == 0) return OBI_OK;
     VkExtensionProperties *extensions = obi_calloc(count, sizeof *extensions);
-    bool found = false;
-    if (extensions && vkEnumerateInstanceExtensionProperties(layer, &count, extensions) >= 0)
-        for (uint32_t i = 0; i < count; i++) found |= strcmp(extensions[i].extensionName, name) == 0;
+    if (!extensions) return OBI_ERROR_MEMORY;
+    if (vkEnumerateInstanceExtensionProperties(layer, &count, extensions) >= 0)
+        for (uint32_t i = 0; i < count; i++) *found |= strcmp(extensions[i].extensionName, name) == 0;
     obi_free(extensions);
-    return found;
+    return OBI_OK;
+}
+
+/* What the instance is made with: validation only where it is installed, portability wherever the loader knows it. */
+static obi_status find_parts(bool validation, bool *portability)
+{
+    bool layer = false, messages = false;
+    if (validation) {
+        OBI_TRY(find_layer(LAYER_VALIDATION, &layer));
+        OBI_TRY(find_extension(LAYER_VALIDATION, VK_EXT_DEBUG_UTILS_EXTENSION_NAME, &messages));
+        if (!layer || !messages)
+            return obi_fail(OBI_ERROR_NO_DEVICE, "validation was asked for but " LAYER_VALIDATION
+                                                 " is not installed (on Debian: apt install vulkan-validationlayers)");
+    }
+    return find_extension(NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME, portability);
 }
 
 obi_status obi_instance_create(obi_instance **out, bool validation)
@@ -73,11 +90,8 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
         status = obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan loader here is version 1.0; version 1.1 or later is needed");
         goto done;
     }
-    if (validation && (!has_layer(LAYER_VALIDATION) || !has_instance_extension(LAYER_VALIDATION, VK_EXT_DEBUG_UTILS_EXTENSION_NAME))) {
-        status = obi_fail(OBI_ERROR_NO_DEVICE, "validation was asked for but " LAYER_VALIDATION
-                                               " is not installed (on Debian: apt install vulkan-validationlayers)");
-        goto done;
-    }
+    bool portability = false;
+    if ((status = find_parts(validation, &portability)) != OBI_OK) goto done;
 
     const char *layers[1], *extensions[2];
     uint32_t layer_count = 0, extension_count = 0;
@@ -102,7 +116,7 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
         messenger.pNext = &features;
         info.pNext = &messenger; /* also catches messages of vkCreateInstance itself */
     }
-    if (has_instance_extension(NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME)) {
+    if (portability) {
         extensions[extension_count++] = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
         info.flags |= VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR; /* MoltenVK hides itself otherwise */
     }
