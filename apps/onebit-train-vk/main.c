@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/devices.h"
+#include "common/kernel_times.h"
 #include "common/stop.h"
 #include "common/term.h"
 #include "onebit/onebit_train.h"
@@ -16,6 +17,7 @@ typedef struct train_options {
     const char *overrides[2 * OVERRIDES_MAX];
     size_t override_count;
     int verbosity;
+    bool profile;
 } train_options;
 
 /* ---- command line: any --key value of the option table ----------------------------------------------------------- */
@@ -32,6 +34,7 @@ static void print_help(void)
         printf("  --%-32s %-16s %s\n", key, value[0] ? value : "-", help);
     printf("\n  --device D                         index, name (any part of it) or UUID (default: the best one)\n"
            "  --list-devices                     list the devices and exit\n"
+           "  --profile                          at the end a table of GPU time by kernel, on stderr\n"
            "  -v                                 say more on stderr\n\n"
            "examples:\n"
            "  onebit-train-vk --stage pretrain --tokenizer_name_or_path tok512.model --dataset stories.txt --output_dir teacher\n"
@@ -66,6 +69,8 @@ static int parse(train_options *o, int argc, char **argv)
         if (strcmp(word, "--list-devices") == 0) return app_list_devices();
         if (strcmp(word, "-v") == 0) {
             o->verbosity++;
+        } else if (strcmp(word, "--profile") == 0) {
+            o->profile = true;
         } else if (strncmp(word, "--", 2) == 0) {
             if (i + 1 == argc) return usage_error("there is no value behind ", word);
             if (strcmp(word, "--device") == 0) o->device = argv[++i];
@@ -133,6 +138,12 @@ static void on_evaluation(uint64_t step, double nll, double kl, bool best, void 
     app_note("step %llu: held-out loss %.4f%s%s", (unsigned long long)step, nll, teacher, best ? " (best so far)" : "");
 }
 
+static void on_profile(const ob_kernel_time *rows, uint32_t count, uint64_t steps, double seconds, void *user)
+{
+    (void)user;
+    app_print_kernel_times(stderr, rows, count, steps, seconds);
+}
+
 static bool on_stop(void *user)
 {
     (void)user;
@@ -155,6 +166,7 @@ int main(int argc, char **argv)
                                                      .plan = on_plan,
                                                      .step = on_step,
                                                      .evaluation = on_evaluation,
+                                                     .profile = o.profile ? on_profile : NULL,
                                                      .stop = on_stop,
                                                      .user = &v });
     code = status == OB_OK ? 0 : app_fail(status);

@@ -81,6 +81,10 @@ typedef struct ob_train_desc {
     void (*plan)(const ob_train_plan *plan, void *user);
     void (*step)(const ob_train_step *step, void *user);
     void (*evaluation)(uint64_t step, double nll, double kl, bool best, void *user); /* kl is NaN without a teacher */
+    /* If set: GPU time by kernel at the end of the run, longest first, of `steps` steps and the evaluations between them, and
+     * the seconds these took by the clock. The first step is left out unless it is the only one. Profiling costs a little
+     * time. No rows: the device has no timestamps. */
+    void (*profile)(const ob_kernel_time *rows, uint32_t count, uint64_t steps, double seconds, void *user);
     bool (*stop)(void *user);        /* asked between steps; true: save and return OB_ERROR_CANCELLED */
     void *user;
 } ob_train_desc;

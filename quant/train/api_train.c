@@ -39,6 +39,15 @@ static void on_evaluation(uint64_t step, double nll, double kl, bool best, void 
     if (to->desc->evaluation) to->desc->evaluation(step, nll, kl, best, to->desc->user);
 }
 
+static void on_profile(const obi_profile_row *rows, uint32_t count, uint64_t steps, double seconds, void *user)
+{
+    const relay *to = user;
+    ob_kernel_time copies[OBI_KERNEL_COUNT];
+    for (uint32_t i = 0; i < count; i++)
+        copies[i] = (ob_kernel_time){ obi_kernels[rows[i].kernel].name, rows[i].calls, rows[i].seconds, rows[i].bytes };
+    to->desc->profile(copies, count, steps, seconds, to->desc->user);
+}
+
 static bool on_stop(void *user)
 {
     const relay *to = user;
@@ -49,7 +58,12 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
 {
     obi_train_options options;
     relay to = { desc, &options };
-    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &to };
+    obi_run_hooks hooks = { .plan = on_plan,
+                            .step = on_step,
+                            .evaluation = on_evaluation,
+                            .profile = desc->profile ? on_profile : NULL,
+                            .stop = on_stop,
+                            .user = &to };
     obi_status status;
     OBI_TRY_GOTO(obi_train_options_init(&options));
     if (desc->config) OBI_TRY_GOTO(obi_train_options_read(&options, desc->config));

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -34,6 +35,8 @@ typedef struct training {
     obi_trainer *trainer;
     double best; /* smallest held-out loss so far */
     uint32_t without_better, broken;
+    uint64_t profiled_steps;
+    double profiled_seconds;
 } training;
 
 /* ---- the directory --------------------------------------------------------------------------------------------- */
@@ -169,7 +172,9 @@ static obi_status evaluate(training *run, bool *stop)
     if (run->held_out.blocks == 0) return OBI_OK;
     double nll, kl;
     char path[PATH_MAX_BYTES];
+    double start = obi_clock_seconds();
     OBI_TRY(obi_trainer_evaluate(run->trainer, &run->held_out, EVAL_BLOCKS_MAX, &nll, &kl));
+    run->profiled_seconds += obi_clock_seconds() - start;
     bool best = nll < run->best;
     if (best) {
         run->best = nll;
@@ -211,19 +216,43 @@ static obi_status roll_back(training *run)
     return OBI_OK;
 }
 
+static int by_falling_seconds(const void *left, const void *right)
+{
+    const obi_profile_row *a = left, *b = right;
+    return a->seconds < b->seconds ? 1 : a->seconds > b->seconds ? -1 : 0;
+}
+
+static void tell_profile(const training *run)
+{
+    if (!run->hooks->profile) return;
+    obi_profile_row rows[OBI_KERNEL_COUNT];
+    uint32_t count = obi_cmd_profile_rows(run->trainer->cmd, rows);
+    qsort(rows, count, sizeof *rows, by_falling_seconds);
+    run->hooks->profile(rows, count, run->profiled_steps, run->profiled_seconds, run->hooks->user);
+}
+
 static obi_status loop(training *run)
 {
     const obi_train_options *options = run->options;
     obi_trainer *trainer = run->trainer;
     bool enough = false;
+    uint64_t first = trainer->step;
+    if (run->hooks->profile) obi_cmd_profile(trainer->cmd, true);
     while (trainer->step < trainer->steps && !enough) {
         obi_step_report report;
+        if (run->hooks->profile && trainer->step == first + 1) { /* the first step made the pipelines: forget it */
+            obi_cmd_profile(trainer->cmd, true);
+            run->profiled_steps = 0;
+            run->profiled_seconds = 0;
+        }
         double start = obi_clock_seconds();
         OBI_TRY(obi_trainer_step(trainer, &report));
         double seconds = obi_clock_seconds() - start;
+        run->profiled_steps++;
+        run->profiled_seconds += seconds;
         run->broken = report.skipped ? run->broken + 1 : 0;
         if (run->hooks->step) run->hooks->step(trainer->step, trainer->steps, &report, seconds, run->hooks->user);
-        if (options->dry_run) return OBI_OK; /* there is no directory and no log */
+        if (options->dry_run) break; /* there is no directory and no log */
         if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps)
             log_step(run, &report, seconds);
         if (run->broken >= BROKEN_STEPS_MAX) OBI_TRY(roll_back(run));
@@ -234,6 +263,7 @@ static obi_status loop(training *run)
         if (asked && !last)
             return obi_fail(OBI_ERROR_CANCELLED, "stopped at step %" PRIu64 "; the same command goes on from there", trainer->step);
     }
+    tell_profile(run);
     return OBI_OK;
 }
 
