@@ -95,7 +95,7 @@ static void set_options(obi_train_options *options, const char *directory)
 static obi_status train(const char *directory, watcher *seen)
 {
     obi_train_options options;
-    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, seen };
+    obi_run_hooks hooks = { .plan = on_plan, .step = on_step, .evaluation = on_evaluation, .stop = on_stop, .user = seen };
     set_options(&options, directory);
     TEST_OK(obi_train_options_check(&options));
     obi_status status = obi_train_run(test_device(), &options, &hooks);
@@ -228,7 +228,7 @@ static void test_old_run_in_the_directory(void **state)
     (void)state;
     obi_train_options options;
     watcher seen = { .stop_at = 1 };
-    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &seen };
+    obi_run_hooks hooks = { .plan = on_plan, .step = on_step, .evaluation = on_evaluation, .stop = on_stop, .user = &seen };
     assert_int_equal(train("old", &seen), OBI_ERROR_CANCELLED);
     set_options(&options, "old");
     set(&options, "resume_from_checkpoint", "false");
@@ -249,7 +249,7 @@ static void test_dry_run_writes_nothing(void **state)
     (void)state;
     obi_train_options options;
     watcher seen = { 0 };
-    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &seen };
+    obi_run_hooks hooks = { .plan = on_plan, .step = on_step, .evaluation = on_evaluation, .stop = on_stop, .user = &seen };
     set_options(&options, "dry");
     set(&options, "dry_run", "true");
     TEST_OK(obi_train_options_check(&options));
@@ -265,7 +265,7 @@ static void test_pretraining(void **state)
     (void)state;
     obi_train_options options;
     watcher seen = { 0 };
-    obi_run_hooks hooks = { on_plan, on_step, on_evaluation, on_stop, &seen };
+    obi_run_hooks hooks = { .plan = on_plan, .step = on_step, .evaluation = on_evaluation, .stop = on_stop, .user = &seen };
     static const char *const keys[][2] = { { "stage", "pretrain" },        { "teacher_model_name_or_path", "" },
                                            { "hidden_size", "48" },        { "intermediate_size", "96" },
                                            { "num_hidden_layers", "2" },   { "num_attention_heads", "4" },
