@@ -27,6 +27,8 @@ typedef struct option {
 #define MANY 4294967295.0
 
 static const option table[] = {
+    { "preset", CHOICE, AT(preset), "none", 0, 0, "none|official|improved",
+      "sets keys that belong together; your own go over them. official: the OneBit authors' code; improved: better in our runs" },
     { "stage", CHOICE, AT(stage), "kd", 0, 0, "pretrain|kd", "pretrain: ordinary weights from text; kd: a 1-bit student from a teacher" },
     { "model_name_or_path", TEXT, AT(model_name_or_path), "", 0, 0, NULL,
       "model to start from (pretrain: none makes a new one; kd: the teacher, by SVID)" },
@@ -62,7 +64,7 @@ static const option table[] = {
     { "max_grad_norm", REAL, AT(max_grad_norm), "1", 0, 1e9, NULL, "clips the global norm of the gradient; 0: off" },
     { "lr_scheduler_type", CHOICE, AT(lr_scheduler_type), "cosine", 0, 0, "cosine|linear|constant", "how the learning rate falls" },
     { "warmup_steps", COUNT, AT(warmup_steps), "0", 0, MANY, NULL, "steps over which it rises first" },
-    { "warmup_ratio", REAL, AT(warmup_ratio), "0", 0, 1, NULL, "the same as a share of all steps" },
+    { "warmup_ratio", REAL, AT(warmup_ratio), "0", 0, 1, NULL, "the same as a share of all steps; with warmup_steps: the fewer of both" },
     { "seed", SEED, AT(seed), "1", 0, 0, NULL, "of initial weights and of the order of the data" },
     { "post_norm", SWITCH, AT(post_norm), "true", 0, 0, NULL, "LayerNorm after each 1-bit layer" },
     { "estimator", CHOICE, AT(estimator), "onebit", 0, 0, "onebit|identity|clip|tanh",
@@ -85,6 +87,7 @@ static const option table[] = {
     { "dry_run", SWITCH, AT(dry_run), "false", 0, 0, NULL, "print the memory plan, run one step, write nothing" },
 };
 #define OPTIONS (sizeof table / sizeof *table)
+_Static_assert(OPTIONS <= OBI_TRAIN_OPTIONS_MAX, "obi_train_options.given is too short");
 
 static void *field_of(const obi_train_options *options, const option *entry) { return (char *)(uintptr_t)options + entry->offset; }
 
@@ -177,12 +180,36 @@ static obi_status set(obi_train_options *options, const option *entry, const cha
     }
 }
 
+static const option *find(const char *key)
+{
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (strcmp(table[i].key, key) == 0) return &table[i];
+    return NULL;
+}
+
+/* The preset's values, and the defaults, wherever the user has said nothing. */
+static obi_status apply_preset(obi_train_options *options)
+{
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (!options->given[i]) OBI_TRY(set(options, &table[i], table[i].initial));
+    for (const obi_preset_value *value = obi_preset_values(options->preset); value->key; value++) {
+        const option *entry = find(value->key);
+        if (!entry) return obi_fail(OBI_ERROR_RUNTIME, "a preset has the key \"%s\", which does not exist", value->key);
+        if (!options->given[entry - table]) OBI_TRY(set(options, entry, value->value));
+    }
+    return OBI_OK;
+}
+
 obi_status obi_train_options_set(obi_train_options *options, const char *key, const char *value)
 {
-    const option *nearest = NULL;
+    const option *entry = find(key), *nearest = NULL;
+    if (entry) {
+        OBI_TRY(set(options, entry, value));
+        options->given[entry - table] = true;
+        return entry->offset == AT(preset) ? apply_preset(options) : OBI_OK;
+    }
     size_t least = 4; /* more letters off is no hint */
     for (size_t i = 0; i < OPTIONS; i++) {
-        if (strcmp(table[i].key, key) == 0) return set(options, &table[i], value);
         size_t off = distance(key, table[i].key);
         if (off < least) {
             least = off;

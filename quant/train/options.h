@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/file.h"
+#include "quant/train/presets.h"
 
 typedef enum obi_stage { OBI_STAGE_PRETRAIN, OBI_STAGE_KD } obi_stage;
 typedef enum obi_schedule_kind { OBI_SCHEDULE_COSINE, OBI_SCHEDULE_LINEAR, OBI_SCHEDULE_CONSTANT } obi_schedule_kind;
@@ -17,7 +18,11 @@ typedef enum obi_latent_init {
 } obi_latent_init;
 typedef enum obi_trainable { OBI_TRAIN_LINEARS, OBI_TRAIN_ALL } obi_trainable; /* W, g, h only; or embedding, head and norms too */
 
+#define OBI_TRAIN_OPTIONS_MAX 128 /* room for the table's keys */
+
 typedef struct obi_train_options {
+    bool given[OBI_TRAIN_OPTIONS_MAX]; /* by the user, in the table's order: a preset leaves these alone */
+    obi_preset preset;
     obi_stage stage;
     char *model_name_or_path;         /* pretrain: optional start; kd: optional student to go on with */
     char *teacher_model_name_or_path; /* kd */
@@ -57,7 +62,7 @@ typedef struct obi_train_options {
 obi_status obi_train_options_init(obi_train_options *options);
 void obi_train_options_clear(obi_train_options *options);
 
-/* Sets one key from text. OBI_ERROR_ARGUMENT names an unknown key (with the nearest known one) or a bad value. */
+/* Sets one key from text. `preset` sets its keys except those that were set by this function, before or after. OBI_ERROR_ARGUMENT names an unknown key (with the nearest known one) or a bad value. */
 obi_status obi_train_options_set(obi_train_options *options, const char *key, const char *value);
 
 /* Reads a flat YAML mapping of scalars. OBI_ERROR_DATA names the line. */

@@ -4,8 +4,9 @@
 
 uint64_t obi_schedule_warmup(const obi_train_options *options, uint64_t steps)
 {
-    if (options->warmup_steps > 0) return options->warmup_steps;
-    return (uint64_t)ceil(options->warmup_ratio * (double)steps);
+    uint64_t share = (uint64_t)ceil(options->warmup_ratio * (double)steps);
+    if (options->warmup_steps == 0) return share;
+    return options->warmup_ratio > 0 && share < options->warmup_steps ? share : options->warmup_steps;
 }
 
 double obi_schedule_factor(const obi_train_options *options, uint64_t step, uint64_t steps)

@@ -4,7 +4,7 @@
 
 #include "quant/train/options.h"
 
-/* Steps over which the factor rises from 0 to 1: warmup_steps, or warmup_ratio of `steps` when that is 0. */
+/* Steps over which the factor rises from 0 to 1: warmup_steps or warmup_ratio of `steps`, the fewer when both are given. */
 uint64_t obi_schedule_warmup(const obi_train_options *options, uint64_t steps);
 
 /* The factor of step 0 .. steps-1, as Hugging Face's schedulers give it: step s of the warm-up has s / warmup, and then cosine

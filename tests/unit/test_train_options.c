@@ -154,7 +154,54 @@ static void test_schedule(void **state)
     options.warmup_steps = 0;
     options.warmup_ratio = 0.1;
     assert_int_equal(obi_schedule_warmup(&options, 105), 11);
+    options.warmup_steps = 500; /* both: the fewer */
+    assert_int_equal(obi_schedule_warmup(&options, 1000), 100);
+    assert_int_equal(obi_schedule_warmup(&options, 100000), 500);
     obi_train_options_clear(&options);
+}
+
+static bool is_official(const obi_train_options *o)
+{
+    return o->preset == OBI_PRESET_OFFICIAL && o->post_norm && o->latent_init == OBI_LATENT_CONSTANT && o->latent_scale == 0.01 &&
+           o->estimator == 0 && o->trainable == OBI_TRAIN_LINEARS && o->kd_alpha == 20.48 && o->kd_beta == 1 && o->learning_rate == 4e-4 &&
+           o->weight_decay == 0.01 && o->scales_weight_decay == 0.01 && o->adam_beta1 == 0.9 && o->adam_beta2 == 0.98 &&
+           o->adam_epsilon == 1e-8 && o->max_grad_norm == 1 && o->lr_scheduler_type == OBI_SCHEDULE_COSINE && o->warmup_steps == 500;
+}
+
+static void test_presets(void **state)
+{
+    (void)state;
+    obi_train_options options, again;
+    obi_writer writer;
+    char *path = scratch_file("preset.yaml");
+    /* A key goes over the preset, whether it comes before or after; and a second preset takes the first one's keys back. */
+    write_text(path, "learning_rate: 1e-3\npreset: improved\nkd_beta: 0.5\n");
+    assert_int_equal(obi_train_options_init(&options), OBI_OK);
+    assert_true(options.preset == OBI_PRESET_NONE);
+    assert_int_equal(obi_train_options_read(&options, path), OBI_OK);
+    assert_true(!options.post_norm && options.latent_init == OBI_LATENT_ROWMEAN && options.latent_scale == 0.02 && options.estimator == 1 &&
+                options.trainable == OBI_TRAIN_ALL && options.kd_alpha == 1 && options.weight_decay == 0 && options.learning_rate == 1e-3 &&
+                options.kd_beta == 0.5);
+    assert_int_equal(obi_train_options_set(&options, "preset", "official"), OBI_OK);
+    assert_true(options.learning_rate == 1e-3 && options.kd_beta == 0.5 && options.post_norm && options.kd_alpha == 20.48 &&
+                options.estimator == 0);
+    /* What was resolved reads back the same. */
+    assert_int_equal(obi_writer_open(&writer, path), OBI_OK);
+    assert_int_equal(obi_train_options_write(&options, &writer), OBI_OK);
+    assert_int_equal(obi_writer_commit(&writer), OBI_OK);
+    assert_int_equal(obi_train_options_init(&again), OBI_OK);
+    assert_int_equal(obi_train_options_read(&again, path), OBI_OK);
+    assert_true(again.preset == OBI_PRESET_OFFICIAL && again.learning_rate == 1e-3 && again.kd_beta == 0.5 && again.kd_alpha == 20.48);
+    obi_train_options_clear(&again);
+    obi_train_options_clear(&options);
+    assert_int_equal(obi_train_options_init(&options), OBI_OK);
+    assert_int_equal(obi_train_options_set(&options, "preset", "official"), OBI_OK);
+    assert_true(is_official(&options));
+    assert_int_equal(obi_train_options_set(&options, "preset", "none"), OBI_OK);
+    assert_true(options.kd_alpha == 1 && options.scales_weight_decay == 0 && options.warmup_steps == 0);
+    obi_train_options_clear(&options);
+    expect_refusal("preset", "best", "not one of none|official|improved");
+    unlink(path);
 }
 
 /* Each epoch has every block once; the order differs from epoch to epoch and depends on the seed alone. */
@@ -219,7 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),          cmocka_unit_test(test_yaml_round_trip), cmocka_unit_test(test_bad_yaml),
         cmocka_unit_test(test_incomplete_runs), cmocka_unit_test(test_schedule),        cmocka_unit_test(test_order_of_blocks),
-        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_packing),         cmocka_unit_test(test_presets),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
