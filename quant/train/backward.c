@@ -58,7 +58,7 @@ static void layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     const obi_config *config = &model->config;
     const obi_train_layer *layer = &model->layers[index];
     const obi_train_linear *linear = layer->linear;
-    obi_layer_acts *acts = &pass->layers[index];
+    obi_layer_acts *acts = obi_pass_layer_acts(pass, index);
     uint32_t N = pass->N, F = config->ffn, H = config->heads, K = config->kv_heads, C = config->head_size;
     obi_view dx = obi_view_of(pass->dx), dnormed = obi_view_of(pass->dnormed), table = obi_view_of(pass->rope_table);
     obi_view gate = obi_view_of(acts->gate), up = obi_view_of(acts->up), act = obi_view_of(acts->act);
@@ -103,6 +103,7 @@ void obi_pass_backward(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *user, 
     norm_backward(pass, cmd, obi_view_of(pass->dx), dfinal, obi_view_of(pass->x[config->layers]), model->output_norm, false);
     for (uint32_t i = config->layers; i-- > 0;) {
         if (hidden) hidden(user, cmd, i);
+        if (pass->keeping == OBI_PASS_RECOMPUTE && i + 1 < config->layers) obi_pass_recompute(pass, cmd, i); /* the last one's are there */
         layer_backward(pass, cmd, i);
     }
 }

@@ -6,32 +6,41 @@
 #include "ops/op_norm.h"
 #include "quant/train/pass_views.h"
 
+/* V = U S^T of a 1-bit projection of x (N,n). */
+static void linear_sums(obi_pass *pass, obi_cmd *cmd, obi_view v, obi_view x, const obi_train_linear *linear)
+{
+    uint32_t n = pass->model->params[linear->weight].w.columns;
+    obi_view u = obi_view_rows(pass->wide[2], 0, pass->N, n);
+    obi_op_scale_columns(cmd, u, x, obi_train_g(pass->model, linear), pass->N, n, false);
+    obi_op_sign_gemm(cmd, v, u, &linear->signs, pass->N);
+}
+
 /* z (N,m) = the projection of x (N,n), as the engine computes it; a 1-bit one keeps V = U S^T. */
 static void linear_forward(obi_pass *pass, obi_cmd *cmd, obi_view z, obi_view x, const obi_train_linear *linear, obi_buffer *sums)
 {
     const obi_train_model *model = pass->model;
     const obi_weight *weight = &model->params[linear->weight].w;
-    uint32_t N = pass->N, m = weight->rows, n = weight->columns;
+    uint32_t N = pass->N, m = weight->rows;
     if (!model->config.onebit) {
         obi_op_dense_fwd(cmd, z, x, weight, N);
         return;
     }
-    obi_view u = obi_view_rows(pass->wide[2], 0, N, n), v = obi_view_rows(sums, 0, N, m);
-    obi_op_scale_columns(cmd, u, x, obi_train_g(model, linear), N, n, false);
-    obi_op_sign_gemm(cmd, v, u, &linear->signs, N);
+    obi_view v = obi_view_rows(sums, 0, N, m);
+    linear_sums(pass, cmd, v, x, linear);
     obi_op_scale_columns(cmd, z, v, obi_train_h(model, linear), N, m, false);
     if (model->config.post_norm) obi_op_layernorm_fwd(cmd, z, z, N, m, model->config.post_norm_eps);
 }
 
-static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+/* A layer, up to what its last projection takes; what a backward needs is then all there but that projection's sums. */
+static void layer_inside(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 {
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
     const obi_train_layer *layer = &model->layers[index];
     const obi_train_linear *linear = layer->linear;
-    obi_layer_acts *acts = &pass->layers[pass->keeps ? index : 0];
+    obi_layer_acts *acts = obi_pass_layer_acts(pass, index);
     uint32_t N = pass->N, D = config->width, F = config->ffn, H = config->heads, K = config->kv_heads, C = config->head_size;
-    obi_view x = obi_view_of(pass->x[index]), y = obi_view_of(pass->x[index + 1]), table = obi_view_of(pass->rope_table);
+    obi_view x = obi_view_of(pass->x[index]), table = obi_view_of(pass->rope_table);
     obi_view normed = obi_view_of(acts->normed), attended = obi_view_of(acts->attended), middle = obi_view_of(acts->middle);
     obi_view normed_ffn = obi_view_of(acts->normed_ffn), gate = obi_view_of(acts->gate), up = obi_view_of(acts->up),
              act = obi_view_of(acts->act);
@@ -51,8 +60,25 @@ static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     linear_forward(pass, cmd, gate, normed_ffn, &linear[OBI_LINEAR_GATE], acts->sums[OBI_LINEAR_GATE]);
     linear_forward(pass, cmd, up, normed_ffn, &linear[OBI_LINEAR_UP], acts->sums[OBI_LINEAR_UP]);
     obi_op_swiglu_fwd(cmd, act, gate, up, (uint64_t)N * F);
-    linear_forward(pass, cmd, y, act, &linear[OBI_LINEAR_DOWN], acts->sums[OBI_LINEAR_DOWN]);
-    obi_op_add_fwd(cmd, y, y, middle, (uint64_t)N * D);
+}
+
+static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+{
+    obi_layer_acts *acts = obi_pass_layer_acts(pass, index);
+    obi_view y = obi_view_of(pass->x[index + 1]);
+    layer_inside(pass, cmd, index);
+    linear_forward(pass, cmd, y, obi_view_of(acts->act), &pass->model->layers[index].linear[OBI_LINEAR_DOWN], acts->sums[OBI_LINEAR_DOWN]);
+    obi_op_add_fwd(cmd, y, y, obi_view_of(acts->middle), (uint64_t)pass->N * pass->model->config.width);
+}
+
+void obi_pass_recompute(obi_pass *pass, obi_cmd *cmd, uint32_t layer)
+{
+    const obi_train_model *model = pass->model;
+    const obi_train_linear *down = &model->layers[layer].linear[OBI_LINEAR_DOWN];
+    obi_layer_acts *acts = obi_pass_layer_acts(pass, layer);
+    layer_inside(pass, cmd, layer);
+    if (!model->config.onebit) return;
+    linear_sums(pass, cmd, obi_view_rows(acts->sums[OBI_LINEAR_DOWN], 0, pass->N, model->config.width), obi_view_of(acts->act), down);
 }
 
 void obi_pass_forward(obi_pass *pass, obi_cmd *cmd)

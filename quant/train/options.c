@@ -51,6 +51,8 @@ static const option table[] = {
     { "cutoff_len", COUNT, AT(cutoff_len), "256", 64, 1048576, NULL, "tokens of a sequence; a multiple of 64" },
     { "per_device_train_batch_size", COUNT, AT(per_device_train_batch_size), "8", 1, 65536, NULL, "sequences at once" },
     { "gradient_accumulation_steps", COUNT, AT(gradient_accumulation_steps), "1", 1, 65536, NULL, "batches of a step" },
+    { "gradient_checkpointing", SWITCH, AT(gradient_checkpointing), "false", 0, 0, NULL,
+      "keep one layer's activations, compute the others' again for the backward pass: less memory, the same numbers, slower" },
     { "max_steps", COUNT, AT(max_steps), "0", 0, MANY, NULL, "steps; 0: by num_train_epochs" },
     { "num_train_epochs", REAL, AT(num_train_epochs), "1", 0, 1e9, NULL, "passes over the data when max_steps is 0" },
     { "learning_rate", REAL, AT(learning_rate), "4e-4", 0, 10, NULL, "of the latent weights W" },

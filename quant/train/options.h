@@ -37,6 +37,7 @@ typedef struct obi_train_options {
     /* steps */
     uint32_t cutoff_len, per_device_train_batch_size, gradient_accumulation_steps, max_steps;
     double num_train_epochs;
+    bool gradient_checkpointing; /* activations are computed again for the backward pass */
     /* optimiser */
     double learning_rate, scales_learning_rate, other_learning_rate;
     double weight_decay, scales_weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm;

@@ -61,6 +61,9 @@ done:
     return status;
 }
 
+/* Sets of acts. */
+static uint32_t layer_sets(const obi_pass *pass) { return pass->keeping == OBI_PASS_KEEP ? pass->model->config.layers : 1; }
+
 static obi_status make_all(obi_pass *pass)
 {
     const obi_config *config = &pass->model->config;
@@ -72,15 +75,16 @@ static obi_status make_all(obi_pass *pass)
         if (columns > widest) widest = columns;
     }
     pass->x = obi_calloc((size_t)config->layers + 1, sizeof *pass->x);
-    pass->layers = obi_calloc(pass->keeps ? config->layers : 1, sizeof *pass->layers);
+    pass->layers = obi_calloc(layer_sets(pass), sizeof *pass->layers);
     if (!pass->x || !pass->layers) return OBI_ERROR_MEMORY;
     OBI_TRY(make(pass, &pass->ids, N, OBI_MEMORY_UPLOAD));
     OBI_TRY(make_rope_table(pass));
     for (uint32_t i = 0; i <= config->layers; i++) OBI_TRY(make(pass, &pass->x[i], N * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(pass, &pass->final, N * D, OBI_MEMORY_DEVICE));
-    for (uint32_t i = 0; i < (pass->keeps ? config->layers : 1); i++) OBI_TRY(make_layer(pass, &pass->layers[i]));
-    for (int i = 0; i < (pass->keeps ? 4 : 3); i++) OBI_TRY(make(pass, &pass->wide[i], N * widest, OBI_MEMORY_DEVICE));
-    if (!pass->keeps) return OBI_OK;
+    for (uint32_t i = 0; i < layer_sets(pass); i++) OBI_TRY(make_layer(pass, &pass->layers[i]));
+    for (int i = 0; i < (pass->keeping == OBI_PASS_FORWARD ? 3 : 4); i++)
+        OBI_TRY(make(pass, &pass->wide[i], N * widest, OBI_MEMORY_DEVICE));
+    if (pass->keeping == OBI_PASS_FORWARD) return OBI_OK;
     uint64_t qkv_bytes = obi_attn_parts_bytes(N, config->heads, config->kv_heads, config->head_size);
     OBI_TRY(make(pass, &pass->dx, N * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(pass, &pass->dnormed, N * D, OBI_MEMORY_DEVICE));
@@ -91,7 +95,7 @@ static obi_status make_all(obi_pass *pass)
     return make(pass, &pass->folds, folds > norm_folds ? folds : norm_folds, OBI_MEMORY_DEVICE);
 }
 
-obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, bool keeps, obi_pass **out)
+obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, obi_pass **out)
 {
     *out = NULL;
     obi_pass *pass = obi_calloc(1, sizeof *pass);
@@ -101,7 +105,7 @@ obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uin
     pass->sequences = sequences;
     pass->T = T;
     pass->N = sequences * T;
-    pass->keeps = keeps;
+    pass->keeping = keeping;
     obi_status status = make_all(pass);
     if (status != OBI_OK) obi_pass_destroy(pass);
     else *out = pass;
@@ -120,7 +124,7 @@ void obi_pass_destroy(obi_pass *pass)
     if (!pass) return;
     obi_device *device = pass->device;
     uint32_t layers = pass->model->config.layers;
-    for (uint32_t i = 0; pass->layers && i < (pass->keeps ? layers : 1); i++) destroy_layer(device, &pass->layers[i]);
+    for (uint32_t i = 0; pass->layers && i < layer_sets(pass); i++) destroy_layer(device, &pass->layers[i]);
     for (uint32_t i = 0; pass->x && i <= layers; i++) obi_buffer_destroy(device, pass->x[i]);
     obi_buffer *buffers[] = { pass->ids,     pass->rope_table, pass->final,   pass->wide[0], pass->wide[1], pass->wide[2],
                               pass->wide[3], pass->dx,         pass->dnormed, pass->dqkv,    pass->stats,   pass->folds };

@@ -18,25 +18,32 @@ typedef struct obi_layer_acts {
     obi_buffer *sums[OBI_LINEAR_COUNT];    /* (N,m) V = U S^T of each 1-bit linear */
 } obi_layer_acts;
 
+/* What a pass is made for. Gradients of the two that go backward have the same bits. */
+typedef enum obi_pass_keeping {
+    OBI_PASS_FORWARD = 0,  /* forward only: all layers share one set of acts */
+    OBI_PASS_KEEP = 1,     /* each layer's acts stay for its backward */
+    OBI_PASS_RECOMPUTE = 2 /* x[l] stays; one set of acts, made again from it before the layer's backward */
+} obi_pass_keeping;
+
 typedef struct obi_pass {
     obi_device *device;
     const obi_train_model *model;
     uint32_t sequences, T, N;
-    bool keeps;                  /* for backward; otherwise all layers share one set of acts */
+    obi_pass_keeping keeping;
     obi_buffer *ids;             /* (N) u32, host-visible */
     obi_buffer *rope_table;      /* (N, R/2, 2): positions 0..T-1 for each sequence */
-    obi_buffer **x;              /* L+1 of (N,D): x[0] embedding, x[l+1] output of layer l; with keeps false all there as well */
+    obi_buffer **x;              /* L+1 of (N,D): x[0] embedding, x[l+1] output of layer l; all there whatever is kept */
     obi_buffer *final;           /* (N,D) after output_norm */
-    obi_layer_acts *layers;      /* L, or 1 */
+    obi_layer_acts *layers;      /* L with OBI_PASS_KEEP, else 1: obi_pass_layer_acts */
     /* scratch */
     obi_buffer *wide[4];         /* (N, widest of any linear's inputs and outputs) */
-    obi_buffer *dx, *dnormed;    /* (N,D), keeps only */
-    obi_buffer *dqkv, *stats;    /* gradient of a layer's qkv, and softmax statistics, keeps only */
-    obi_buffer *folds;           /* partial sums of column reductions, keeps only */
+    obi_buffer *dx, *dnormed;    /* (N,D), not with OBI_PASS_FORWARD */
+    obi_buffer *dqkv, *stats;    /* gradient of a layer's qkv, and softmax statistics, likewise */
+    obi_buffer *folds;           /* partial sums of column reductions, likewise */
     uint64_t bytes;              /* of all of the above */
 } obi_pass;
 
-obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, bool keeps, obi_pass **out);
+obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, obi_pass **out);
 void obi_pass_destroy(obi_pass *pass); /* NULL is allowed */
 
 /* Puts N ids where the embedding reads them; the device must be done with the last ones. */
@@ -45,14 +52,17 @@ obi_status obi_pass_set_ids(obi_pass *pass, uint32_t sequence, const uint32_t *i
 /* Records embedding and layers: x[0..L] and `final`. */
 void obi_pass_forward(obi_pass *pass, obi_cmd *cmd);
 
+/* Records what the layer's backward needs and the forward of another layer has overwritten; OBI_PASS_RECOMPUTE. */
+void obi_pass_recompute(obi_pass *pass, obi_cmd *cmd, uint32_t layer);
+
 /* Records logits (rows, V) of rows [first, first + rows) of `final`; first is a multiple of 64. */
 void obi_pass_logits(obi_pass *pass, obi_cmd *cmd, obi_view logits, uint32_t first, uint32_t rows);
 
 /* Records what dlogits (rows, V) of those rows give: the head's gradient (if trained), and rows of wide[3] = d final. */
 void obi_pass_logits_backward(obi_pass *pass, obi_cmd *cmd, obi_view dlogits, uint32_t first, uint32_t rows);
 
-/* Records the layers upside down from wide[3]; gradients are added to. Calls hidden(l) when dx holds the gradient of x[l+1]
- * for l = L-1 .. 0, so that a loss on hidden states can add its own. */
+/* Right after obi_pass_forward and the logits: records the layers upside down from wide[3]; gradients are added to. Calls
+ * hidden(l) when dx holds the gradient of x[l+1] for l = L-1 .. 0, so that a loss on hidden states can add its own. */
 void obi_pass_backward(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *user, obi_cmd *cmd, uint32_t layer), void *user);
 
 #endif

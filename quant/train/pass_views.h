@@ -5,6 +5,12 @@
 #include "ops/op_attn_bwd.h"
 #include "quant/train/pass.h"
 
+/* What is kept of a layer, or of the layer that is being looked at. */
+static inline obi_layer_acts *obi_pass_layer_acts(const obi_pass *pass, uint32_t layer)
+{
+    return &pass->layers[pass->keeping == OBI_PASS_KEEP ? layer : 0];
+}
+
 /* q, k and v inside a layer's qkv or inside dqkv. */
 static inline obi_attn_parts obi_train_qkv(const obi_pass *pass, const obi_buffer *buffer)
 {

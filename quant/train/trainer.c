@@ -92,8 +92,9 @@ obi_status obi_trainer_create(obi_device *device, const obi_train_options *optio
         goto done;
     }
     OBI_TRY_GOTO(obi_cmd_create(device, &trainer->cmd));
-    OBI_TRY_GOTO(obi_pass_create(model, sequences, T, true, &trainer->pass));
-    if (teacher) OBI_TRY_GOTO(obi_pass_create(teacher, sequences, T, false, &trainer->teacher_pass));
+    OBI_TRY_GOTO(
+        obi_pass_create(model, sequences, T, options->gradient_checkpointing ? OBI_PASS_RECOMPUTE : OBI_PASS_KEEP, &trainer->pass));
+    if (teacher) OBI_TRY_GOTO(obi_pass_create(teacher, sequences, T, OBI_PASS_FORWARD, &trainer->teacher_pass));
     OBI_TRY_GOTO(make_buffers(trainer));
     obi_cmd_begin(trainer->cmd);
     clear_optimiser(trainer);
