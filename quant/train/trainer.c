@@ -96,9 +96,11 @@ obi_status obi_trainer_create(obi_device *device, const obi_train_options *optio
         obi_pass_create(model, sequences, T, options->gradient_checkpointing ? OBI_PASS_RECOMPUTE : OBI_PASS_KEEP, &trainer->pass));
     if (teacher) OBI_TRY_GOTO(obi_pass_create(teacher, sequences, T, OBI_PASS_FORWARD, &trainer->teacher_pass));
     OBI_TRY_GOTO(make_buffers(trainer));
+    OBI_TRY_GOTO(obi_flips_create(model, &trainer->flips));
     obi_cmd_begin(trainer->cmd);
     clear_optimiser(trainer);
     obi_train_model_pack(trainer->cmd, model);
+    obi_flips_begin(trainer->flips, trainer->cmd);
     status = obi_cmd_run(trainer->cmd);
 done:
     if (status != OBI_OK) obi_trainer_destroy(trainer);
@@ -110,6 +112,7 @@ void obi_trainer_destroy(obi_trainer *trainer)
 {
     if (!trainer) return;
     obi_cmd_destroy(trainer->cmd);
+    obi_flips_destroy(trainer->flips);
     obi_pass_destroy(trainer->pass);
     obi_pass_destroy(trainer->teacher_pass);
     obi_buffer *buffers[] = {
@@ -128,7 +131,7 @@ uint64_t obi_trainer_bytes(const obi_trainer *trainer)
         trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan,       trainer->sums,
         trainer->sums_host
     };
-    uint64_t bytes = trainer->pass->bytes + (trainer->teacher_pass ? trainer->teacher_pass->bytes : 0);
+    uint64_t bytes = trainer->pass->bytes + (trainer->teacher_pass ? trainer->teacher_pass->bytes : 0) + obi_flips_bytes(trainer->flips);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) bytes += buffers[i] ? buffers[i]->size : 0;
     return bytes;
 }
@@ -316,11 +319,10 @@ static void group_rates(const obi_train_options *options, const obi_param *param
     }
 }
 
-static obi_status update(obi_trainer *trainer, double factor, double gradient_scale)
+static void record_update(obi_trainer *trainer, double factor, double gradient_scale)
 {
     const obi_train_options *options = trainer->options;
     double count = (double)trainer->step + 1;
-    obi_cmd_begin(trainer->cmd);
     for (uint32_t i = 0; i < trainer->model->param_count; i++) {
         const obi_param *param = &trainer->model->params[i];
         double rate, decay;
@@ -339,7 +341,20 @@ static obi_status update(obi_trainer *trainer, double factor, double gradient_sc
                          &adamw);
     }
     obi_train_model_pack(trainer->cmd, trainer->model);
-    return obi_cmd_run(trainer->cmd);
+}
+
+/* The update, unless the step is skipped, and what it did to the signs. */
+static obi_status update(obi_trainer *trainer, double gradient_scale, obi_step_report *report)
+{
+    obi_flips *flips = trainer->flips;
+    if (report->skipped && !flips) return OBI_OK;
+    obi_cmd_begin(trainer->cmd);
+    obi_flips_keep(flips, trainer->cmd);
+    if (!report->skipped) record_update(trainer, report->factor, gradient_scale);
+    obi_flips_count(flips, trainer->cmd);
+    OBI_TRY(obi_cmd_run(trainer->cmd));
+    report->signs = flips ? flips->signs : 0;
+    return obi_flips_read(flips, &report->flipped, &report->moved);
 }
 
 obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
@@ -358,12 +373,10 @@ obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
     report->loss = trainer->teacher ? options->kd_alpha * report->kl + options->kd_beta * report->hidden : report->nll;
     report->factor = obi_schedule_factor(options, trainer->step, trainer->steps);
     report->skipped = !finite || !isfinite(report->loss);
-    if (!report->skipped) {
-        double clip = 1;
-        if (options->max_grad_norm > 0 && report->gradient_norm > options->max_grad_norm)
-            clip = options->max_grad_norm / (report->gradient_norm + 1e-6);
-        OBI_TRY(update(trainer, report->factor, clip));
-    }
+    double clip = 1;
+    if (options->max_grad_norm > 0 && report->gradient_norm > options->max_grad_norm)
+        clip = options->max_grad_norm / (report->gradient_norm + 1e-6);
+    OBI_TRY(update(trainer, clip, report));
     trainer->step++;
     return OBI_OK;
 }

@@ -4,6 +4,7 @@
 #define OBI_QUANT_TRAIN_TRAINER_H
 
 #include "quant/train/dataset.h"
+#include "quant/train/flips.h"
 #include "quant/train/pass.h"
 
 typedef struct obi_step_report {
@@ -13,6 +14,9 @@ typedef struct obi_step_report {
     double gradient_norm; /* before clipping */
     double factor;        /* of the learning rate */
     uint64_t tokens;      /* of the step */
+    uint64_t signs;       /* of a 1-bit model, else 0: how many there are, */
+    uint64_t flipped;     /* how many of them this step turned over, */
+    uint64_t moved;       /* and how many are not what the run began with */
     bool skipped;         /* the gradient was not finite: nothing was updated */
 } obi_step_report;
 
@@ -24,6 +28,7 @@ typedef struct obi_trainer {
     const obi_dataset *data;
     obi_pass *pass, *teacher_pass;
     obi_cmd *cmd;
+    obi_flips *flips;               /* NULL: no signs */
     uint32_t tile;                  /* rows of logits at once */
     obi_buffer *logits, *teacher_logits; /* (tile, V) */
     obi_buffer *targets;            /* (N) u32, host-visible; 0xFFFFFFFF = no target */
