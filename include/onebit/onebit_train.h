@@ -72,6 +72,8 @@ typedef struct ob_train_step {
     double seconds;
     uint64_t tokens;
     bool skipped;                    /* the gradient was not finite */
+    uint64_t signs, flipped, moved;  /* 1-bit models: signs in all, flipped by this step, other than at the start of the run */
+    uint64_t device_bytes;           /* device memory that is allocated */
 } ob_train_step;
 
 typedef struct ob_train_desc {

@@ -6,6 +6,7 @@
 typedef struct relay {
     const ob_train_desc *desc;
     const obi_train_options *options;
+    const obi_device *device;
 } relay;
 
 static void on_plan(const obi_run_plan *plan, void *user)
@@ -29,7 +30,11 @@ static void on_step(uint64_t step, uint64_t steps, const obi_step_report *report
                            .gradient_norm = report->gradient_norm,
                            .seconds = seconds,
                            .tokens = report->tokens,
-                           .skipped = report->skipped };
+                           .skipped = report->skipped,
+                           .signs = report->signs,
+                           .flipped = report->flipped,
+                           .moved = report->moved,
+                           .device_bytes = to->device->memory.reserved_bytes };
     if (to->desc->step) to->desc->step(&copy, to->desc->user);
 }
 
@@ -57,7 +62,7 @@ static bool on_stop(void *user)
 ob_status ob_train(ob_context *context, const ob_train_desc *desc)
 {
     obi_train_options options;
-    relay to = { desc, &options };
+    relay to = { desc, &options, context->device };
     obi_run_hooks hooks = { .plan = on_plan,
                             .step = on_step,
                             .evaluation = on_evaluation,

@@ -158,12 +158,13 @@ obi_status obi_events_open(const char *directory, uint64_t step, obi_events **ou
         if (*at == '/' || *at == '.') *at = '-';
     events->descriptor = -1;
     for (unsigned serial = 0; events->descriptor < 0; serial++) {
-        int length = snprintf(events->path, sizeof events->path, "%s/" NAME_PREFIX "%010lld.%s.%ld.%u", directory, (long long)time(NULL), host,
-                              (long)getpid(), serial);
+        int length = snprintf(events->path, sizeof events->path, "%s/" NAME_PREFIX "%010lld.%s.%ld.%u", directory, (long long)time(NULL),
+                              host, (long)getpid(), serial);
         bool fits = length > 0 && (size_t)length < sizeof events->path;
         if (fits) events->descriptor = open(events->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
         if (!fits || (events->descriptor < 0 && errno != EEXIST)) {
-            obi_status status = obi_fail(OBI_ERROR_RUNTIME, "cannot create %s: %s", events->path, fits ? strerror(errno) : "too long a path");
+            obi_status status =
+                obi_fail(OBI_ERROR_RUNTIME, "cannot create %s: %s", events->path, fits ? strerror(errno) : "too long a path");
             obi_events_close(events);
             return status;
         }

@@ -7,8 +7,8 @@
 typedef struct obi_flips {
     const obi_train_model *model; /* borrowed */
     uint32_t linears;
-    uint64_t signs;               /* of all linears */
-    obi_weight *before, *first;   /* copies of each linear's packed signs */
+    uint64_t signs;             /* of all linears */
+    obi_weight *before, *first; /* copies of each linear's packed signs */
     obi_buffer *totals, *totals_host;
 } obi_flips;
 

@@ -16,7 +16,7 @@
 #define TOP 80
 #define BOTTOM 462
 
-#define LOG_FACTOR 6 /* values spanning more go on a logarithmic scale */
+#define LOG_FACTOR 6   /* values spanning more go on a logarithmic scale */
 #define POINTS_MAX 800 /* of a line */
 #define COLOUR_LOSS "#1f6fb4"
 #define COLOUR_KL "#d95f0e"
@@ -24,16 +24,16 @@
 #define COLOUR_HELD_OUT_KL "#8a2b7a"
 
 typedef struct axis {
-    double low, high;   /* of the values; of their logarithms when `logarithmic` */
+    double low, high; /* of the values; of their logarithms when `logarithmic` */
     bool logarithmic;
-    double from, to;    /* pixels of low and high */
+    double from, to; /* pixels of low and high */
 } axis;
 
 typedef struct picture {
     obi_writer writer;
     obi_status status; /* the first failure is kept */
     axis x, y;
-    int legend;        /* pixels of the legend that are taken */
+    int legend; /* pixels of the legend that are taken */
 } picture;
 
 typedef double (*value_of)(const obi_history_point *point);
@@ -152,30 +152,41 @@ static void put_axes(picture *to)
 
 /* ---- lines ----------------------------------------------------------------------------------------------------- */
 
-/* Weight of the newest value in the running mean: about the last 4 % of the points, and at least 3. */
-static double smoothing_of(size_t count) { return 2 / (fmax(0.04 * (double)count, 3) + 1); }
-
-/* A line of the values. Smoothed: their running mean, which begins as the plain mean of what there is. Not smoothed, and more than fits: the
- * smallest and the largest of each stretch, so that outliers stay to be seen. */
-static void put_line(picture *to, const obi_history_point *points, size_t count, value_of value, bool smoothed, const char *style)
+/* A line through the values. More than fit: the smallest and the largest of each stretch, so that outliers stay to be seen. */
+static void put_line(picture *to, const obi_history_point *points, size_t count, value_of value, const char *style)
 {
-    size_t stretch = count / POINTS_MAX + 1, drawn = 0;
-    double mean = 0, weight = 0, newest = smoothing_of(count), least = INFINITY, most = -INFINITY;
+    size_t stretch = count / POINTS_MAX + 1;
+    double least = INFINITY, most = -INFINITY;
     put(to, "<polyline fill=\"none\" %s points=\"", style);
     for (size_t i = 0; i < count; i++) {
-        double now = value(&points[i]);
-        if (shown(&to->y, now)) {
-            mean += newest * (now - mean);
-            weight += newest * (1 - weight);
-            widen(&least, &most, smoothed ? mean / weight : now, false);
-        }
+        double now = value(&points[i]), x = place(&to->x, (double)points[i].step);
+        if (shown(&to->y, now)) widen(&least, &most, now, false);
         if ((i + 1) % stretch && i + 1 < count) continue;
-        double x = place(&to->x, (double)points[i].step);
-        if (smoothed) least = most = weight > 0 ? mean / weight : INFINITY;
-        if (isfinite(least)) put(to, "%s%.1f,%.1f", drawn++ ? " " : "", x, place(&to->y, least));
+        if (isfinite(least)) put(to, " %.1f,%.1f", x, place(&to->y, least));
         if (isfinite(most) && most > least) put(to, " %.1f,%.1f", x, place(&to->y, most));
         least = INFINITY;
         most = -INFINITY;
+    }
+    put(to, "\"/>\n");
+}
+
+/* The same of the mean over a window around each point: 4 % of all, at least 5, less where an end is near, so that a steep
+ * beginning is not dragged along. */
+static void put_smoothed(picture *to, const obi_history_point *points, size_t count, value_of value, const char *style)
+{
+    size_t stretch = count / POINTS_MAX + 1, half = count / 50 < 2 ? 2 : count / 50, first = 0, behind = 0, inside = 0;
+    double sum = 0;
+    put(to, "<polyline fill=\"none\" %s stroke-linejoin=\"round\" points=\"", style);
+    for (size_t i = 0; i < count; i++) {
+        size_t reach = i < count - 1 - i ? i : count - 1 - i;
+        if (reach > half) reach = half;
+        for (; behind <= i + reach; behind++)
+            if (shown(&to->y, value(&points[behind]))) sum += value(&points[behind]), inside++;
+        for (; first < i - reach; first++)
+            if (shown(&to->y, value(&points[first]))) sum -= value(&points[first]), inside--;
+        if (inside == 0 || ((i + 1) % stretch && i + 1 < count)) continue;
+        double mean = sum / (double)inside;
+        if (shown(&to->y, mean)) put(to, " %.1f,%.1f", place(&to->x, (double)points[i].step), place(&to->y, mean));
     }
     put(to, "\"/>\n");
 }
@@ -225,20 +236,20 @@ static void put_curves(picture *to, const obi_history *history)
     const obi_history_point *steps = history->steps, *evaluations = history->evaluations;
     size_t count = history->step_count, evaluated = history->evaluation_count;
     if (count > 0) {
-        put_line(to, steps, count, loss_of, false, "stroke=\"" COLOUR_LOSS "\" stroke-opacity=\"0.3\" stroke-width=\"1\"");
-        put_line(to, steps, count, loss_of, true, "stroke=\"" COLOUR_LOSS "\" stroke-width=\"2.2\" stroke-linejoin=\"round\"");
+        put_line(to, steps, count, loss_of, "stroke=\"" COLOUR_LOSS "\" stroke-opacity=\"0.4\" stroke-width=\"1\"");
+        put_smoothed(to, steps, count, loss_of, "stroke=\"" COLOUR_LOSS "\" stroke-width=\"2.2\"");
         put_legend(to, COLOUR_LOSS, false, "training loss", last_of(steps, count, loss_of));
     }
     if (has_other_kl(history)) {
-        put_line(to, steps, count, kl_of, true, "stroke=\"" COLOUR_KL "\" stroke-width=\"1.8\" stroke-linejoin=\"round\"");
+        put_smoothed(to, steps, count, kl_of, "stroke=\"" COLOUR_KL "\" stroke-width=\"1.8\"");
         put_legend(to, COLOUR_KL, false, "KL to the teacher", last_of(steps, count, kl_of));
     }
     if (evaluated == 0) return;
-    put_line(to, evaluations, evaluated, loss_of, false, "stroke=\"" COLOUR_HELD_OUT "\" stroke-width=\"1\" stroke-dasharray=\"4 3\"");
+    put_line(to, evaluations, evaluated, loss_of, "stroke=\"" COLOUR_HELD_OUT "\" stroke-width=\"1\" stroke-dasharray=\"4 3\"");
     put_dots(to, evaluations, evaluated, loss_of, COLOUR_HELD_OUT);
     put_legend(to, COLOUR_HELD_OUT, true, "held-out loss", last_of(evaluations, evaluated, loss_of));
     if (!isfinite(last_of(evaluations, evaluated, kl_of))) return;
-    put_line(to, evaluations, evaluated, kl_of, false, "stroke=\"" COLOUR_HELD_OUT_KL "\" stroke-width=\"1\" stroke-dasharray=\"4 3\"");
+    put_line(to, evaluations, evaluated, kl_of, "stroke=\"" COLOUR_HELD_OUT_KL "\" stroke-width=\"1\" stroke-dasharray=\"4 3\"");
     put_dots(to, evaluations, evaluated, kl_of, COLOUR_HELD_OUT_KL);
     put_legend(to, COLOUR_HELD_OUT_KL, true, "held-out KL", last_of(evaluations, evaluated, kl_of));
 }

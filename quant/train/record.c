@@ -46,6 +46,7 @@ obi_status obi_record_open(const char *directory, uint64_t step, obi_record **ou
     set_title(record, directory);
     OBI_TRY_GOTO(join(record->log_path, directory, "log.jsonl"));
     OBI_TRY_GOTO(join(record->plot_path, directory, "loss.svg"));
+    if (step == 0) OBI_TRY_GOTO(obi_record_remove(directory)); /* of a run that left no checkpoint, or was given up */
     OBI_TRY_GOTO(obi_history_cut(record->log_path, step));
     record->log = fopen(record->log_path, "ae");
     if (!record->log) {
@@ -78,8 +79,7 @@ static void check(obi_record *record, obi_status status)
 static void end_line(obi_record *record)
 {
     fputs("}\n", record->log);
-    if (fflush(record->log) != 0)
-        check(record, obi_fail(OBI_ERROR_RUNTIME, "cannot write %s: %s", record->log_path, strerror(errno)));
+    if (fflush(record->log) != 0) check(record, obi_fail(OBI_ERROR_RUNTIME, "cannot write %s: %s", record->log_path, strerror(errno)));
     clearerr(record->log);
 }
 

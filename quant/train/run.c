@@ -16,6 +16,7 @@
 #include "quant/import/vocab_file.h"
 #include "quant/train/checkpoint.h"
 #include "quant/train/export.h"
+#include "quant/train/record.h"
 
 #define PATH_MAX_BYTES 2048
 #define OBI_VOCABULARY_MAX (1u << 22)
@@ -27,7 +28,7 @@ typedef struct training {
     const obi_train_options *options;
     const obi_run_hooks *hooks;
     int lock; /* file descriptor of OUTPUT/lock, -1 when not held */
-    FILE *log;
+    obi_record *record; /* NULL in a dry run */
     obi_source *source; /* of the teacher, or of the model to go on with */
     obi_tokenizer *tokenizer;
     obi_dataset data, held_out;
@@ -72,55 +73,25 @@ static obi_status open_directory(training *run)
         obi_writer_abandon(&writer);
         return status;
     }
-    OBI_TRY(obi_writer_commit(&writer));
-    OBI_TRY(path_in(run, "log.jsonl", path));
-    run->log = fopen(path, checkpoints > 0 ? "ae" : "we");
-    return run->log ? OBI_OK : obi_fail(OBI_ERROR_RUNTIME, "cannot write %s: %s", path, strerror(errno));
-}
-
-/* A number as JSON; what is not finite is null. */
-static void log_number(FILE *log, const char *key, double value)
-{
-    if (isfinite(value)) fprintf(log, ", \"%s\": %.9g", key, value);
-    else fprintf(log, ", \"%s\": null", key);
-}
-
-static void log_step(training *run, const obi_step_report *report, double seconds)
-{
-    fprintf(run->log, "{\"step\": %" PRIu64, run->trainer->step);
-    log_number(run->log, "loss", report->loss);
-    if (run->teacher) {
-        log_number(run->log, "kl", report->kl);
-        log_number(run->log, "hidden", report->hidden);
-    }
-    log_number(run->log, "learning_rate", report->factor * run->options->learning_rate);
-    log_number(run->log, "grad_norm", report->gradient_norm);
-    log_number(run->log, "tokens_per_second", (double)report->tokens / seconds);
-    fprintf(run->log, ", \"skipped\": %s}\n", report->skipped ? "true" : "false");
-    fflush(run->log);
+    return obi_writer_commit(&writer);
 }
 
 static const obi_vocab *vocab_of(const training *run) { return obi_tokenizer_vocab(run->tokenizer); }
 
 /* ---- what a run needs ------------------------------------------------------------------------------------------ */
 
-static obi_status open_model(training *run)
+/* Files first: a run that lacks one leaves no directory behind, and nothing on the device. */
+static obi_status open_tokenizer(training *run)
 {
     const obi_train_options *options = run->options;
     const char *tokenizer = options->tokenizer_name_or_path[0] ? options->tokenizer_name_or_path : NULL;
+    const char *model = options->stage == OBI_STAGE_KD ? options->teacher_model_name_or_path : options->model_name_or_path;
     obi_vocab vocab = { 0 };
-    if (options->stage == OBI_STAGE_KD) {
-        OBI_TRY(obi_source_open(&run->source, options->teacher_model_name_or_path, tokenizer));
-        OBI_TRY(obi_train_model_from_source(run->device, run->source, false, &run->teacher));
-        OBI_TRY(obi_train_model_student(run->device, run->source, options, &run->model));
-    } else if (options->model_name_or_path[0]) {
-        OBI_TRY(obi_source_open(&run->source, options->model_name_or_path, tokenizer));
-        OBI_TRY(obi_train_model_from_source(run->device, run->source, true, &run->model));
-    } else {
+    if (!model[0]) {
         OBI_TRY(obi_vocab_file_read(&vocab, tokenizer, OBI_VOCABULARY_MAX));
-        OBI_TRY(obi_tokenizer_create(&run->tokenizer, &vocab)); /* takes the vocab, on failure too */
-        return obi_train_model_random(run->device, options, vocab_of(run)->count, &run->model);
+        return obi_tokenizer_create(&run->tokenizer, &vocab); /* takes the vocab, on failure too */
     }
+    OBI_TRY(obi_source_open(&run->source, model, tokenizer));
     if (run->source->vocab.count == 0)
         return obi_fail(OBI_ERROR_DATA, "there is no tokenizer beside the model; name one (tokenizer_name_or_path)");
     return obi_tokenizer_create(&run->tokenizer, &run->source->vocab);
@@ -129,12 +100,21 @@ static obi_status open_model(training *run)
 static obi_status open_texts(training *run)
 {
     const obi_train_options *options = run->options;
+    uint32_t context = run->source ? run->source->config.context : options->max_position_embeddings;
+    if (options->cutoff_len > context) return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: the model's context is %u", context);
     OBI_TRY(obi_dataset_open(&run->data, options->dataset, run->tokenizer, options->document_separator, options->cutoff_len));
     if (options->eval_dataset[0])
         OBI_TRY(obi_dataset_open(&run->held_out, options->eval_dataset, run->tokenizer, options->document_separator, options->cutoff_len));
-    if (options->cutoff_len > run->model->config.context)
-        return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: the model's context is %u", run->model->config.context);
     return OBI_OK;
+}
+
+static obi_status make_models(training *run)
+{
+    const obi_train_options *options = run->options;
+    if (!run->source) return obi_train_model_random(run->device, options, vocab_of(run)->count, &run->model);
+    if (options->stage != OBI_STAGE_KD) return obi_train_model_from_source(run->device, run->source, true, &run->model);
+    OBI_TRY(obi_train_model_from_source(run->device, run->source, false, &run->teacher));
+    return obi_train_model_student(run->device, run->source, options, &run->model);
 }
 
 static uint64_t count_steps(const training *run)
@@ -184,11 +164,8 @@ static obi_status evaluate(training *run, bool *stop)
     } else {
         run->without_better++;
     }
-    fprintf(run->log, "{\"step\": %" PRIu64, run->trainer->step);
-    log_number(run->log, "eval_nll", nll);
-    if (run->teacher) log_number(run->log, "eval_kl", kl);
-    fprintf(run->log, ", \"best\": %s}\n", best ? "true" : "false");
-    fflush(run->log);
+    obi_record_evaluation(run->record, run->trainer->step, nll, kl, best);
+    obi_record_draw(run->record);
     if (run->hooks->evaluation) run->hooks->evaluation(run->trainer->step, nll, kl, best, run->hooks->user);
     *stop = run->options->early_stopping_patience > 0 && run->without_better >= run->options->early_stopping_patience;
     return OBI_OK;
@@ -254,12 +231,14 @@ static obi_status loop(training *run)
         if (run->hooks->step) run->hooks->step(trainer->step, trainer->steps, &report, seconds, run->hooks->user);
         if (options->dry_run) break; /* there is no directory and no log */
         if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps)
-            log_step(run, &report, seconds);
+            obi_record_step(run->record, trainer->step, &report, report.factor * options->learning_rate, seconds,
+                            run->device->memory.reserved_bytes);
         if (run->broken >= BROKEN_STEPS_MAX) OBI_TRY(roll_back(run));
         bool last = trainer->step == trainer->steps;
         if (last || (options->eval_steps > 0 && trainer->step % options->eval_steps == 0)) OBI_TRY(evaluate(run, &enough));
         bool asked = run->hooks->stop && run->hooks->stop(run->hooks->user);
         if (last || enough || asked || (options->save_steps > 0 && trainer->step % options->save_steps == 0)) OBI_TRY(save(run));
+        if (last || enough || asked) obi_record_draw(run->record);
         if (asked && !last)
             return obi_fail(OBI_ERROR_CANCELLED, "stopped at step %" PRIu64 "; the same command goes on from there", trainer->step);
     }
@@ -283,7 +262,7 @@ static void close_run(training *run)
     obi_dataset_close(&run->held_out);
     obi_tokenizer_free(run->tokenizer);
     obi_source_close(run->source);
-    if (run->log) fclose(run->log);
+    obi_record_close(run->record);
     if (run->lock >= 0) close(run->lock);
 }
 
@@ -292,11 +271,14 @@ obi_status obi_train_run(obi_device *device, const obi_train_options *options, c
     training run = { .device = device, .options = options, .hooks = hooks, .lock = -1, .best = INFINITY };
     bool resumed = false;
     obi_status status;
-    if (!options->dry_run) OBI_TRY_GOTO(open_directory(&run));
-    OBI_TRY_GOTO(open_model(&run));
+    OBI_TRY_GOTO(open_tokenizer(&run));
     OBI_TRY_GOTO(open_texts(&run));
+    if (!options->dry_run) OBI_TRY_GOTO(open_directory(&run));
+    OBI_TRY_GOTO(make_models(&run));
     OBI_TRY_GOTO(obi_trainer_create(device, options, run.model, run.teacher, &run.data, count_steps(&run), &run.trainer));
     if (options->resume && !options->dry_run) OBI_TRY_GOTO(obi_checkpoint_load_newest(run.trainer, options->output_dir, &resumed));
+    if (!options->dry_run && run.trainer->step < run.trainer->steps)
+        OBI_TRY_GOTO(obi_record_open(options->output_dir, run.trainer->step, &run.record));
     tell_plan(&run);
     OBI_TRY_GOTO(loop(&run));
     if (!options->dry_run) status = finish(&run);

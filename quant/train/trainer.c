@@ -361,6 +361,7 @@ obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
 {
     const obi_train_options *options = trainer->options;
     memset(report, 0, sizeof *report);
+    report->distilled = trainer->teacher != NULL;
     obi_cmd_begin(trainer->cmd);
     clear_gradients(trainer);
     OBI_TRY(obi_cmd_run(trainer->cmd));

@@ -17,6 +17,7 @@ typedef struct obi_step_report {
     uint64_t signs;       /* of a 1-bit model, else 0: how many there are, */
     uint64_t flipped;     /* how many of them this step turned over, */
     uint64_t moved;       /* and how many are not what the run began with */
+    bool distilled;       /* there is a teacher: kl and hidden are given */
     bool skipped;         /* the gradient was not finite: nothing was updated */
 } obi_step_report;
 

@@ -107,6 +107,7 @@ static VkResult arena_allocate(obi_device *device, uint64_t size, uint32_t type,
     }
     device->memory.allocations++;
     device->memory.reserved_bytes += size;
+    if (device->memory.reserved_bytes > device->memory.peak_bytes) device->memory.peak_bytes = device->memory.reserved_bytes;
     arena->size = size;
     return VK_SUCCESS;
 }

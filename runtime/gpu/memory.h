@@ -25,6 +25,7 @@ typedef struct obi_memory {
     obi_arena *arenas;
     uint64_t used_bytes;      /* in live buffers */
     uint64_t reserved_bytes;  /* in arenas */
+    uint64_t peak_bytes;      /* the most that reserved_bytes has been */
     uint32_t allocations;     /* live vkAllocateMemory */
 } obi_memory;
 

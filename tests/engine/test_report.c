@@ -1,0 +1,237 @@
+/* test_report: what a run says about itself: signs flipped, the log, TensorBoard's events and the curve, of a run in one go and of
+ * one that was stopped, killed and taken up again. */
+#include "device.h"
+#include "scratch.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "model/gguf.h"
+#include "quant/import/source.h"
+#include "quant/train/history.h"
+#include "quant/train/run.h"
+
+#define STEPS 6
+
+typedef struct watcher {
+    uint64_t first_step, last_step, stop_at;
+    obi_step_report reports[STEPS + 1]; /* by step */
+} watcher;
+
+static void on_plan(const obi_run_plan *plan, void *user) { ((watcher *)user)->first_step = plan->first_step; }
+
+static void on_step(uint64_t step, uint64_t steps, const obi_step_report *report, double seconds, void *user)
+{
+    (void)seconds;
+    watcher *seen = user;
+    assert_true(step <= steps && steps == STEPS);
+    seen->last_step = step;
+    seen->reports[step] = *report;
+}
+
+static bool on_stop(void *user)
+{
+    const watcher *seen = user;
+    return seen->stop_at > 0 && seen->last_step >= seen->stop_at;
+}
+
+static const char *path_in(const char *directory, const char *name)
+{
+    static char paths[8][1024];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "%s/%s/%s", scratch_directory, directory, name);
+    return path;
+}
+
+/* The first `bytes` of the training text as a scratch file. */
+static const char *text_file(const char *name, uint64_t bytes)
+{
+    const char *text = path_in("", name);
+    if (access(text, R_OK) == 0) return text;
+    obi_mapping file;
+    obi_writer writer;
+    TEST_OK(obi_mapping_open(&file, test_data_path("text/tinystories_train_v1.txt")));
+    TEST_OK(obi_writer_open(&writer, text));
+    TEST_OK(obi_write(&writer, file.data, bytes));
+    TEST_OK(obi_writer_commit(&writer));
+    obi_mapping_close(&file);
+    return text;
+}
+
+/* A small distillation of stories260K. */
+static obi_status train(const char *directory, watcher *seen)
+{
+    obi_train_options options;
+    const char *const keys[][2] = { { "teacher_model_name_or_path", test_data_path("models/stories260K/stories260K.bin") },
+                                    { "tokenizer_name_or_path", test_data_path("models/stories260K/tok512.bin") },
+                                    { "dataset", text_file("text.txt", 65536) },
+                                    { "eval_dataset", text_file("held.txt", 2048) },
+                                    { "output_dir", path_in(directory, "") },
+                                    { "cutoff_len", "64" },
+                                    { "per_device_train_batch_size", "4" },
+                                    { "max_steps", "6" },
+                                    { "save_steps", "1" },
+                                    { "save_total_limit", "10" },
+                                    { "eval_steps", "2" },
+                                    { "logging_steps", "1" },
+                                    { "learning_rate", "4e-3" },
+                                    { "latent_init", "rowmean" },
+                                    { "latent_scale", "0.02" },
+                                    { "trainable", "all" } };
+    obi_run_hooks hooks = { .plan = on_plan, .step = on_step, .stop = on_stop, .user = seen };
+    TEST_OK(obi_train_options_init(&options));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) TEST_OK(obi_train_options_set(&options, keys[i][0], keys[i][1]));
+    TEST_OK(obi_train_options_check(&options));
+    obi_status status = obi_train_run(test_device(), &options, &hooks);
+    obi_train_options_clear(&options);
+    return status;
+}
+
+static void remove_run(const char *directory)
+{
+    char command[1200];
+    snprintf(command, sizeof command, "rm -rf '%s'", path_in(directory, ""));
+    assert_int_equal(system(command), 0);
+}
+
+/* Appends the sign bits of all linears' weights, one byte each, in the order of the layers and roles. */
+static size_t signs_of_checkpoint(const char *directory, uint64_t step, const obi_config *config, unsigned char *signs)
+{
+    char name[80];
+    size_t count = 0;
+    obi_gguf gguf;
+    snprintf(name, sizeof name, "checkpoint-%u/state.gguf", (unsigned)step);
+    TEST_OK(obi_gguf_open(&gguf, path_in(directory, name)));
+    for (uint32_t layer = 0; layer < config->layers; layer++)
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            snprintf(name, sizeof name, "w.blk.%u.%s.weight", layer, obi_linear_roles[kind]);
+            const obi_gguf_tensor *tensor = obi_gguf_find_tensor(&gguf, name);
+            assert_non_null(tensor);
+            uint64_t elements = tensor->shape[0] * tensor->shape[1];
+            for (uint64_t i = 0; i < elements; i++) {
+                float value;
+                memcpy(&value, (const char *)tensor->data + i * 4, 4);
+                signs[count++] = value < 0;
+            }
+        }
+    obi_gguf_close(&gguf);
+    return count;
+}
+
+static size_t signs_of_teacher(const obi_source *source, unsigned char *signs)
+{
+    char name[80];
+    size_t count = 0;
+    for (uint32_t layer = 0; layer < source->config.layers; layer++)
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            uint32_t rows, columns;
+            obi_config_linear_shape(&source->config, kind, &rows, &columns);
+            snprintf(name, sizeof name, "blk.%u.%s.weight", layer, obi_linear_roles[kind]);
+            const obi_source_tensor *tensor = obi_source_find(source, name);
+            assert_non_null(tensor);
+            float *values = calloc((size_t)rows * columns, sizeof *values);
+            TEST_OK(obi_source_read(tensor, 0, rows, values));
+            for (size_t i = 0; i < (size_t)rows * columns; i++) signs[count++] = values[i] < 0;
+            free(values);
+        }
+    return count;
+}
+
+static uint64_t differing(const unsigned char *a, const unsigned char *b, size_t count)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) sum += a[i] != b[i];
+    return sum;
+}
+
+/* The counts are those of the latent weights that the checkpoints hold, and of the teacher's weights that all began with. */
+static void test_flips(void **state)
+{
+    (void)state;
+    watcher seen = { 0 };
+    TEST_OK(train("whole", &seen));
+    obi_source *source;
+    TEST_OK(
+        obi_source_open(&source, test_data_path("models/stories260K/stories260K.bin"), test_data_path("models/stories260K/tok512.bin")));
+    size_t room = (size_t)seen.reports[1].signs;
+    unsigned char *first = calloc(room, 1), *before = calloc(room, 1), *now = calloc(room, 1);
+    assert_int_equal(signs_of_teacher(source, first), room);
+    memcpy(before, first, room);
+    uint64_t all = 0;
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        const obi_step_report *report = &seen.reports[step];
+        assert_int_equal(signs_of_checkpoint("whole", step, &source->config, now), room);
+        assert_int_equal(report->signs, room);
+        assert_int_equal(report->flipped, differing(before, now, room));
+        assert_int_equal(report->moved, differing(first, now, room));
+        memcpy(before, now, room);
+        all += report->flipped;
+    }
+    print_message("%zu signs, %llu flips, %llu moved\n", room, (unsigned long long)all, (unsigned long long)seen.reports[STEPS].moved);
+    assert_true(all > 100 && seen.reports[STEPS].moved > 0 && seen.reports[STEPS].moved < all);
+    free(first);
+    free(before);
+    free(now);
+    obi_source_close(source);
+    test_device_check();
+}
+
+static size_t count_events(const char *directory)
+{
+    size_t count = 0;
+    DIR *entries = opendir(path_in(directory, ""));
+    assert_non_null(entries);
+    for (struct dirent *entry; (entry = readdir(entries));) count += strncmp(entry->d_name, "events.out.tfevents.", 20) == 0;
+    closedir(entries);
+    return count;
+}
+
+/* A run that was stopped, and whose process was killed later in the middle of a line, reports the same as one in one go. */
+static void test_resumed_run(void **state)
+{
+    (void)state;
+    watcher whole = { 0 }, seen = { .stop_at = 3 };
+    TEST_OK(train("again", &whole));
+    remove_run("again");
+    assert_int_equal(train("again", &seen), OBI_ERROR_CANCELLED);
+    FILE *log = fopen(path_in("again", "log.jsonl"), "a");
+    fputs("{\"step\": 4, \"loss\": 99, \"kl\": 99, \"hidden\": 0, \"skipped\": false}\n{\"step\": 5, \"lo", log);
+    fclose(log);
+    seen.stop_at = 0;
+    TEST_OK(train("again", &seen));
+    assert_int_equal(seen.first_step, 3);
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        assert_int_equal(seen.reports[step].flipped, whole.reports[step].flipped);
+        assert_int_equal(seen.reports[step].moved, whole.reports[step].moved);
+    }
+    obi_history history;
+    TEST_OK(obi_history_read(&history, path_in("again", "log.jsonl")));
+    assert_int_equal(history.step_count, STEPS);
+    assert_int_equal(history.evaluation_count, 3);
+    for (size_t i = 0; i < STEPS; i++) {
+        assert_int_equal(history.steps[i].step, i + 1);
+        assert_true(fabs(history.steps[i].loss - whole.reports[i + 1].loss) < 1e-6 * whole.reports[i + 1].loss);
+    }
+    obi_history_clear(&history);
+    assert_int_equal(count_events("again"), 2);
+    assert_int_equal(access(path_in("again", "loss.svg"), R_OK), 0);
+    remove_run("again");
+}
+
+static int close_scratch(void **state)
+{
+    remove_run("whole");
+    unlink(path_in("", "text.txt"));
+    unlink(path_in("", "held.txt"));
+    return scratch_close(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_flips), cmocka_unit_test(test_resumed_run) };
+    return test_device_finish(cmocka_run_group_tests(tests, scratch_open, close_scratch));
+}
