@@ -60,7 +60,9 @@ static void put_run(const obi_trainer *trainer, obi_gguf_writer *writer)
     obi_gguf_put_string(writer, "general.architecture", "onebitcheckpoint");
     obi_gguf_put_u64(writer, "checkpoint.step", trainer->step);
     obi_gguf_put_u64(writer, "checkpoint.seed", trainer->options->seed);
-    obi_gguf_put_u32(writer, "checkpoint.sequences_per_step", trainer->pass->sequences * trainer->options->gradient_accumulation_steps);
+    obi_gguf_put_u32(writer, "checkpoint.sequences_per_step", trainer->sequences * trainer->batches);
+    obi_gguf_put_u32(writer, "checkpoint.batch", trainer->options->per_device_train_batch_size);
+    obi_gguf_put_u32(writer, "checkpoint.batch_that_fits", trainer->sequences);
     obi_gguf_put_u32(writer, "checkpoint.cutoff_len", trainer->pass->T);
 }
 
@@ -244,12 +246,21 @@ static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
     OBI_TRY(get_u64(gguf, "checkpoint.seed", &seed));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.sequences_per_step", true, &sequences));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.cutoff_len", true, &length));
-    if (seed != trainer->options->seed || length != trainer->pass->T ||
-        sequences != trainer->pass->sequences * trainer->options->gradient_accumulation_steps)
+    if (seed != trainer->options->seed || length != trainer->pass->T || sequences != trainer->sequences * trainer->batches)
         return obi_fail(OBI_ERROR_DATA,
                         "%s belongs to a run with another seed, cutoff_len or batch; use another output_dir, or overwrite_output_dir: true",
                         gguf->mapping.path);
     return OBI_OK;
+}
+
+/* A run that had to take fewer sequences at once goes on so, for the same bits; unless the user chose another batch since. */
+static obi_status set_batch(obi_trainer *trainer, const obi_gguf *gguf)
+{
+    uint32_t asked = 0, fits = 0;
+    OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.batch", false, &asked));
+    OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.batch_that_fits", false, &fits));
+    if (asked != trainer->options->per_device_train_batch_size || fits >= trainer->sequences || fits == 0) return OBI_OK;
+    return obi_trainer_set_batch(trainer, fits);
 }
 
 static obi_status load_state(obi_trainer *trainer, obi_upload *upload, const obi_gguf *gguf)
@@ -288,6 +299,7 @@ obi_status obi_checkpoint_load_newest(obi_trainer *trainer, const char *output_d
     join(data, path, "state.gguf");
     OBI_TRY_GOTO(obi_gguf_open(&gguf, data));
     OBI_TRY_GOTO(check_run(trainer, &gguf));
+    OBI_TRY_GOTO(set_batch(trainer, &gguf));
     OBI_TRY_GOTO(obi_upload_create(trainer->device, &upload));
     OBI_TRY_GOTO(load_state(trainer, upload, &gguf));
     OBI_TRY_GOTO(get_u64(&gguf, "checkpoint.step", &trainer->step));

@@ -11,12 +11,11 @@ static obi_status make(obi_pass *pass, obi_buffer **buffer, uint64_t elements, o
 {
     if (elements == 0) elements = 1;
     if (elements * 4 > pass->device->caps.storage_range)
-        return obi_fail(OBI_ERROR_ARGUMENT,
-                        "a batch of %u x %u tokens needs %llu MiB in one piece and this device can bind %llu; use a smaller "
-                        "per_device_train_batch_size or cutoff_len",
+        return obi_fail(OBI_ERROR_MEMORY, "a batch of %u x %u tokens needs %llu MiB in one piece and this device can bind %llu",
                         pass->sequences, pass->T, (unsigned long long)(elements * 4 >> 20),
                         (unsigned long long)(pass->device->caps.storage_range >> 20));
     pass->bytes += elements * 4;
+    if (pass->measuring) return OBI_OK;
     return obi_buffer_create(pass->device, elements * 4, kind, buffer);
 }
 
@@ -47,6 +46,7 @@ static obi_status make_rope_table(obi_pass *pass)
     const obi_config *config = &pass->model->config;
     uint64_t per_sequence = (uint64_t)pass->T * config->rope_dimensions, count = per_sequence * pass->sequences;
     obi_upload *upload = NULL;
+    if (pass->measuring) return make(pass, &pass->rope_table, count, OBI_MEMORY_DEVICE);
     float *table = obi_calloc(count, sizeof *table);
     if (!table) return OBI_ERROR_MEMORY;
     obi_config_rope_table(config, pass->model->rope_factors, 0, pass->T, table);
@@ -95,7 +95,8 @@ static obi_status make_all(obi_pass *pass)
     return make(pass, &pass->folds, folds > norm_folds ? folds : norm_folds, OBI_MEMORY_DEVICE);
 }
 
-obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, obi_pass **out)
+static obi_status create(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, bool measuring,
+                         obi_pass **out)
 {
     *out = NULL;
     obi_pass *pass = obi_calloc(1, sizeof *pass);
@@ -106,10 +107,25 @@ obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uin
     pass->T = T;
     pass->N = sequences * T;
     pass->keeping = keeping;
+    pass->measuring = measuring;
     obi_status status = make_all(pass);
     if (status != OBI_OK) obi_pass_destroy(pass);
     else *out = pass;
     return status;
+}
+
+obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, obi_pass **out)
+{
+    return create(model, sequences, T, keeping, false, out);
+}
+
+obi_status obi_pass_measure(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, uint64_t *bytes)
+{
+    obi_pass *pass;
+    OBI_TRY(create(model, sequences, T, keeping, true, &pass));
+    *bytes = pass->bytes;
+    obi_pass_destroy(pass);
+    return OBI_OK;
 }
 
 static void destroy_layer(obi_device *device, obi_layer_acts *acts)

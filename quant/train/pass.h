@@ -41,10 +41,14 @@ typedef struct obi_pass {
     obi_buffer *dqkv, *stats;    /* gradient of a layer's qkv, and softmax statistics, likewise */
     obi_buffer *folds;           /* partial sums of column reductions, likewise */
     uint64_t bytes;              /* of all of the above */
+    bool measuring;              /* count them only */
 } obi_pass;
 
 obi_status obi_pass_create(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, obi_pass **out);
 void obi_pass_destroy(obi_pass *pass); /* NULL is allowed */
+
+/* What such a pass takes, without making it; OBI_ERROR_MEMORY when one of its buffers could not be bound. */
+obi_status obi_pass_measure(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, uint64_t *bytes);
 
 /* Puts N ids where the embedding reads them; the device must be done with the last ones. */
 obi_status obi_pass_set_ids(obi_pass *pass, uint32_t sequence, const uint32_t *ids);

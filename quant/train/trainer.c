@@ -1,10 +1,12 @@
 #include "quant/train/trainer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "core/log.h"
 #include "ops/op_embed_bwd.h"
 #include "ops/op_loss.h"
 #include "ops/op_optim.h"
@@ -16,16 +18,19 @@
 
 static obi_status make(obi_trainer *trainer, obi_buffer **buffer, uint64_t words, obi_memory_kind kind)
 {
-    return obi_buffer_create(trainer->device, words * 4, kind, buffer);
+    trainer->measured += words * 4;
+    return trainer->measuring ? OBI_OK : obi_buffer_create(trainer->device, words * 4, kind, buffer);
 }
 
+static uint32_t tokens_at_once(const obi_trainer *trainer) { return trainer->sequences * trainer->options->cutoff_len; }
+
 /* Floats from one layer's hidden losses to the next. */
-static uint64_t hidden_stride(const obi_trainer *trainer) { return obi_align_up((uint64_t)trainer->pass->N + 1, 64); }
+static uint64_t hidden_stride(const obi_trainer *trainer) { return obi_align_up((uint64_t)tokens_at_once(trainer) + 1, 64); }
 
 static uint64_t scratch_bytes(const obi_trainer *trainer)
 {
     const obi_train_model *model = trainer->model;
-    uint64_t bytes = obi_op_hidden_scratch_bytes(trainer->pass->N, model->config.width);
+    uint64_t bytes = obi_op_hidden_scratch_bytes(tokens_at_once(trainer), model->config.width);
     for (uint32_t i = 0; i < model->param_count; i++) {
         const obi_weight *w = &model->params[i].w;
         uint64_t needed = obi_op_sumsq_scratch_bytes((uint64_t)w->block_rows * w->row_words);
@@ -37,7 +42,7 @@ static uint64_t scratch_bytes(const obi_trainer *trainer)
 static obi_status make_buffers(obi_trainer *trainer)
 {
     const obi_config *config = &trainer->model->config;
-    uint64_t N = trainer->pass->N, V = config->vocabulary;
+    uint64_t N = tokens_at_once(trainer), V = config->vocabulary;
     uint64_t tile = TILE_BYTES_MAX / (V * 4) / 64 * 64;
     if (tile < 64) tile = 64;
     if (tile > N) tile = N;
@@ -51,10 +56,112 @@ static obi_status make_buffers(obi_trainer *trainer)
     OBI_TRY(make(trainer, &trainer->token_loss_host, N * KL_WORDS, OBI_MEMORY_READBACK));
     OBI_TRY(make(trainer, &trainer->hidden_loss, hidden_stride(trainer) * config->layers, OBI_MEMORY_DEVICE));
     OBI_TRY(make(trainer, &trainer->hidden_loss_host, hidden_stride(trainer) * config->layers, OBI_MEMORY_READBACK));
-    OBI_TRY(obi_buffer_create(trainer->device, scratch_bytes(trainer), OBI_MEMORY_DEVICE, &trainer->scratch));
+    OBI_TRY(make(trainer, &trainer->scratch, scratch_bytes(trainer) / 4, OBI_MEMORY_DEVICE));
     OBI_TRY(make(trainer, &trainer->plan, OBI_EMBED_PLAN_WORDS(N), OBI_MEMORY_UPLOAD));
     OBI_TRY(make(trainer, &trainer->sums, 2, OBI_MEMORY_DEVICE));
     return make(trainer, &trainer->sums_host, 2, OBI_MEMORY_READBACK);
+}
+
+static void free_buffers(obi_trainer *trainer)
+{
+    obi_buffer **buffers[] = {
+        &trainer->logits,      &trainer->teacher_logits,   &trainer->targets, &trainer->token_loss, &trainer->token_loss_host,
+        &trainer->hidden_loss, &trainer->hidden_loss_host, &trainer->scratch, &trainer->plan,       &trainer->sums,
+        &trainer->sums_host
+    };
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
+        obi_buffer_destroy(trainer->device, *buffers[i]);
+        *buffers[i] = NULL;
+    }
+    obi_pass_destroy(trainer->pass);
+    obi_pass_destroy(trainer->teacher_pass);
+    trainer->pass = trainer->teacher_pass = NULL;
+}
+
+/* ---- as many sequences at once as memory holds ------------------------------------------------------------------- */
+
+static obi_status make_work(obi_trainer *trainer)
+{
+    const obi_train_options *options = trainer->options;
+    obi_pass_keeping keeping = options->gradient_checkpointing ? OBI_PASS_RECOMPUTE : OBI_PASS_KEEP;
+    uint32_t T = options->cutoff_len;
+    uint64_t pass_bytes, teacher_bytes = 0;
+    OBI_TRY(obi_pass_measure(trainer->model, trainer->sequences, T, keeping, &pass_bytes));
+    if (trainer->teacher) OBI_TRY(obi_pass_measure(trainer->teacher, trainer->sequences, T, OBI_PASS_FORWARD, &teacher_bytes));
+    trainer->measuring = true;
+    trainer->measured = 0;
+    obi_status status = make_buffers(trainer);
+    trainer->measuring = false;
+    OBI_TRY(status);
+    OBI_TRY(obi_memory_fits(trainer->device, pass_bytes + teacher_bytes + trainer->measured, "the activations of a batch"));
+    OBI_TRY_GOTO(obi_pass_create(trainer->model, trainer->sequences, T, keeping, &trainer->pass));
+    if (trainer->teacher) OBI_TRY_GOTO(obi_pass_create(trainer->teacher, trainer->sequences, T, OBI_PASS_FORWARD, &trainer->teacher_pass));
+    status = make_buffers(trainer);
+done:
+    if (status != OBI_OK) free_buffers(trainer);
+    return status;
+}
+
+/* Memory is out: at most half the sequences at once, and as many more batches. */
+static obi_status take_less(obi_trainer *trainer)
+{
+    uint64_t step = (uint64_t)trainer->sequences * trainer->batches;
+    uint32_t before = trainer->sequences, sequences = before / 2;
+    if (before == 1) {
+        char reason[256];
+        snprintf(reason, sizeof reason, "%.*s", (int)strcspn(obi_last_error(), ";"), obi_last_error());
+        return obi_fail(
+            OBI_ERROR_MEMORY, "not even one sequence of %u tokens fits into memory: %s; use %sa smaller cutoff_len or a smaller model",
+            trainer->options->cutoff_len, reason, trainer->options->gradient_checkpointing ? "" : "gradient_checkpointing: true, ");
+    }
+    while (step % sequences) sequences--;
+    free_buffers(trainer);
+    trainer->sequences = sequences;
+    trainer->batches = (uint32_t)(step / sequences);
+    obi_log(OBI_LOG_WARNING,
+            "memory does not hold the work on %u sequences at once: going on with %u, %u times a step, which comes to the same", before,
+            sequences, trainer->batches);
+    return OBI_OK;
+}
+
+/* Work buffers for trainer->sequences, or for as many as fit. */
+static obi_status fit(obi_trainer *trainer)
+{
+    for (;;) {
+        obi_status status = make_work(trainer);
+        if (status != OBI_ERROR_MEMORY) return status;
+        OBI_TRY(take_less(trainer));
+    }
+}
+
+/* Memory was out in the middle of a step or an evaluation. */
+static obi_status shrink(obi_trainer *trainer)
+{
+    obi_cmd_begin(trainer->cmd); /* waits, and forgets the buffers */
+    OBI_TRY(take_less(trainer));
+    return fit(trainer);
+}
+
+obi_status obi_trainer_set_batch(obi_trainer *trainer, uint32_t sequences)
+{
+    uint64_t step = (uint64_t)trainer->sequences * trainer->batches;
+    if (sequences == trainer->sequences) return OBI_OK;
+    if (sequences == 0 || step % sequences)
+        return obi_fail(OBI_ERROR_ARGUMENT, "%u sequences at once do not make a step of %llu", sequences, (unsigned long long)step);
+    obi_cmd_begin(trainer->cmd);
+    free_buffers(trainer);
+    trainer->sequences = sequences;
+    trainer->batches = (uint32_t)(step / sequences);
+    return fit(trainer);
+}
+
+static void clear_gradients(obi_trainer *trainer)
+{
+    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
+        const obi_param *param = &trainer->model->params[i];
+        for (uint32_t block = 0; param->trained && block < param->gradient.block_count; block++)
+            obi_cmd_fill(trainer->cmd, obi_view_of(param->gradient.blocks[block]), 0);
+    }
 }
 
 static void clear_optimiser(obi_trainer *trainer)
@@ -80,6 +187,8 @@ obi_status obi_trainer_create(obi_device *device, const obi_train_options *optio
     trainer->teacher = teacher;
     trainer->data = data;
     trainer->steps = steps;
+    trainer->sequences = options->per_device_train_batch_size;
+    trainer->batches = options->gradient_accumulation_steps;
     obi_status status;
     uint32_t sequences = options->per_device_train_batch_size, T = options->cutoff_len;
     if ((uint64_t)sequences * T > UINT32_MAX / 4) {
@@ -92,16 +201,14 @@ obi_status obi_trainer_create(obi_device *device, const obi_train_options *optio
         goto done;
     }
     OBI_TRY_GOTO(obi_cmd_create(device, &trainer->cmd));
-    OBI_TRY_GOTO(
-        obi_pass_create(model, sequences, T, options->gradient_checkpointing ? OBI_PASS_RECOMPUTE : OBI_PASS_KEEP, &trainer->pass));
-    if (teacher) OBI_TRY_GOTO(obi_pass_create(teacher, sequences, T, OBI_PASS_FORWARD, &trainer->teacher_pass));
-    OBI_TRY_GOTO(make_buffers(trainer));
     OBI_TRY_GOTO(obi_flips_create(model, &trainer->flips));
-    obi_cmd_begin(trainer->cmd);
+    obi_cmd_begin(trainer->cmd); /* first: now the system has given the memory that it promised for these */
     clear_optimiser(trainer);
+    clear_gradients(trainer);
     obi_train_model_pack(trainer->cmd, model);
     obi_flips_begin(trainer->flips, trainer->cmd);
-    status = obi_cmd_run(trainer->cmd);
+    OBI_TRY_GOTO(obi_cmd_run(trainer->cmd));
+    status = fit(trainer);
 done:
     if (status != OBI_OK) obi_trainer_destroy(trainer);
     else *out = trainer;
@@ -113,14 +220,7 @@ void obi_trainer_destroy(obi_trainer *trainer)
     if (!trainer) return;
     obi_cmd_destroy(trainer->cmd);
     obi_flips_destroy(trainer->flips);
-    obi_pass_destroy(trainer->pass);
-    obi_pass_destroy(trainer->teacher_pass);
-    obi_buffer *buffers[] = {
-        trainer->logits,      trainer->teacher_logits,   trainer->targets, trainer->token_loss, trainer->token_loss_host,
-        trainer->hidden_loss, trainer->hidden_loss_host, trainer->scratch, trainer->plan,       trainer->sums,
-        trainer->sums_host
-    };
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(trainer->device, buffers[i]);
+    free_buffers(trainer);
     obi_free(trainer);
 }
 
@@ -220,8 +320,8 @@ static obi_status run_batch(obi_trainer *trainer, uint64_t position, obi_step_re
     obi_pass *pass = trainer->pass;
     obi_cmd *cmd = trainer->cmd;
     bool kd = trainer->teacher != NULL, hidden = kd && options->kd_beta > 0 && trainer->model->config.layers > 1;
-    double share = 1.0 / ((double)trained_tokens(trainer) * options->gradient_accumulation_steps);
-    double hidden_share = 1.0 / ((double)pass->N * options->gradient_accumulation_steps); /* every token has hidden states */
+    double share = 1.0 / ((double)trained_tokens(trainer) * trainer->batches);
+    double hidden_share = 1.0 / ((double)pass->N * trainer->batches); /* every token has hidden states */
     hidden_user user = { trainer, (float)(options->kd_beta * hidden_share) };
     OBI_TRY(put_batch(trainer, trainer->data, position, true));
     obi_cmd_begin(cmd);
@@ -251,15 +351,6 @@ static obi_status run_batch(obi_trainer *trainer, uint64_t position, obi_step_re
 }
 
 /* ---- the update ------------------------------------------------------------------------------------------------ */
-
-static void clear_gradients(obi_trainer *trainer)
-{
-    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
-        const obi_param *param = &trainer->model->params[i];
-        for (uint32_t block = 0; param->trained && block < param->gradient.block_count; block++)
-            obi_cmd_fill(trainer->cmd, obi_view_of(param->gradient.blocks[block]), 0);
-    }
-}
 
 static uint64_t block_elements(const obi_weight *weight, uint32_t block)
 {
@@ -357,18 +448,25 @@ static obi_status update(obi_trainer *trainer, double gradient_scale, obi_step_r
     return obi_flips_read(flips, &report->flipped, &report->moved);
 }
 
-obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
+/* The gradient of a step, from nothing. */
+static obi_status accumulate(obi_trainer *trainer, obi_step_report *report)
 {
-    const obi_train_options *options = trainer->options;
     memset(report, 0, sizeof *report);
     report->distilled = trainer->teacher != NULL;
     obi_cmd_begin(trainer->cmd);
     clear_gradients(trainer);
     OBI_TRY(obi_cmd_run(trainer->cmd));
-    for (uint32_t batch = 0; batch < options->gradient_accumulation_steps; batch++) {
-        uint64_t position = (trainer->step * options->gradient_accumulation_steps + batch) * trainer->pass->sequences;
-        OBI_TRY(run_batch(trainer, position, report));
-    }
+    for (uint32_t batch = 0; batch < trainer->batches; batch++)
+        OBI_TRY(run_batch(trainer, (trainer->step * trainer->batches + batch) * trainer->sequences, report));
+    return OBI_OK;
+}
+
+obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
+{
+    const obi_train_options *options = trainer->options;
+    obi_status status;
+    while ((status = accumulate(trainer, report)) == OBI_ERROR_MEMORY) OBI_TRY(shrink(trainer)); /* nothing was updated yet */
+    OBI_TRY(status);
     bool finite;
     OBI_TRY(measure_gradient(trainer, &report->gradient_norm, &finite));
     report->loss = trainer->teacher ? options->kd_alpha * report->kl + options->kd_beta * report->hidden : report->nll;
@@ -382,7 +480,7 @@ obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
     return OBI_OK;
 }
 
-obi_status obi_trainer_evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double *nll, double *kl)
+static obi_status evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double *nll, double *kl)
 {
     obi_cmd *cmd = trainer->cmd;
     uint64_t sequences = trainer->pass->sequences, batches = (blocks < held_out->blocks ? blocks : held_out->blocks) / sequences;
@@ -406,4 +504,11 @@ obi_status obi_trainer_evaluate(obi_trainer *trainer, const obi_dataset *held_ou
     *nll = nll_sum / tokens;
     *kl = trainer->teacher ? kl_sum / tokens : NAN;
     return OBI_OK;
+}
+
+obi_status obi_trainer_evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double *nll, double *kl)
+{
+    obi_status status;
+    while ((status = evaluate(trainer, held_out, blocks, nll, kl)) == OBI_ERROR_MEMORY) OBI_TRY(shrink(trainer));
+    return status;
 }

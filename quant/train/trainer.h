@@ -30,6 +30,7 @@ typedef struct obi_trainer {
     obi_pass *pass, *teacher_pass;
     obi_cmd *cmd;
     obi_flips *flips;               /* NULL: no signs */
+    uint32_t sequences, batches;    /* at once, and how many such batches make a step: the options', or as memory allows */
     uint32_t tile;                  /* rows of logits at once */
     obi_buffer *logits, *teacher_logits; /* (tile, V) */
     obi_buffer *targets;            /* (N) u32, host-visible; 0xFFFFFFFF = no target */
@@ -39,13 +40,20 @@ typedef struct obi_trainer {
     obi_buffer *scratch;            /* of reductions */
     obi_buffer *plan;               /* which tokens each row of the embedding gets; host-visible */
     obi_buffer *sums, *sums_host;   /* sum of squares of the gradient, and how many of its values are not finite */
+    bool measuring;                 /* buffers are counted, not made */
+    uint64_t measured;              /* bytes */
     uint64_t step, steps;           /* done, and of the whole run */
 } obi_trainer;
 
-/* Buffers for a run of `steps` steps. The pieces are borrowed and must outlive the trainer. */
+/* Buffers for a run of `steps` steps. The pieces are borrowed and must outlive the trainer. Where device memory does not
+ * hold them, here or later, the trainer takes fewer sequences at once and more batches: the same tokens in the same order make
+ * a step, and its gradient is the same up to the order of the sums. OBI_ERROR_MEMORY: one sequence is too much too. */
 obi_status obi_trainer_create(obi_device *device, const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher,
                               const obi_dataset *data, uint64_t steps, obi_trainer **out);
 void obi_trainer_destroy(obi_trainer *trainer); /* NULL is allowed */
+
+/* Goes on with `sequences` at once; they must divide those of a step. For a run that was stopped after it had to. */
+obi_status obi_trainer_set_batch(obi_trainer *trainer, uint32_t sequences);
 
 /* One optimiser step: forward, backward and accumulation of every batch of it, clipping, update. */
 obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report);
