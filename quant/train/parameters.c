@@ -90,8 +90,9 @@ static obi_status fill_param(filler *fill, uint32_t index, row_maker maker)
     return fill_weight(fill, param->name, &param->w, maker);
 }
 
-/* g and h by SVID of the source's weight, which passes through the device once as it is. */
-static obi_status fill_scales(filler *fill, const char *name, uint32_t index, uint32_t rows, uint32_t columns)
+/* g and h by SVID of the source's weight, which passes through the device once as it is. Without a source the same random
+ * weight is drawn again. */
+static obi_status fill_scales(filler *fill, const char *name, uint32_t index, uint32_t rows, uint32_t columns, row_maker maker)
 {
     const obi_param *param = &fill->model->params[index];
     obi_weight whole = { 0 };
@@ -100,7 +101,7 @@ static obi_status fill_scales(filler *fill, const char *name, uint32_t index, ui
     float *scales = NULL;
     obi_status status;
     OBI_TRY_GOTO(obi_weight_create(fill->model->device, OBI_WEIGHT_F32, rows, columns, 0, &whole));
-    OBI_TRY_GOTO(fill_weight(fill, name, &whole, (row_maker){ 0 }));
+    OBI_TRY_GOTO(fill_weight(fill, name, &whole, maker));
     status = obi_svid_run(fill->svid, &whole, &options, &result);
     if (status != OBI_OK) {
         obi_fail_prefix(status, "the tensor %s", name);
@@ -133,6 +134,7 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     row_maker maker = { .sd = fill->options ? fill->options->initializer_range / (last ? sqrt(2.0 * config->layers) : 1) : 0,
                         .latent = config->onebit };
     OBI_TRY(add_param(fill, name, OBI_GROUP_WEIGHT, rows, columns, &linear->weight));
+    obi_rng before = fill->rng;
     OBI_TRY(fill_param(fill, linear->weight, maker));
     if (!config->onebit) return OBI_OK;
     /* The same rows in each block as the latent weights have, so that a block of one packs into a block of the other. */
@@ -144,7 +146,9 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     uint64_t floats = obi_scales_floats(rows, columns);
     if (floats > UINT32_MAX) return obi_fail(OBI_ERROR_DATA, "the tensor %s is too large", name);
     OBI_TRY(add_param(fill, scales_name, OBI_GROUP_SCALES, 1, (uint32_t)floats, &linear->scales));
-    return fill_scales(fill, name, linear->scales, rows, columns);
+    fill->rng = before;
+    maker.latent = false;
+    return fill_scales(fill, name, linear->scales, rows, columns, maker);
 }
 
 static obi_status add_all(filler *fill, bool linears_only)
@@ -230,9 +234,8 @@ obi_status obi_train_model_from_source(obi_device *device, const obi_source *sou
     return build(&fill, device, &source->config, false, out);
 }
 
-obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
+static obi_config random_config(const obi_train_options *options, uint32_t vocabulary)
 {
-    *out = NULL;
     uint32_t head_size = options->hidden_size / options->num_attention_heads;
     obi_config config = { .width = options->hidden_size,
                           .layers = options->num_hidden_layers,
@@ -248,9 +251,42 @@ obi_status obi_train_model_random(obi_device *device, const obi_train_options *o
                           .rope_scale = 1,
                           .rope_layout = OBI_ROPE_PAIRS,
                           .tied = true };
-    OBI_TRY(obi_config_check(&config));
-    filler fill = { .options = options, .trained = true, .rng = obi_rng_seed(options->seed) };
-    return build(&fill, device, &config, false, out);
+    return config;
+}
+
+static obi_status build_random(obi_device *device, const obi_train_options *options, const obi_config *config, bool trained,
+                               obi_train_model **out)
+{
+    *out = NULL;
+    OBI_TRY(obi_config_check(config));
+    filler fill = { .options = options, .trained = trained, .rng = obi_rng_seed(options->seed) };
+    return build(&fill, device, config, config->onebit && options->trainable == OBI_TRAIN_LINEARS, out);
+}
+
+obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
+{
+    obi_config config = random_config(options, vocabulary);
+    return build_random(device, options, &config, true, out);
+}
+
+obi_status obi_train_model_random_teacher(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
+{
+    obi_config config = random_config(options, vocabulary);
+    return build_random(device, options, &config, false, out);
+}
+
+static void make_onebit(obi_config *config, const obi_train_options *options)
+{
+    config->onebit = true;
+    config->post_norm = options->post_norm;
+    config->post_norm_eps = 1e-5f;
+}
+
+obi_status obi_train_model_random_student(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
+{
+    obi_config config = random_config(options, vocabulary);
+    make_onebit(&config, options);
+    return build_random(device, options, &config, true, out);
 }
 
 obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out)
@@ -258,9 +294,7 @@ obi_status obi_train_model_student(obi_device *device, const obi_source *source,
     *out = NULL;
     OBI_TRY(refuse_onebit(source));
     obi_config config = source->config;
-    config.onebit = true;
-    config.post_norm = options->post_norm;
-    config.post_norm_eps = 1e-5f;
+    make_onebit(&config, options);
     filler fill = { .source = source, .options = options, .trained = true };
     return build(&fill, device, &config, options->trainable == OBI_TRAIN_LINEARS, out);
 }

@@ -51,6 +51,10 @@ obi_status obi_train_model_from_source(obi_device *device, const obi_source *sou
  * of 1, for a vocabulary of `vocabulary` tokens; tied. */
 obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
 
+/* The same model with nothing trained, and its 1-bit student: what a measurement of the kd stage needs. */
+obi_status obi_train_model_random_teacher(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
+obi_status obi_train_model_random_student(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
+
 /* A 1-bit student of a dense source: SVID gives g and h, options->latent_init the latent weights. Embedding, head and norms
  * are the source's, trained when options->trainable says so. */
 obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out);

@@ -44,6 +44,12 @@ static void test_wrong_use(void **state)
     expect_usage_error(program_run("onebit-eval-vk", "ppl", "-m", "x.gguf"), "-f names a text file");
     expect_usage_error(program_run("onebit-eval-vk", "ppl", "-m", "x.gguf", "-f", "t", "--docs", "3"), "--split");
     expect_usage_error(program_run("onebit-info-vk", "--selftest", "x.gguf"), "needs no model");
+    expect_usage_error(program_run("onebit-bench-vk"), "say what to measure");
+    expect_usage_error(program_run("onebit-bench-vk", "sleep"), "'sleep' cannot be measured");
+    expect_usage_error(program_run("onebit-bench-vk", "train", "word"), "'word' is not KEY=VALUE");
+    expect_usage_error(program_run("onebit-bench-vk", "train", "--hidden", "0"), "--hidden must be");
+    expect_usage_error(program_run("onebit-bench-vk", "train", "--steps", "0"), "--steps must be");
+    expect_usage_error(program_run("onebit-bench-vk", "train", "-o", "xml"), "md|csv|json, not 'xml'");
     expect_usage_error(program_run("onebit-run-vk", "--nosuch"), "no option --nosuch");
     expect_usage_error(program_run("onebit-run-vk", "-Z"), "no option -Z");
     expect_usage_error(program_run("onebit-run-vk", "-m"), "-m needs a value");
@@ -87,6 +93,9 @@ static void test_help_and_version(void **state)
         assert_string_equal(run->err, "");
         assert_memory_equal(run->out, names[i], strlen(names[i]));
     }
+    assert_non_null(strstr(program_run("onebit-bench-vk", "--help")->out, "Usage: onebit-bench-vk MEASUREMENT"));
+    assert_memory_equal(program_run("onebit-bench-vk", "--version")->out, "onebit-bench-vk ", 16);
+    assert_non_null(strstr(program_run("onebit-bench-vk", "train", "--help")->out, "Examples:"));
     /* Long names work behind one dash too, as people know them from other programs. */
     assert_int_equal(program_run("onebit-run-vk", "-help")->code, 0);
 }

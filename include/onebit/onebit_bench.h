@@ -1,0 +1,47 @@
+/* onebit_bench.h: times of this device, from models of random weights and from single kernels. Part of libonebit_train. */
+#ifndef ONEBIT_BENCH_H
+#define ONEBIT_BENCH_H
+
+#include "onebit/onebit.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- a training step ------------------------------------------------------------------------------------------- */
+
+typedef struct ob_bench_train_desc {
+    const char *const *overrides;    /* key, value, key, value, ... as for ob_train: shape, batch, stage, method; names of files
+                                        and directories mean nothing here */
+    size_t override_count;           /* pairs */
+    uint32_t vocabulary;
+    uint32_t warmup, steps;          /* untimed, timed; steps > 0 */
+    uint32_t profiled;               /* steps after these whose kernels are timed; 0: none */
+    bool (*progress)(uint32_t done, uint32_t all, void *user); /* asked after each step; false stops; may be NULL */
+    void *user;
+} ob_bench_train_desc;
+
+typedef struct ob_bench_train_result {
+    double *seconds;                 /* of each timed step */
+    uint32_t steps;
+    ob_kernel_time *kernels;         /* sums over the profiled steps, longest first */
+    uint32_t kernel_count;           /* 0: not asked for, or the device has no timestamps */
+    uint32_t profiled;
+    double profiled_seconds;         /* of the profiled steps, by the clock */
+    uint64_t tokens;                 /* of a step */
+    uint64_t parameters, linear_weights; /* of the model being trained; those inside linear layers */
+    double operations;               /* of a step: onebit-bench-vk --help has the formula */
+    uint64_t model_bytes, teacher_bytes, work_bytes; /* on the device, as planned */
+    uint64_t used_bytes, reserved_bytes; /* on the device, as allocated: in buffers, and taken from the driver */
+    double loss;                     /* of the last step */
+} ob_bench_train_result;
+
+/* Makes a model with random weights (kd: a teacher, and its student by SVID), and times steps of ob_train over random
+ * tokens. Free the result with ob_bench_train_free. */
+OB_API ob_status ob_bench_train(ob_context *context, const ob_bench_train_desc *desc, ob_bench_train_result **out);
+OB_API void ob_bench_train_free(ob_bench_train_result *result); /* NULL is allowed */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,173 @@
+/* test_bench: onebit_bench.h and onebit-bench-vk on a model so small that the times mean nothing; what is held is that they are
+ * there, belong together and reach the user. */
+#include "api.h"
+#include "onebit/onebit_bench.h"
+#include "program.h"
+
+#include <math.h>
+
+static ob_context *shared;
+
+static int open_shared(void **state)
+{
+    if (scratch_open(state) != 0) return -1;
+    shared = api_context();
+    return 0;
+}
+
+static int close_shared(void **state)
+{
+    ob_context_destroy(shared);
+    return scratch_close(state);
+}
+
+/* The number behind "key": in JSON text. */
+static double number_of(const char *text, const char *key)
+{
+    char quoted[64];
+    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
+    const char *at = strstr(text, quoted);
+    if (!at) fail_msg("no %s in: %s", key, text);
+    return strtod(at + strlen(quoted), NULL);
+}
+
+/* ---- the training step ------------------------------------------------------------------------------------------- */
+
+static bool count_steps(uint32_t done, uint32_t all, void *user)
+{
+    uint32_t *seen = user;
+    assert_true(done == seen[0] + 1 && all == 4);
+    seen[0] = done;
+    return seen[1] == 0 || done < seen[1];
+}
+
+static ob_status bench(const char *stage, uint32_t *seen, ob_bench_train_result **out)
+{
+    static const char *overrides[] = { "stage",
+                                       "kd",
+                                       "hidden_size",
+                                       "64",
+                                       "intermediate_size",
+                                       "96",
+                                       "num_hidden_layers",
+                                       "2",
+                                       "num_attention_heads",
+                                       "2",
+                                       "num_key_value_heads",
+                                       "1",
+                                       "cutoff_len",
+                                       "64",
+                                       "per_device_train_batch_size",
+                                       "2" };
+    overrides[1] = stage;
+    return ob_bench_train(shared,
+                          &(ob_bench_train_desc){ .overrides = overrides,
+                                                  .override_count = 8,
+                                                  .vocabulary = 100,
+                                                  .warmup = 1,
+                                                  .steps = 2,
+                                                  .profiled = 1,
+                                                  .progress = count_steps,
+                                                  .user = seen },
+                          out);
+}
+
+static void test_train(void **state)
+{
+    (void)state;
+    for (int kd = 0; kd < 2; kd++) {
+        uint32_t seen[2] = { 0 };
+        ob_bench_train_result *result;
+        API_OK(bench(kd ? "kd" : "pretrain", seen, &result));
+        assert_int_equal(seen[0], 4);
+        assert_int_equal(result->steps, 2);
+        for (int i = 0; i < 2; i++) assert_true(result->seconds[i] > 0 && result->seconds[i] < 100);
+        assert_int_equal(result->tokens, 2 * 64);
+        uint64_t linears = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 96); /* q and o, k and v, three of the feed-forward */
+        assert_int_equal(result->linear_weights, linears);
+        assert_int_equal(result->parameters, linears + 100 * 64 + 64 * 5);
+        double head = 100 * 64, attention = 2 * 2 * 64 * 64;
+        double each = kd ? 8 * (double)linears + 6 * head + 4 * attention : 6 * (double)linears + 6 * head + 3 * attention;
+        assert_true(fabs(result->operations - 128 * each) < 1);
+        assert_true(result->model_bytes > 12 * linears && (result->teacher_bytes > 4 * linears) == (kd == 1) && result->work_bytes > 0);
+        assert_true(result->used_bytes >= result->model_bytes + result->teacher_bytes + result->work_bytes);
+        assert_true(result->reserved_bytes >= result->used_bytes);
+        assert_true(isfinite(result->loss) && result->loss > (kd ? 0 : 2) && result->loss < 10);
+
+        /* Kernels: longest first, all inside the profiled step. */
+        assert_true(result->kernel_count > 10 && result->profiled == 1);
+        double sum = 0;
+        bool sign_product = false;
+        for (uint32_t i = 0; i < result->kernel_count; i++) {
+            const ob_kernel_time *row = &result->kernels[i];
+            assert_true(row->calls > 0 && row->seconds >= 0 && (i == 0 || row->seconds <= row[-1].seconds));
+            sum += row->seconds;
+            sign_product = sign_product || strncmp(row->kernel, "bitlinear_", 10) == 0;
+        }
+        assert_true(sum > 0 && sum <= result->profiled_seconds);
+        assert_int_equal(sign_product, kd);
+        ob_bench_train_free(result);
+    }
+    ob_bench_train_free(NULL);
+}
+
+static void test_train_stopped_and_refused(void **state)
+{
+    (void)state;
+    uint32_t seen[2] = { 0, 2 };
+    ob_bench_train_result *result;
+    API_FAILS(bench("kd", seen, &result), OB_ERROR_CANCELLED, "2 steps");
+    assert_null(result);
+    assert_int_equal(seen[0], 2);
+    API_FAILS(bench("generous", seen, &result), OB_ERROR_ARGUMENT, "generous");
+    API_FAILS(ob_bench_train(shared, &(ob_bench_train_desc){ .vocabulary = 100 }, &result), OB_ERROR_ARGUMENT, "steps");
+    API_FAILS(ob_bench_train(shared, &(ob_bench_train_desc){ .steps = 1 }, &result), OB_ERROR_DATA, "vocabulary");
+    assert_null(result);
+}
+
+/* ---- the program ---------------------------------------------------------------------------------------------------- */
+
+#define TINY                                                                                                                               \
+    "--hidden", "64", "--layers", "1", "--heads", "2", "--ffn", "96", "--vocab", "100", "--batch", "1", "--seq", "64", "--steps", "2"
+
+static void test_train_program(void **state)
+{
+    (void)state;
+    const program *run = program_run("onebit-bench-vk", "train", TINY, "-o", "json");
+    program_expect_success(run);
+    assert_true(run->out[0] == '{' && strcmp(run->out + strlen(run->out) - 3, "\n}\n") == 0);
+    double median = number_of(run->out, "median_ms"), all = number_of(run->out, "profiled_ms_per_step");
+    assert_true(median > 0 && number_of(run->out, "least_ms") <= median && number_of(run->out, "sd_ms") >= 0);
+    double rate = 64 / median * 1e3;
+    assert_true(fabs(number_of(run->out, "tokens_per_second") / rate - 1) < 1e-6);
+    assert_true(fabs(number_of(run->out, "gflops") / (number_of(run->out, "operations_per_step") / median * 1e-6) - 1) < 1e-6);
+    assert_true(number_of(run->out, "kernels_ms_per_step") <= all);
+    assert_non_null(strstr(run->out, "\"kernel\": \"bitlinear_"));
+
+    run = program_run("onebit-bench-vk", "train", TINY, "--stage", "pretrain", "--profile-steps", "0", "-o", "csv");
+    program_expect_success(run);
+    assert_int_equal(program_occurrences(run->out, "\n"), 2);
+    const char *line = strchr(run->out, '\n');
+    assert_memory_equal(line, "\npretrain,64,1,2,2,96,100,1,64,2,", 31);
+    char header[512];
+    snprintf(header, sizeof header, "%.*s", (int)(line - run->out), run->out);
+    assert_int_equal(program_occurrences(line, ","), program_occurrences(header, ","));
+
+    run = program_run("onebit-bench-vk", "train", TINY, "estimator=identity", "trainable=all");
+    program_expect_success(run);
+    assert_non_null(strstr(run->out, "| median of 2 | **"));
+    assert_non_null(strstr(run->out, "| embed_scatter_bwd | 1 |"));
+
+    program_expect_failure(program_run("onebit-bench-vk", "train", TINY, "--seq", "65"), 2, "multiple of 64");
+    program_expect_failure(program_run("onebit-bench-vk", "train", TINY, "--heads", "5"), 2, "hidden_size");
+    program_expect_failure(program_run("onebit-bench-vk", "train", TINY, "estimater=identity"), 2, "did you mean estimator");
+    program_expect_failure(program_run("onebit-bench-vk", "train", TINY, "--device", "no such device"), 3, "no such device");
+}
+
+int main(void)
+{
+    api_plain_environment();
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_train), cmocka_unit_test(test_train_stopped_and_refused),
+                                        cmocka_unit_test(test_train_program) };
+    return cmocka_run_group_tests(tests, open_shared, close_shared);
+}
