@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, save_wanted;
 
 static void on_signal(int number)
 {
@@ -23,3 +23,23 @@ void app_catch_signals(void)
 }
 
 int app_stop_signal(void) { return stop_signal; }
+
+static void on_save(int number)
+{
+    (void)number;
+    save_wanted = 1;
+}
+
+void app_catch_save_signal(void)
+{
+    struct sigaction action = { .sa_handler = on_save, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+bool app_take_save_request(void)
+{
+    bool wanted = save_wanted;
+    save_wanted = 0;
+    return wanted;
+}

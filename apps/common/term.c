@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,6 +145,27 @@ bool app_progress_step(double fraction, const char *what, void *user)
     }
     pthread_mutex_unlock(&stderr_lock);
     return app_stop_signal() == 0;
+}
+
+bool app_progress_due(const app_progress *progress, double seconds)
+{
+    return app_seconds() - progress->drawn >= (progress->terminal ? BAR_PERIOD : seconds);
+}
+
+void app_progress_line(app_progress *progress, const char *line)
+{
+    struct winsize size;
+    pthread_mutex_lock(&stderr_lock);
+    if (progress->terminal) {
+        bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+        fprintf(stderr, "\r%.*s\033[K", known ? size.ws_col - 1 : 79, line);
+        progress->shown = true;
+    } else {
+        fprintf(stderr, "%s\n", line);
+    }
+    fflush(stderr);
+    progress->drawn = app_seconds();
+    pthread_mutex_unlock(&stderr_lock);
 }
 
 void app_progress_end(app_progress *progress)

@@ -44,6 +44,10 @@ typedef struct app_progress {
 void app_progress_start(app_progress *progress);
 /* An ob_progress_function; `user` is the app_progress. Returns false once a signal has asked to stop. */
 bool app_progress_step(double fraction, const char *what, void *user);
+/* A line of one's own instead of the bar: rewritten in a terminal, cut to its width; printed as it is elsewhere. It is always
+ * drawn: app_progress_due tells whether it is time, given the seconds that should pass outside a terminal. */
+void app_progress_line(app_progress *progress, const char *line);
+bool app_progress_due(const app_progress *progress, double seconds);
 void app_progress_end(app_progress *progress); /* takes the bar off the screen; may be called twice */
 
 /* ---- numbers and time ------------------------------------------------------------------------------------------ */

@@ -1,14 +1,13 @@
 /* onebit-train-vk: trains a model by a YAML file and keys of the command line. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/devices.h"
 #include "common/kernel_times.h"
 #include "common/stop.h"
 #include "common/term.h"
 #include "onebit/onebit_train.h"
+#include "view.h"
 
 #define OVERRIDES_MAX 128
 
@@ -34,6 +33,7 @@ static void print_help(void)
         printf("  --%-32s %-16s %s\n", key, value[0] ? value : "-", help);
     printf("\n  --device D                         index, name (any part of it) or UUID (default: the best one)\n"
            "  --list-devices                     list the devices and exit\n"
+           "  --dry-run                          the same as --dry_run true\n"
            "  --profile                          at the end a table of GPU time by kernel, on stderr\n"
            "  -v                                 say more on stderr\n\n"
            "examples:\n"
@@ -41,8 +41,9 @@ static void print_help(void)
            "      a small model from nothing\n"
            "  onebit-train-vk --stage kd --teacher_model_name_or_path teacher/model.gguf --dataset stories.txt --output_dir student\n"
            "      its 1-bit student: student/model.gguf runs with onebit-run-vk\n"
-           "  onebit-train-vk run.yaml --learning_rate 2e-4 --dry_run true\n"
-           "      the memory plan and one step, nothing written\n");
+           "  onebit-train-vk run.yaml --learning_rate 2e-4 --dry-run\n"
+           "      the memory plan, an estimate of the time and one step, nothing written\n\n"
+           "Ctrl-C and SIGTERM save and stop (exit codes 130 and 143), a second one stops at once; SIGUSR1 saves and goes on.\n");
 }
 
 static int usage_error(const char *sentence, const char *word)
@@ -69,6 +70,9 @@ static int parse(train_options *o, int argc, char **argv)
         if (strcmp(word, "--list-devices") == 0) return app_list_devices();
         if (strcmp(word, "-v") == 0) {
             o->verbosity++;
+        } else if (strcmp(word, "--dry-run") == 0 && o->override_count < OVERRIDES_MAX) {
+            o->overrides[2 * o->override_count] = "dry_run";
+            o->overrides[2 * o->override_count++ + 1] = "true";
         } else if (strcmp(word, "--profile") == 0) {
             o->profile = true;
         } else if (strncmp(word, "--", 2) == 0) {
@@ -90,53 +94,7 @@ static int parse(train_options *o, int argc, char **argv)
     return -1;
 }
 
-/* ---- what a person sees ------------------------------------------------------------------------------------------ */
-
-typedef struct view {
-    bool terminal;
-    double started, drawn;
-    uint64_t first_step;
-} view;
-
-static void on_plan(const ob_train_plan *plan, void *user)
-{
-    view *v = user;
-    v->first_step = plan->first_step;
-    app_note("%s parameters, %s numbers trained; %s training tokens, %s held out", app_count(plan->parameters).text,
-             app_count(plan->trained).text, app_count(plan->train_tokens).text, app_count(plan->held_out_tokens).text);
-    app_note("device memory: %s model with gradients and optimiser, %s teacher, %s work", app_bytes(plan->model_bytes).text,
-             app_bytes(plan->teacher_bytes).text, app_bytes(plan->work_bytes).text);
-    if (plan->first_step > 0)
-        app_note("going on from step %llu of %llu", (unsigned long long)plan->first_step, (unsigned long long)plan->steps);
-    v->started = app_seconds();
-}
-
-static void on_step(const ob_train_step *step, void *user)
-{
-    view *v = user;
-    double now = app_seconds(), done = (double)(step->step - v->first_step);
-    bool last = step->step == step->steps;
-    if (!last && now - v->drawn < (v->terminal ? 0.2 : 5)) return;
-    v->drawn = now;
-    char losses[96];
-    if (step->nll > 0) snprintf(losses, sizeof losses, "loss %.4f", step->nll);
-    else snprintf(losses, sizeof losses, "loss %.4f  kl %.4f  hidden %.4f", step->loss, step->kl, step->hidden);
-    double left = done > 0 ? (now - v->started) / done * (double)(step->steps - step->step) : 0;
-    fprintf(stderr, "%sstep %llu/%llu  %s  lr %.2e  grad %.3f  %.0f tokens/s  %s left%s%s", v->terminal ? "\r\033[K" : "",
-            (unsigned long long)step->step, (unsigned long long)step->steps, losses, step->learning_rate, step->gradient_norm,
-            (double)step->tokens / step->seconds, app_duration(left).text, step->skipped ? "  SKIPPED: not finite" : "",
-            v->terminal && !last ? "" : "\n");
-    fflush(stderr);
-}
-
-static void on_evaluation(uint64_t step, double nll, double kl, bool best, void *user)
-{
-    view *v = user;
-    char teacher[48] = "";
-    if (isfinite(kl)) snprintf(teacher, sizeof teacher, ", KL to the teacher %.4f", kl);
-    if (v->terminal) fprintf(stderr, "\r\033[K");
-    app_note("step %llu: held-out loss %.4f%s%s", (unsigned long long)step, nll, teacher, best ? " (best so far)" : "");
-}
+/* ---- the run ------------------------------------------------------------------------------------------------------ */
 
 static void on_profile(const ob_kernel_time *rows, uint32_t count, uint64_t steps, double seconds, void *user)
 {
@@ -150,25 +108,36 @@ static bool on_stop(void *user)
     return app_stop_signal() != 0;
 }
 
+static bool on_save(void *user)
+{
+    (void)user;
+    return app_take_save_request();
+}
+
 int main(int argc, char **argv)
 {
     train_options o;
     int code = parse(&o, argc, argv);
     if (code >= 0) return app_end_stdout(code);
     app_catch_signals();
-    view v = { .terminal = isatty(STDERR_FILENO) };
+    app_catch_save_signal();
+    train_view view;
+    train_view_start(&view);
     ob_context *context = NULL;
     ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.device });
     if (status == OB_OK)
         status = ob_train(context, &(ob_train_desc){ .config = o.config,
                                                      .overrides = o.overrides,
                                                      .override_count = o.override_count,
-                                                     .plan = on_plan,
-                                                     .step = on_step,
-                                                     .evaluation = on_evaluation,
+                                                     .plan = train_view_plan,
+                                                     .step = train_view_step,
+                                                     .evaluation = train_view_evaluation,
                                                      .profile = o.profile ? on_profile : NULL,
+                                                     .save = on_save,
                                                      .stop = on_stop,
-                                                     .user = &v });
+                                                     .user = &view });
+    train_view_end(&view);
+    if (status == OB_ERROR_CANCELLED) app_note("%s", ob_last_error());
     code = status == OB_OK ? 0 : app_fail(status);
     return app_end_stdout(app_end_context(context, code));
 }

@@ -71,6 +71,7 @@ typedef struct ob_train_step {
     double learning_rate, gradient_norm;
     double seconds;
     uint64_t tokens;
+    bool distilled;                  /* there is a teacher: kl and hidden are given */
     bool skipped;                    /* the gradient was not finite */
     uint64_t signs, flipped, moved;  /* 1-bit models: signs in all, flipped by this step, other than at the start of the run */
     uint64_t device_bytes;           /* device memory that is allocated */
@@ -87,6 +88,7 @@ typedef struct ob_train_desc {
      * the seconds these took by the clock. The first step is left out unless it is the only one. Profiling costs a little
      * time. No rows: the device has no timestamps. */
     void (*profile)(const ob_kernel_time *rows, uint32_t count, uint64_t steps, double seconds, void *user);
+    bool (*save)(void *user);        /* asked between steps; true: save a checkpoint now and go on */
     bool (*stop)(void *user);        /* asked between steps; true: save and return OB_ERROR_CANCELLED */
     void *user;
 } ob_train_desc;

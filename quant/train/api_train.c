@@ -30,6 +30,7 @@ static void on_step(uint64_t step, uint64_t steps, const obi_step_report *report
                            .gradient_norm = report->gradient_norm,
                            .seconds = seconds,
                            .tokens = report->tokens,
+                           .distilled = report->distilled,
                            .skipped = report->skipped,
                            .signs = report->signs,
                            .flipped = report->flipped,
@@ -53,6 +54,12 @@ static void on_profile(const obi_profile_row *rows, uint32_t count, uint64_t ste
     to->desc->profile(copies, count, steps, seconds, to->desc->user);
 }
 
+static bool on_save(void *user)
+{
+    const relay *to = user;
+    return to->desc->save && to->desc->save(to->desc->user);
+}
+
 static bool on_stop(void *user)
 {
     const relay *to = user;
@@ -67,6 +74,7 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
                             .step = on_step,
                             .evaluation = on_evaluation,
                             .profile = desc->profile ? on_profile : NULL,
+                            .save = on_save,
                             .stop = on_stop,
                             .user = &to };
     obi_status status;

@@ -64,6 +64,10 @@ static void put_run(const obi_trainer *trainer, obi_gguf_writer *writer)
     obi_gguf_put_u32(writer, "checkpoint.batch", trainer->options->per_device_train_batch_size);
     obi_gguf_put_u32(writer, "checkpoint.batch_that_fits", trainer->sequences);
     obi_gguf_put_u32(writer, "checkpoint.cutoff_len", trainer->pass->T);
+    uint64_t best;
+    memcpy(&best, &trainer->best, sizeof best);
+    obi_gguf_put_u64(writer, "checkpoint.best_bits", best);
+    obi_gguf_put_u64(writer, "checkpoint.without_better", trainer->without_better);
 }
 
 static obi_status write_data(const obi_trainer *trainer, const char *path)
@@ -160,6 +164,27 @@ static obi_status sync_directory(const char *path)
     return status;
 }
 
+/* `latest` for people and scripts; going on looks at the checkpoints themselves. A link, or where the file system has none
+ * a file with the name; either takes the other's place in one go. */
+static void point_latest(const char *output_dir, uint64_t step)
+{
+    char name[64], path[PATH_ROOM], partial[PATH_ROOM];
+    obi_writer writer;
+    snprintf(name, sizeof name, "checkpoint-%" PRIu64, step);
+    join(path, output_dir, "latest");
+    join(partial, output_dir, "latest.partial");
+    unlink(partial);
+    if (symlink(name, partial) == 0 && rename(partial, path) == 0) return;
+    unlink(partial);
+    obi_status status = obi_writer_open(&writer, path);
+    if (status == OBI_OK) {
+        status = obi_write(&writer, name, strlen(name));
+        if (status == OBI_OK) status = obi_writer_commit(&writer);
+        else obi_writer_abandon(&writer);
+    }
+    if (status != OBI_OK) obi_log(OBI_LOG_WARNING, "%s", obi_last_error());
+}
+
 obi_status obi_checkpoint_save(const obi_trainer *trainer, const char *output_dir, uint32_t keep)
 {
     char final[PATH_ROOM], partial[PATH_ROOM], data[PATH_ROOM], sum[PATH_ROOM];
@@ -182,6 +207,7 @@ obi_status obi_checkpoint_save(const obi_trainer *trainer, const char *output_di
         remove_checkpoint(partial);
         return status;
     }
+    point_latest(output_dir, trainer->step);
     uint64_t *steps;
     size_t count;
     OBI_TRY(list_checkpoints(output_dir, &steps, &count));
@@ -212,6 +238,8 @@ obi_status obi_checkpoint_remove_all(const char *output_dir)
         remove_checkpoint(path);
     }
     obi_free(steps);
+    join(path, output_dir, "latest");
+    unlink(path);
     return OBI_OK;
 }
 
@@ -237,6 +265,17 @@ static obi_status get_u64(const obi_gguf *gguf, const char *key, uint64_t *out)
     obi_reader reader = obi_reader_over(value->data, 8);
     *out = obi_read_u64(&reader);
     return OBI_OK;
+}
+
+/* Checkpoints of earlier versions do not say: then it is as if there had been no evaluation. */
+static void load_best(obi_trainer *trainer, const obi_gguf *gguf)
+{
+    uint64_t best = 0, without_better = 0;
+    if (!obi_gguf_find(gguf, "checkpoint.best_bits") || get_u64(gguf, "checkpoint.best_bits", &best) != OBI_OK ||
+        get_u64(gguf, "checkpoint.without_better", &without_better) != OBI_OK)
+        return;
+    memcpy(&trainer->best, &best, sizeof best);
+    trainer->without_better = (uint32_t)without_better;
 }
 
 static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
@@ -303,6 +342,7 @@ obi_status obi_checkpoint_load_newest(obi_trainer *trainer, const char *output_d
     OBI_TRY_GOTO(obi_upload_create(trainer->device, &upload));
     OBI_TRY_GOTO(load_state(trainer, upload, &gguf));
     OBI_TRY_GOTO(get_u64(&gguf, "checkpoint.step", &trainer->step));
+    load_best(trainer, &gguf);
     obi_cmd_begin(trainer->cmd);
     obi_train_model_pack(trainer->cmd, trainer->model);
     status = trainer->model->config.onebit ? obi_cmd_run(trainer->cmd) : OBI_OK;

@@ -7,7 +7,7 @@
 
 #include "quant/train/trainer.h"
 
-/* Writes checkpoint-<trainer->step> and removes the oldest beyond `keep`. On failure nothing but the partial directory,
+/* Writes checkpoint-<trainer->step>, points `latest` at it and removes the oldest beyond `keep`. On failure nothing but the partial directory,
  * which the next save replaces, is left and older checkpoints are untouched. */
 obi_status obi_checkpoint_save(const obi_trainer *trainer, const char *output_dir, uint32_t keep);
 

@@ -84,6 +84,10 @@ static const option table[] = {
     { "save_total_limit", COUNT, AT(save_total_limit), "3", 1, 1000000, NULL, "checkpoints to keep" },
     { "early_stopping_patience", COUNT, AT(early_stopping_patience), "0", 0, MANY, NULL,
       "evaluations without a better result before stopping; 0: never" },
+    { "metric_for_best_model", CHOICE, AT(metric_for_best_model), "auto", 0, 0, "auto|eval_loss|eval_kl",
+      "what makes an evaluation the best; auto: eval_kl with a teacher, else eval_loss" },
+    { "load_best_model_at_end", SWITCH, AT(load_best_model_at_end), "false", 0, 0, NULL,
+      "model.gguf is the model of the best evaluation, not of the last step" },
     { "resume_from_checkpoint", SWITCH, AT(resume), "true", 0, 0, NULL, "go on from the newest good checkpoint of output_dir" },
     { "overwrite_output_dir", SWITCH, AT(overwrite_output_dir), "false", 0, 0, NULL, "start anew in a directory that holds a run" },
     { "dry_run", SWITCH, AT(dry_run), "false", 0, 0, NULL, "print the memory plan, run one step, write nothing" },
@@ -243,6 +247,10 @@ obi_status obi_train_options_check(obi_train_options *options)
     if (options->scales_learning_rate == 0) options->scales_learning_rate = options->learning_rate;
     if (options->other_learning_rate == 0) options->other_learning_rate = options->learning_rate;
     if (!options->dataset[0]) return obi_fail(OBI_ERROR_ARGUMENT, "dataset: name a training text");
+    if (options->load_best_model_at_end && !options->eval_dataset[0])
+        return obi_fail(OBI_ERROR_ARGUMENT, "load_best_model_at_end: only evaluations tell the best; name a held-out text (eval_dataset)");
+    if (options->metric_for_best_model == OBI_METRIC_EVAL_KL && !options->teacher_model_name_or_path[0])
+        return obi_fail(OBI_ERROR_ARGUMENT, "metric_for_best_model: eval_kl needs a teacher");
     if (!options->output_dir[0]) return obi_fail(OBI_ERROR_ARGUMENT, "output_dir: name a directory for the run");
     if (options->cutoff_len % 64) return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: %u is not a multiple of 64", options->cutoff_len);
     if (options->stage == OBI_STAGE_KD && !options->teacher_model_name_or_path[0])

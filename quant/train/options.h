@@ -20,6 +20,8 @@ typedef enum obi_trainable { OBI_TRAIN_LINEARS, OBI_TRAIN_ALL } obi_trainable; /
 
 #define OBI_TRAIN_OPTIONS_MAX 128 /* room for the table's keys */
 
+typedef enum obi_metric { OBI_METRIC_AUTO, OBI_METRIC_EVAL_LOSS, OBI_METRIC_EVAL_KL } obi_metric; /* auto: KL where there is a teacher */
+
 typedef struct obi_train_options {
     bool given[OBI_TRAIN_OPTIONS_MAX]; /* by the user, in the table's order: a preset leaves these alone */
     obi_preset preset;
@@ -56,6 +58,8 @@ typedef struct obi_train_options {
     double kd_beta;       /* weight of the hidden-state term, summed over layers 0..L-2 */
     /* keeping */
     uint32_t logging_steps, eval_steps, save_steps, save_total_limit, early_stopping_patience;
+    obi_metric metric_for_best_model;
+    bool load_best_model_at_end;
     bool resume, overwrite_output_dir, dry_run;
 } obi_train_options;
 

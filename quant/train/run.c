@@ -34,8 +34,7 @@ typedef struct training {
     obi_dataset data, held_out;
     obi_train_model *model, *teacher;
     obi_trainer *trainer;
-    double best; /* smallest held-out loss so far */
-    uint32_t without_better, broken;
+    uint32_t broken; /* steps in a row whose gradient was not finite */
     uint64_t profiled_steps;
     double profiled_seconds;
 } training;
@@ -46,6 +45,18 @@ static obi_status path_in(const training *run, const char *name, char *path)
 {
     int length = snprintf(path, PATH_MAX_BYTES, "%s/%s", run->options->output_dir, name);
     return length > 0 && length < PATH_MAX_BYTES ? OBI_OK : obi_fail(OBI_ERROR_ARGUMENT, "output_dir: the path is too long");
+}
+
+/* What a run that is given up has left; its log goes when the new one's begins. */
+static obi_status give_up_run(const training *run)
+{
+    static const char *const models[] = { "best.gguf", "model.gguf" };
+    char path[PATH_MAX_BYTES];
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        OBI_TRY(path_in(run, models[i], path));
+        unlink(path);
+    }
+    return obi_checkpoint_remove_all(run->options->output_dir);
 }
 
 static obi_status open_directory(training *run)
@@ -60,7 +71,7 @@ static obi_status open_directory(training *run)
         return obi_fail(OBI_ERROR_ARGUMENT, "another training run works in %s; wait for it or name another output_dir",
                         run->options->output_dir);
     size_t checkpoints;
-    if (run->options->overwrite_output_dir) OBI_TRY(obi_checkpoint_remove_all(run->options->output_dir));
+    if (run->options->overwrite_output_dir) OBI_TRY(give_up_run(run));
     OBI_TRY(obi_checkpoint_count(run->options->output_dir, &checkpoints));
     if (checkpoints > 0 && !run->options->resume)
         return obi_fail(OBI_ERROR_ARGUMENT,
@@ -147,7 +158,19 @@ static void tell_plan(const training *run)
 
 /* ---- the loop -------------------------------------------------------------------------------------------------- */
 
-static obi_status evaluate(training *run, bool *stop)
+/* Whether the KL to the teacher, not the next-token loss, says which evaluation is the best. */
+static bool by_kl(const training *run)
+{
+    return run->teacher && run->options->metric_for_best_model != OBI_METRIC_EVAL_LOSS;
+}
+
+static bool has_stopped_early(const training *run)
+{
+    uint32_t patience = run->options->early_stopping_patience;
+    return patience > 0 && run->trainer->without_better >= patience;
+}
+
+static obi_status evaluate(training *run)
 {
     if (run->held_out.blocks == 0) return OBI_OK;
     double nll, kl;
@@ -155,19 +178,18 @@ static obi_status evaluate(training *run, bool *stop)
     double start = obi_clock_seconds();
     OBI_TRY(obi_trainer_evaluate(run->trainer, &run->held_out, EVAL_BLOCKS_MAX, &nll, &kl));
     run->profiled_seconds += obi_clock_seconds() - start;
-    bool best = nll < run->best;
+    bool best = (by_kl(run) ? kl : nll) < run->trainer->best;
     if (best) {
-        run->best = nll;
-        run->without_better = 0;
+        run->trainer->best = by_kl(run) ? kl : nll;
+        run->trainer->without_better = 0;
         OBI_TRY(path_in(run, "best.gguf", path));
         OBI_TRY(obi_train_export(run->model, vocab_of(run), "best", path));
     } else {
-        run->without_better++;
+        run->trainer->without_better++;
     }
     obi_record_evaluation(run->record, run->trainer->step, nll, kl, best);
     obi_record_draw(run->record);
     if (run->hooks->evaluation) run->hooks->evaluation(run->trainer->step, nll, kl, best, run->hooks->user);
-    *stop = run->options->early_stopping_patience > 0 && run->without_better >= run->options->early_stopping_patience;
     return OBI_OK;
 }
 
@@ -181,6 +203,8 @@ static obi_status save(training *run)
 static obi_status roll_back(training *run)
 {
     uint64_t step = run->trainer->step;
+    double best = run->trainer->best;
+    uint32_t without_better = run->trainer->without_better;
     bool found;
     OBI_TRY(obi_checkpoint_load_newest(run->trainer, run->options->output_dir, &found));
     if (!found)
@@ -189,6 +213,8 @@ static obi_status roll_back(training *run)
     obi_log(OBI_LOG_WARNING, "the gradient was not finite three times in a row: back to the parameters of step %" PRIu64,
             run->trainer->step);
     run->trainer->step = step;
+    run->trainer->best = best; /* best.gguf is what it was */
+    run->trainer->without_better = without_better;
     run->broken = 0;
     return OBI_OK;
 }
@@ -212,7 +238,7 @@ static obi_status loop(training *run)
 {
     const obi_train_options *options = run->options;
     obi_trainer *trainer = run->trainer;
-    bool enough = false;
+    bool enough = has_stopped_early(run);
     uint64_t first = trainer->step;
     if (run->hooks->profile) obi_cmd_profile(trainer->cmd, true);
     while (trainer->step < trainer->steps && !enough) {
@@ -235,10 +261,12 @@ static obi_status loop(training *run)
                             run->device->memory.reserved_bytes);
         if (run->broken >= BROKEN_STEPS_MAX) OBI_TRY(roll_back(run));
         bool last = trainer->step == trainer->steps;
-        if (last || (options->eval_steps > 0 && trainer->step % options->eval_steps == 0)) OBI_TRY(evaluate(run, &enough));
+        if (last || (options->eval_steps > 0 && trainer->step % options->eval_steps == 0)) OBI_TRY(evaluate(run));
+        enough = has_stopped_early(run);
+        bool wanted = run->hooks->save && run->hooks->save(run->hooks->user);
         bool asked = run->hooks->stop && run->hooks->stop(run->hooks->user);
-        if (last || enough || asked || (options->save_steps > 0 && trainer->step % options->save_steps == 0)) OBI_TRY(save(run));
-        if (last || enough || asked) obi_record_draw(run->record);
+        if (last || enough || wanted || asked || (options->save_steps > 0 && trainer->step % options->save_steps == 0)) OBI_TRY(save(run));
+        if (last || enough || wanted || asked) obi_record_draw(run->record);
         if (asked && !last)
             return obi_fail(OBI_ERROR_CANCELLED, "stopped at step %" PRIu64 "; the same command goes on from there", trainer->step);
     }
@@ -246,10 +274,29 @@ static obi_status loop(training *run)
     return OBI_OK;
 }
 
+/* model.gguf from best.gguf, which an evaluation of this run has left. */
+static obi_status take_best(const training *run, const char *path)
+{
+    char best[PATH_MAX_BYTES];
+    obi_mapping file;
+    obi_writer writer;
+    OBI_TRY(path_in(run, "best.gguf", best));
+    OBI_TRY(obi_mapping_open(&file, best));
+    obi_status status = obi_writer_open(&writer, path);
+    if (status == OBI_OK) {
+        status = obi_write(&writer, file.data, file.size);
+        if (status == OBI_OK) status = obi_writer_commit(&writer);
+        else obi_writer_abandon(&writer);
+    }
+    obi_mapping_close(&file);
+    return status;
+}
+
 static obi_status finish(training *run)
 {
     char path[PATH_MAX_BYTES];
     OBI_TRY(path_in(run, "model.gguf", path));
+    if (run->options->load_best_model_at_end) return take_best(run, path);
     return obi_train_export(run->model, vocab_of(run), "model", path);
 }
 
@@ -268,7 +315,7 @@ static void close_run(training *run)
 
 obi_status obi_train_run(obi_device *device, const obi_train_options *options, const obi_run_hooks *hooks)
 {
-    training run = { .device = device, .options = options, .hooks = hooks, .lock = -1, .best = INFINITY };
+    training run = { .device = device, .options = options, .hooks = hooks, .lock = -1 };
     bool resumed = false;
     obi_status status;
     OBI_TRY_GOTO(open_tokenizer(&run));

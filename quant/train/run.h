@@ -19,6 +19,7 @@ typedef struct obi_run_hooks {
     /* At the end, if set: GPU time by kernel, longest first, of `steps` steps (not the first, unless it is the only one) and of
      * the evaluations between them, and the seconds they took by the clock. No rows: the device has no timestamps. */
     void (*profile)(const obi_profile_row *rows, uint32_t count, uint64_t steps, double seconds, void *user);
+    bool (*save)(void *user); /* asked between steps: true saves a checkpoint and goes on */
     bool (*stop)(void *user); /* asked between steps: true saves and ends with OBI_ERROR_CANCELLED */
     void *user;
 } obi_run_hooks; /* any may be NULL */

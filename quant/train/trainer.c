@@ -189,6 +189,7 @@ obi_status obi_trainer_create(obi_device *device, const obi_train_options *optio
     trainer->steps = steps;
     trainer->sequences = options->per_device_train_batch_size;
     trainer->batches = options->gradient_accumulation_steps;
+    trainer->best = INFINITY;
     obi_status status;
     uint32_t sequences = options->per_device_train_batch_size, T = options->cutoff_len;
     if ((uint64_t)sequences * T > UINT32_MAX / 4) {

@@ -1,5 +1,5 @@
 /* trainer: one model learning, step by step. Everything that changes from step to step is in the model's parameters and in
- * `step`: a trainer made anew with both goes on with the same bits. One thread. */
+ * `step`, and what evaluations found in `best` and `without_better`: a trainer made anew with them goes on with the same bits. One thread. */
 #ifndef OBI_QUANT_TRAIN_TRAINER_H
 #define OBI_QUANT_TRAIN_TRAINER_H
 
@@ -43,6 +43,8 @@ typedef struct obi_trainer {
     bool measuring;                 /* buffers are counted, not made */
     uint64_t measured;              /* bytes */
     uint64_t step, steps;           /* done, and of the whole run */
+    double best;                    /* smallest held-out result so far, infinity before the first */
+    uint32_t without_better;        /* evaluations since */
 } obi_trainer;
 
 /* Buffers for a run of `steps` steps. The pieces are borrowed and must outlive the trainer. Where device memory does not

@@ -62,8 +62,8 @@ static const char *text_file(const char *name, uint64_t bytes)
     return text;
 }
 
-/* A small distillation of stories260K. */
-static obi_status train(const char *directory, watcher *seen)
+/* A small distillation of stories260K; `more` are further keys and values, up to a NULL. */
+static obi_status train_with(const char *directory, watcher *seen, const char *const *more)
 {
     obi_train_options options;
     const char *const keys[][2] = { { "teacher_model_name_or_path", test_data_path("models/stories260K/stories260K.bin") },
@@ -85,11 +85,14 @@ static obi_status train(const char *directory, watcher *seen)
     obi_run_hooks hooks = { .plan = on_plan, .step = on_step, .stop = on_stop, .user = seen };
     TEST_OK(obi_train_options_init(&options));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) TEST_OK(obi_train_options_set(&options, keys[i][0], keys[i][1]));
+    for (; more[0]; more += 2) TEST_OK(obi_train_options_set(&options, more[0], more[1]));
     TEST_OK(obi_train_options_check(&options));
     obi_status status = obi_train_run(test_device(), &options, &hooks);
     obi_train_options_clear(&options);
     return status;
 }
+
+static obi_status train(const char *directory, watcher *seen) { return train_with(directory, seen, (const char *const[]){ NULL }); }
 
 static void remove_run(const char *directory)
 {
@@ -222,6 +225,79 @@ static void test_resumed_run(void **state)
     remove_run("again");
 }
 
+/* ---- the best evaluation ----------------------------------------------------------------------------------------- */
+
+static bool same_file(const char *a, const char *b)
+{
+    obi_mapping left, right;
+    TEST_OK(obi_mapping_open(&left, a));
+    TEST_OK(obi_mapping_open(&right, b));
+    bool same = left.size == right.size && memcmp(left.data, right.data, left.size) == 0;
+    obi_mapping_close(&left);
+    obi_mapping_close(&right);
+    return same;
+}
+
+/* Each evaluation in the log that is marked as best is the smallest KL so far, and no other is. Returns how many are not. */
+static size_t check_best_marks(const char *directory)
+{
+    char line[1024];
+    double smallest = INFINITY;
+    size_t worse = 0;
+    FILE *log = fopen(path_in(directory, "log.jsonl"), "r");
+    assert_non_null(log);
+    while (fgets(line, sizeof line, log)) {
+        const char *kl = strstr(line, "\"eval_kl\": ");
+        if (!kl) continue;
+        double value = strtod(kl + 11, NULL);
+        assert_int_equal(strstr(line, "\"best\": true") != NULL, value < smallest);
+        worse += value >= smallest;
+        smallest = fmin(value, smallest);
+    }
+    fclose(log);
+    return worse;
+}
+
+/* Learning that goes wrong at once: the first evaluation is the best, also for a run that was stopped behind it, and patience
+ * runs out where it would have. */
+static void test_best_model(void **state)
+{
+    (void)state;
+    static const char *const diverging[] = { "learning_rate", "0.5", "lr_scheduler_type",      "constant", "eval_steps", "1",
+                                             "max_grad_norm", "0",   "load_best_model_at_end", "true",     NULL };
+    static const char *const patient[] = { "learning_rate", "0.5", "lr_scheduler_type",       "constant", "eval_steps", "1",
+                                           "max_grad_norm", "0",   "early_stopping_patience", "3",        NULL };
+    watcher seen = { .stop_at = 2 }, again = { .stop_at = 0 };
+    assert_int_equal(train_with("best", &seen, diverging), OBI_ERROR_CANCELLED);
+    TEST_OK(train_with("best", &again, diverging));
+    size_t worse = check_best_marks("best");
+    print_message("%zu evaluations without a better result\n", worse);
+    assert_true(worse >= 4);
+    assert_true(same_file(path_in("best", "model.gguf"), path_in("best", "best.gguf")));
+    remove_run("best");
+
+    seen = again = (watcher){ .stop_at = 2 };
+    assert_int_equal(train_with("best", &seen, patient), OBI_ERROR_CANCELLED);
+    again.stop_at = 0;
+    TEST_OK(train_with("best", &again, patient));
+    assert_true(again.last_step < STEPS);
+    assert_int_equal(check_best_marks("best"), 3);
+    assert_false(same_file(path_in("best", "model.gguf"), path_in("best", "best.gguf")));
+    again = (watcher){ .stop_at = 0 };
+    TEST_OK(train_with("best", &again, patient)); /* it stays stopped */
+    assert_int_equal(again.last_step, 0);
+    remove_run("best");
+}
+
+static void test_latest(void **state)
+{
+    (void)state;
+    char target[64] = "";
+    assert_int_equal(readlink(path_in("whole", "latest"), target, sizeof target - 1), 12);
+    assert_string_equal(target, "checkpoint-6");
+    assert_int_equal(access(path_in("whole", "latest/state.gguf"), R_OK), 0);
+}
+
 static int close_scratch(void **state)
 {
     remove_run("whole");
@@ -232,6 +308,7 @@ static int close_scratch(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_flips), cmocka_unit_test(test_resumed_run) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_flips), cmocka_unit_test(test_latest), cmocka_unit_test(test_resumed_run),
+                                        cmocka_unit_test(test_best_model) };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, close_scratch));
 }

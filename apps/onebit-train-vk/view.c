@@ -1,0 +1,82 @@
+#include "view.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define LINE_PERIOD_FIRST 5.0 /* seconds between two lines outside a terminal: they grow with the time that has passed, */
+#define LINE_PERIOD_LAST 60.0 /* so that a night's log stays readable */
+#define SPEED_FADE 0.8        /* of a step's share in the speed from one step to the next */
+
+void train_view_start(train_view *view)
+{
+    *view = (train_view){ .tokens = 0 };
+    app_progress_start(&view->progress);
+}
+
+void train_view_plan(const ob_train_plan *plan, void *user)
+{
+    train_view *view = user;
+    app_note("%s parameters, %s numbers trained; %s training tokens, %s held out", app_count(plan->parameters).text,
+             app_count(plan->trained).text, app_count(plan->train_tokens).text, app_count(plan->held_out_tokens).text);
+    app_note("device memory: %s model with gradients and optimiser, %s teacher, %s work", app_bytes(plan->model_bytes).text,
+             app_bytes(plan->teacher_bytes).text, app_bytes(plan->work_bytes).text);
+    if (plan->first_step > 0) app_note("going on from step %" PRIu64 " of %" PRIu64, plan->first_step, plan->steps);
+    view->progress.started = app_seconds();
+}
+
+typedef struct line {
+    char text[256];
+    size_t length;
+} line;
+
+static void add(line *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(line *to, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(to->text + to->length, sizeof to->text - to->length, format, arguments);
+    va_end(arguments);
+    if (length > 0) to->length += (size_t)length;
+    if (to->length >= sizeof to->text) to->length = sizeof to->text - 1;
+}
+
+/* What matters most comes first: a narrow terminal cuts the end off. */
+void train_view_step(const ob_train_step *step, void *user)
+{
+    train_view *view = user;
+    bool last = step->step == step->steps;
+    double now = app_seconds(), period = fmin(fmax((now - view->progress.started) / 20, LINE_PERIOD_FIRST), LINE_PERIOD_LAST);
+    train_pace_step(&view->pace, now);
+    view->tokens = SPEED_FADE * view->tokens + (double)step->tokens;
+    view->seconds = SPEED_FADE * view->seconds + step->seconds;
+    if (!last && !step->skipped && !app_progress_due(&view->progress, period)) return;
+    double left = train_pace_left(&view->pace, step->steps - step->step);
+    line to = { .length = 0 };
+    add(&to, "step %" PRIu64 "/%" PRIu64, step->step, step->steps);
+    if (step->skipped) add(&to, "  SKIPPED: not finite");
+    if (!last && left >= 0) add(&to, "  %s left", app_duration(left).text);
+    add(&to, "  loss %.4f", step->loss);
+    if (step->distilled) add(&to, "  kl %.4f  hidden %.4f", step->kl, step->hidden);
+    add(&to, "  lr %.2e  grad %.3f", step->learning_rate, step->gradient_norm);
+    if (step->signs > 0) add(&to, "  flips %s (%.2g %%)", app_count(step->flipped).text, 100 * (double)step->flipped / (double)step->signs);
+    add(&to, "  %.0f tokens/s  %s", view->tokens / view->seconds, app_bytes(step->device_bytes).text);
+    app_progress_line(&view->progress, to.text);
+}
+
+void train_view_evaluation(uint64_t step, double nll, double kl, bool best, void *user)
+{
+    (void)user;
+    char teacher[48] = "";
+    if (isfinite(kl)) snprintf(teacher, sizeof teacher, ", KL to the teacher %.4f", kl);
+    app_note("step %" PRIu64 ": held-out loss %.4f%s%s", step, nll, teacher, best ? " (best so far)" : "");
+}
+
+/* The last line stays: it says how the run ended. */
+void train_view_end(train_view *view)
+{
+    if (view->progress.shown) fputc('\n', stderr);
+    view->progress.shown = false;
+    app_progress_end(&view->progress);
+}
