@@ -41,6 +41,8 @@ static void print_help(void)
            "      a small model from nothing\n"
            "  onebit-train-vk --stage kd --teacher_model_name_or_path teacher/model.gguf --dataset stories.txt --output_dir student\n"
            "      its 1-bit student: student/model.gguf runs with onebit-run-vk\n"
+           "  onebit-train-vk --stage sft --model_name_or_path student/model.gguf --dataset alpaca.jsonl --output_dir tuned\n"
+           "      the student learns to answer instructions\n"
            "  onebit-train-vk run.yaml --learning_rate 2e-4 --dry-run\n"
            "      the memory plan, an estimate of the time and one step, nothing written\n\n"
            "Ctrl-C and SIGTERM save and stop (exit codes 130 and 143), a second one stops at once; SIGUSR1 saves and goes on.\n");

@@ -6,7 +6,7 @@
 
 #include "core/file.h"
 
-obi_status obi_json_parse(json_t **out, const void *text, uint64_t size, const char *name)
+static obi_status parse(json_t **out, const void *text, uint64_t size, const char *name)
 {
     *out = NULL;
     if (size > OBI_JSON_MAX_BYTES) return obi_fail(OBI_ERROR_DATA, "%s: a JSON text of more than 100 MB", name);
@@ -20,12 +20,29 @@ obi_status obi_json_parse(json_t **out, const void *text, uint64_t size, const c
             return obi_fail(OBI_ERROR_MEMORY, "%s: out of memory while reading JSON", name);
         return obi_fail(OBI_ERROR_DATA, "%s: not valid JSON (line %d, column %d: %s)", name, error.line, error.column, error.text);
     }
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return obi_fail(OBI_ERROR_DATA, "%s: the JSON text is not an object", name);
-    }
     *out = root;
     return OBI_OK;
+}
+
+/* Lets go of a root that is not `wanted`. */
+static obi_status check_root(json_t **root, bool wanted, const char *name, const char *what)
+{
+    if (wanted) return OBI_OK;
+    json_decref(*root);
+    *root = NULL;
+    return obi_fail(OBI_ERROR_DATA, "%s: the JSON text is not %s", name, what);
+}
+
+obi_status obi_json_parse(json_t **out, const void *text, uint64_t size, const char *name)
+{
+    OBI_TRY(parse(out, text, size, name));
+    return check_root(out, json_is_object(*out), name, "an object");
+}
+
+obi_status obi_json_parse_array(json_t **out, const void *text, uint64_t size, const char *name)
+{
+    OBI_TRY(parse(out, text, size, name));
+    return check_root(out, json_is_array(*out), name, "an array");
 }
 
 obi_status obi_json_read(json_t **out, const char *path)
@@ -123,8 +140,7 @@ obi_status obi_json_get_text(const json_t *object, const char *name, const char 
     const json_t *value;
     OBI_TRY(look_up(object, name, key, required, &value));
     if (!value) return OBI_OK;
-    if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
-        return wrong_type(name, key, "a text");
+    if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value)) return wrong_type(name, key, "a text");
     *out = json_string_value(value);
     return OBI_OK;
 }

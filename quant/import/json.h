@@ -17,7 +17,9 @@
 /* Parses an object. `name` goes into messages. The caller releases *out with json_decref. OBI_ERROR_DATA says where
  * the text is wrong. */
 obi_status obi_json_parse(json_t **out, const void *text, uint64_t size, const char *name);
-/* The same from a file. */
+/* The same for an array. */
+obi_status obi_json_parse_array(json_t **out, const void *text, uint64_t size, const char *name);
+/* An object from a file. */
 obi_status obi_json_read(json_t **out, const char *path);
 /* The same, but an absent file is OBI_OK with *out = NULL. */
 obi_status obi_json_read_optional(json_t **out, const char *path);

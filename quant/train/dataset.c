@@ -4,6 +4,7 @@
 
 #include "core/alloc.h"
 #include "core/rng.h"
+#include "ops/op_loss.h"
 
 /* Ids as they grow. */
 typedef struct id_list {
@@ -74,6 +75,7 @@ done:
 void obi_dataset_close(obi_dataset *dataset)
 {
     obi_free(dataset->ids);
+    obi_free(dataset->targets);
     memset(dataset, 0, sizeof *dataset);
 }
 
@@ -103,4 +105,13 @@ const uint32_t *obi_dataset_block(const obi_dataset *dataset, uint64_t seed, uin
     obi_rng mix = obi_rng_seed(seed + epoch * 0x632be59bd9b4e019u);
     uint64_t block = permute(dataset->blocks, obi_rng_next(&mix), position % dataset->blocks);
     return dataset->ids + block * dataset->length;
+}
+
+uint64_t obi_dataset_trained(const obi_dataset *dataset, const uint32_t *block)
+{
+    const uint32_t *targets = obi_dataset_targets(dataset, block);
+    if (!targets) return dataset->length - 1;
+    uint64_t count = 0;
+    for (uint32_t t = 0; t < dataset->length; t++) count += targets[t] != OBI_NO_TARGET;
+    return count;
 }

@@ -29,14 +29,16 @@ typedef struct option {
 static const option table[] = {
     { "preset", CHOICE, AT(preset), "none", 0, 0, "none|official|improved",
       "sets keys that belong together; your own go over them. official: the OneBit authors' code; improved: better in our runs" },
-    { "stage", CHOICE, AT(stage), "kd", 0, 0, "pretrain|kd", "pretrain: ordinary weights from text; kd: a 1-bit student from a teacher" },
+    { "stage", CHOICE, AT(stage), "kd", 0, 0, "pretrain|kd|sft",
+      "pretrain: ordinary weights from text; kd: a 1-bit student from a teacher; sft: a student learns to answer" },
     { "model_name_or_path", TEXT, AT(model_name_or_path), "", 0, 0, NULL,
-      "model to start from (pretrain: none makes a new one; kd: the teacher, by SVID)" },
+      "model to start from (pretrain: none makes a new one; kd: none makes a 1-bit one of the teacher by SVID; sft: the student)" },
     { "teacher_model_name_or_path", TEXT, AT(teacher_model_name_or_path), "", 0, 0, NULL, "the full model that a kd run learns from" },
     { "tokenizer_name_or_path", TEXT, AT(tokenizer_name_or_path), "", 0, 0, NULL,
       "tokenizer.model, .json or .bin for a model made from nothing" },
-    { "dataset", TEXT, AT(dataset), "", 0, 0, NULL, "training text, UTF-8" },
-    { "eval_dataset", TEXT, AT(eval_dataset), "", 0, 0, NULL, "held-out text" },
+    { "dataset", TEXT, AT(dataset), "", 0, 0, NULL, "training text, UTF-8; sft: examples, JSON Lines or an array" },
+    { "eval_dataset", TEXT, AT(eval_dataset), "", 0, 0, NULL, "held-out text or examples" },
+    { "template", CHOICE, AT(template), "alpaca", 0, 0, "alpaca|plain", "sft: what stands around instruction and input" },
     { "document_separator", TEXT, AT(document_separator), "<|endoftext|>", 0, 0, NULL, "what stands between two documents of a text" },
     { "output_dir", TEXT, AT(output_dir), "", 0, 0, NULL, "directory of the run: logs, checkpoints, model.gguf" },
     { "hidden_size", COUNT, AT(hidden_size), "256", 2, 1048576, NULL, "width of a model made from nothing" },
@@ -255,6 +257,8 @@ obi_status obi_train_options_check(obi_train_options *options)
     if (options->cutoff_len % 64) return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: %u is not a multiple of 64", options->cutoff_len);
     if (options->stage == OBI_STAGE_KD && !options->teacher_model_name_or_path[0])
         return obi_fail(OBI_ERROR_ARGUMENT, "teacher_model_name_or_path: a kd run needs a teacher");
+    if (options->stage == OBI_STAGE_SFT && !options->model_name_or_path[0])
+        return obi_fail(OBI_ERROR_ARGUMENT, "model_name_or_path: an sft run needs the model that learns to answer");
     if (options->stage == OBI_STAGE_PRETRAIN && !options->model_name_or_path[0]) {
         if (!options->tokenizer_name_or_path[0])
             return obi_fail(OBI_ERROR_ARGUMENT, "tokenizer_name_or_path: a model made from nothing needs a tokenizer");

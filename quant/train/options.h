@@ -9,7 +9,8 @@
 #include "core/file.h"
 #include "quant/train/presets.h"
 
-typedef enum obi_stage { OBI_STAGE_PRETRAIN, OBI_STAGE_KD } obi_stage;
+typedef enum obi_stage { OBI_STAGE_PRETRAIN, OBI_STAGE_KD, OBI_STAGE_SFT } obi_stage;
+typedef enum obi_template { OBI_TEMPLATE_ALPACA, OBI_TEMPLATE_PLAIN } obi_template; /* around an instruction */
 typedef enum obi_schedule_kind { OBI_SCHEDULE_COSINE, OBI_SCHEDULE_LINEAR, OBI_SCHEDULE_CONSTANT } obi_schedule_kind;
 typedef enum obi_latent_init {
     OBI_LATENT_CONSTANT, /* sign(W) * latent_scale: the authors' code */
@@ -26,11 +27,12 @@ typedef struct obi_train_options {
     bool given[OBI_TRAIN_OPTIONS_MAX]; /* by the user, in the table's order: a preset leaves these alone */
     obi_preset preset;
     obi_stage stage;
-    char *model_name_or_path;         /* pretrain: optional start; kd: optional student to go on with */
+    char *model_name_or_path;         /* pretrain: optional start; kd: optional student to go on with; sft: the student */
     char *teacher_model_name_or_path; /* kd */
     char *tokenizer_name_or_path;     /* pretrain from nothing */
-    char *dataset;                    /* text file, documents separated by `document_separator` */
+    char *dataset;                    /* text file, documents separated by `document_separator`; sft: examples in JSON */
     char *eval_dataset;
+    obi_template template;
     char *document_separator;
     char *output_dir;
     /* shape of a model made from nothing */

@@ -21,6 +21,9 @@ typedef struct filler {
 
 #define CHUNK_FLOATS (1u << 20)
 
+/* The source is a 1-bit model, which has signs, g and h. */
+static bool packed_source(const filler *fill) { return fill->source && fill->source->config.onebit; }
+
 static obi_status add_param(filler *fill, const char *name, obi_group group, uint32_t rows, uint32_t columns, uint32_t *index)
 {
     obi_train_model *model = fill->model;
@@ -55,6 +58,16 @@ static void make_latent(const obi_train_options *options, float *row, uint32_t c
     }
 }
 
+/* A packed file has signs only: each latent weight starts at its sign times `scale`. `words` holds the rows' signs. */
+static obi_status read_latent(const obi_source_tensor *tensor, uint32_t first, uint32_t count, float scale, uint32_t *words, float *values)
+{
+    uint64_t columns = tensor->columns, row_words = (columns + 31) / 32;
+    OBI_TRY(obi_source_read_signs(tensor, first, count, words));
+    for (uint32_t i = 0; i < count; i++)
+        for (uint64_t j = 0; j < columns; j++) values[i * columns + j] = words[i * row_words + j / 32] >> j % 32 & 1 ? -scale : scale;
+    return OBI_OK;
+}
+
 static obi_status fill_weight(filler *fill, const char *name, const obi_weight *weight, row_maker maker)
 {
     uint32_t rows = weight->rows, columns = weight->columns;
@@ -65,21 +78,24 @@ static obi_status fill_weight(filler *fill, const char *name, const obi_weight *
         tensor = obi_source_find(fill->source, name);
         if (!tensor) return obi_fail(OBI_ERROR_DATA, "the tensor %s is missing", name);
     }
+    bool packed = tensor && tensor->signs;
     float *values = obi_calloc((size_t)at_once * columns, sizeof *values);
-    if (!values) return OBI_ERROR_MEMORY;
-    obi_status status = OBI_OK;
+    uint32_t *words = packed ? obi_calloc((size_t)at_once * obi_weight_row_words(OBI_WEIGHT_SIGN, columns), sizeof *words) : NULL;
+    obi_status status = values && (words || !packed) ? OBI_OK : OBI_ERROR_MEMORY;
     for (uint32_t first = 0; first < rows && status == OBI_OK; first += at_once) {
         uint32_t count = rows - first < at_once ? rows - first : at_once;
         uint64_t elements = (uint64_t)count * columns;
-        if (tensor) OBI_TRY_GOTO(obi_source_read(tensor, first, count, values));
+        if (packed) OBI_TRY_GOTO(read_latent(tensor, first, count, fill->options ? (float)fill->options->latent_scale : 1, words, values));
+        else if (tensor) OBI_TRY_GOTO(obi_source_read(tensor, first, count, values));
         else
             for (uint64_t i = 0; i < elements; i++) values[i] = maker.ones ? 1 : (float)(maker.sd * obi_rng_normal(&fill->rng));
         for (uint32_t i = 0; maker.latent && i < count; i++) make_latent(fill->options, values + (uint64_t)i * columns, columns);
         OBI_TRY_GOTO(obi_weight_upload(fill->upload, weight, first, count, (const uint32_t *)(const void *)values));
     }
-    status = obi_upload_finish(fill->upload);
+    if (status == OBI_OK) status = obi_upload_finish(fill->upload);
 done:
     obi_free(values);
+    obi_free(words);
     if (tensor) obi_source_release(tensor);
     return status;
 }
@@ -92,13 +108,11 @@ static obi_status fill_param(filler *fill, uint32_t index, row_maker maker)
 
 /* g and h by SVID of the source's weight, which passes through the device once as it is. Without a source the same random
  * weight is drawn again. */
-static obi_status fill_scales(filler *fill, const char *name, uint32_t index, uint32_t rows, uint32_t columns, row_maker maker)
+static obi_status find_scales(filler *fill, const char *name, uint32_t rows, uint32_t columns, row_maker maker, float *g, float *h)
 {
-    const obi_param *param = &fill->model->params[index];
     obi_weight whole = { 0 };
     obi_svid_options options = { 0 };
     obi_svid_result result;
-    float *scales = NULL;
     obi_status status;
     OBI_TRY_GOTO(obi_weight_create(fill->model->device, OBI_WEIGHT_F32, rows, columns, 0, &whole));
     OBI_TRY_GOTO(fill_weight(fill, name, &whole, maker));
@@ -107,17 +121,42 @@ static obi_status fill_scales(filler *fill, const char *name, uint32_t index, ui
         obi_fail_prefix(status, "the tensor %s", name);
         goto done;
     }
-    scales = obi_calloc(param->w.columns, sizeof *scales);
-    if (!scales) {
-        status = OBI_ERROR_MEMORY;
-        goto done;
+    memcpy(g, result.b, columns * sizeof *g);
+    memcpy(h, result.a, rows * sizeof *h);
+done:
+    obi_weight_destroy(fill->model->device, &whole);
+    return status;
+}
+
+static obi_status read_vector(const filler *fill, const char *prefix, const char *suffix, uint32_t length, float *out)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s.%s", prefix, suffix);
+    const obi_source_tensor *tensor = obi_source_find(fill->source, name);
+    if (!tensor || tensor->rows != 1 || tensor->columns != length)
+        return obi_fail(OBI_ERROR_DATA, "the tensor %s is missing or not %u long", name, length);
+    return obi_source_read(tensor, 0, 1, out);
+}
+
+/* g and h of the linear whose tensors are PREFIX.*: a 1-bit source has them. */
+static obi_status fill_scales(filler *fill, const char *prefix, uint32_t index, uint32_t rows, uint32_t columns, row_maker maker)
+{
+    const obi_param *param = &fill->model->params[index];
+    char name[64];
+    obi_status status;
+    float *scales = obi_calloc(param->w.columns, sizeof *scales);
+    if (!scales) return OBI_ERROR_MEMORY;
+    float *h = scales + obi_scales_h_offset(columns);
+    if (packed_source(fill)) {
+        OBI_TRY_GOTO(read_vector(fill, prefix, "input_factor", columns, scales));
+        OBI_TRY_GOTO(read_vector(fill, prefix, "weight_scale", rows, h));
+    } else {
+        snprintf(name, sizeof name, "%s.weight", prefix);
+        OBI_TRY_GOTO(find_scales(fill, name, rows, columns, maker, scales, h));
     }
-    memcpy(scales, result.b, columns * sizeof *scales);
-    memcpy(scales + obi_scales_h_offset(columns), result.a, rows * sizeof *scales);
     OBI_TRY_GOTO(obi_weight_upload(fill->upload, &param->w, 0, 1, (const uint32_t *)(const void *)scales));
     status = obi_upload_finish(fill->upload);
 done:
-    obi_weight_destroy(fill->model->device, &whole);
     obi_free(scales);
     return status;
 }
@@ -127,12 +166,13 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     obi_train_model *model = fill->model;
     const obi_config *config = &model->config;
     uint32_t rows, columns;
-    char name[64];
+    char prefix[32], name[64];
     obi_config_linear_shape(config, kind, &rows, &columns);
-    snprintf(name, sizeof name, "blk.%u.%s.weight", layer, obi_linear_roles[kind]);
+    snprintf(prefix, sizeof prefix, "blk.%u.%s", layer, obi_linear_roles[kind]);
+    snprintf(name, sizeof name, "%s.weight", prefix);
     bool last = kind == OBI_LINEAR_O || kind == OBI_LINEAR_DOWN; /* these write into the residual stream, L times each */
     row_maker maker = { .sd = fill->options ? fill->options->initializer_range / (last ? sqrt(2.0 * config->layers) : 1) : 0,
-                        .latent = config->onebit };
+                        .latent = config->onebit && !packed_source(fill) };
     OBI_TRY(add_param(fill, name, OBI_GROUP_WEIGHT, rows, columns, &linear->weight));
     obi_rng before = fill->rng;
     OBI_TRY(fill_param(fill, linear->weight, maker));
@@ -142,13 +182,13 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     uint64_t block_bytes = (uint64_t)latent->block_rows * obi_weight_row_words(OBI_WEIGHT_SIGN, columns) * 4;
     OBI_TRY(obi_weight_create(model->device, OBI_WEIGHT_SIGN, rows, columns, block_bytes, &linear->signs));
     char scales_name[64];
-    snprintf(scales_name, sizeof scales_name, "blk.%u.%s.scales", layer, obi_linear_roles[kind]);
+    snprintf(scales_name, sizeof scales_name, "%s.scales", prefix);
     uint64_t floats = obi_scales_floats(rows, columns);
     if (floats > UINT32_MAX) return obi_fail(OBI_ERROR_DATA, "the tensor %s is too large", name);
     OBI_TRY(add_param(fill, scales_name, OBI_GROUP_SCALES, 1, (uint32_t)floats, &linear->scales));
     fill->rng = before;
     maker.latent = false;
-    return fill_scales(fill, name, linear->scales, rows, columns, maker);
+    return fill_scales(fill, prefix, linear->scales, rows, columns, maker);
 }
 
 static obi_status add_all(filler *fill, bool linears_only)
@@ -188,6 +228,7 @@ static obi_status build(filler *fill, obi_device *device, const obi_config *conf
     *out = NULL;
     obi_train_model *model = obi_calloc(1, sizeof *model);
     if (!model) return OBI_ERROR_MEMORY;
+    obi_cmd *cmd = NULL;
     fill->model = model;
     model->device = device;
     model->config = *config;
@@ -209,9 +250,15 @@ static obi_status build(filler *fill, obi_device *device, const obi_config *conf
         memcpy(model->rope_factors, fill->source->rope_factors, bytes);
     }
     OBI_TRY_GOTO(obi_upload_create(device, &fill->upload));
-    if (config->onebit) OBI_TRY_GOTO(obi_svid_create(device, fill->upload, &fill->svid));
-    status = add_all(fill, linears_only);
+    if (config->onebit && !packed_source(fill)) OBI_TRY_GOTO(obi_svid_create(device, fill->upload, &fill->svid));
+    OBI_TRY_GOTO(add_all(fill, linears_only));
+    if (!config->onebit) goto done;
+    OBI_TRY_GOTO(obi_cmd_create(device, &cmd));
+    obi_cmd_begin(cmd);
+    obi_train_model_pack(cmd, model);
+    status = obi_cmd_run(cmd);
 done:
+    obi_cmd_destroy(cmd);
     obi_svid_destroy(fill->svid);
     obi_upload_destroy(fill->upload);
     if (status != OBI_OK) obi_train_model_free(model);
@@ -219,19 +266,13 @@ done:
     return status;
 }
 
-static obi_status refuse_onebit(const obi_source *source)
-{
-    return source->config.onebit
-               ? obi_fail(OBI_ERROR_ARGUMENT, "%s is a 1-bit model already; training starts from an ordinary one", source->name)
-               : OBI_OK;
-}
-
-obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, bool trained, obi_train_model **out)
+obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, const obi_train_options *options,
+                                       obi_train_model **out)
 {
     *out = NULL;
-    OBI_TRY(refuse_onebit(source));
-    filler fill = { .source = source, .trained = trained };
-    return build(&fill, device, &source->config, false, out);
+    filler fill = { .source = source, .options = options, .trained = options != NULL };
+    bool linears_only = source->config.onebit && options && options->trainable == OBI_TRAIN_LINEARS;
+    return build(&fill, device, &source->config, linears_only, out);
 }
 
 static obi_config random_config(const obi_train_options *options, uint32_t vocabulary)
@@ -292,7 +333,11 @@ obi_status obi_train_model_random_student(obi_device *device, const obi_train_op
 obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out)
 {
     *out = NULL;
-    OBI_TRY(refuse_onebit(source));
+    if (source->config.onebit)
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "%s is a 1-bit model already; a student is made from an ordinary one (model_name_or_path goes on "
+                        "with a student)",
+                        source->name);
     obi_config config = source->config;
     make_onebit(&config, options);
     filler fill = { .source = source, .options = options, .trained = true };

@@ -44,8 +44,11 @@ typedef struct obi_train_model {
     float *rope_factors;   /* or NULL */
 } obi_train_model;
 
-/* A dense model from files; `trained` false for a teacher. A 1-bit source is OBI_ERROR_ARGUMENT. */
-obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, bool trained, obi_train_model **out);
+/* The model of a source as it is. With options it is trained: a dense one wholly; of a 1-bit one what options->trainable says,
+ * g, h and post_norm are the file's and each latent weight starts as its sign times options->latent_scale, since a packed
+ * file has no more. Without options it is a teacher. */
+obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, const obi_train_options *options,
+                                       obi_train_model **out);
 
 /* A dense model of the options' shape with normal weights (sd initializer_range; o and down divided by sqrt(2 L)) and norms
  * of 1, for a vocabulary of `vocabulary` tokens; tied. */

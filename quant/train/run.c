@@ -27,9 +27,10 @@ typedef struct training {
     obi_device *device;
     const obi_train_options *options;
     const obi_run_hooks *hooks;
-    int lock; /* file descriptor of OUTPUT/lock, -1 when not held */
-    obi_record *record; /* NULL in a dry run */
-    obi_source *source; /* of the teacher, or of the model to go on with */
+    int lock;            /* file descriptor of OUTPUT/lock, -1 when not held */
+    obi_record *record;  /* NULL in a dry run */
+    obi_source *source;  /* of the teacher, or of the model to go on with */
+    obi_source *student; /* kd: of the student, when it does not come from the teacher */
     obi_tokenizer *tokenizer;
     obi_dataset data, held_out;
     obi_train_model *model, *teacher;
@@ -103,9 +104,26 @@ static obi_status open_tokenizer(training *run)
         return obi_tokenizer_create(&run->tokenizer, &vocab); /* takes the vocab, on failure too */
     }
     OBI_TRY(obi_source_open(&run->source, model, tokenizer));
+    if (options->stage == OBI_STAGE_KD && options->model_name_or_path[0])
+        OBI_TRY(obi_source_open(&run->student, options->model_name_or_path, tokenizer));
     if (run->source->vocab.count == 0)
         return obi_fail(OBI_ERROR_DATA, "there is no tokenizer beside the model; name one (tokenizer_name_or_path)");
     return obi_tokenizer_create(&run->tokenizer, &run->source->vocab);
+}
+
+/* Of sft examples, otherwise text. */
+static obi_status open_text(const training *run, const char *path, obi_dataset *data)
+{
+    const obi_train_options *options = run->options;
+    if (options->stage != OBI_STAGE_SFT)
+        return obi_dataset_open(data, path, run->tokenizer, options->document_separator, options->cutoff_len);
+    OBI_TRY(obi_dataset_open_instructions(data, path, run->tokenizer, options->template == OBI_TEMPLATE_ALPACA, options->cutoff_len));
+    if (data->cut > 0)
+        obi_log(OBI_LOG_WARNING,
+                "%s: of %" PRIu64 " examples %" PRIu64 " were longer than cutoff_len and were cut, %" PRIu64
+                " had no answer left and were left out",
+                path, data->documents + data->left_out, data->cut, data->left_out);
+    return OBI_OK;
 }
 
 static obi_status open_texts(training *run)
@@ -113,9 +131,8 @@ static obi_status open_texts(training *run)
     const obi_train_options *options = run->options;
     uint32_t context = run->source ? run->source->config.context : options->max_position_embeddings;
     if (options->cutoff_len > context) return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: the model's context is %u", context);
-    OBI_TRY(obi_dataset_open(&run->data, options->dataset, run->tokenizer, options->document_separator, options->cutoff_len));
-    if (options->eval_dataset[0])
-        OBI_TRY(obi_dataset_open(&run->held_out, options->eval_dataset, run->tokenizer, options->document_separator, options->cutoff_len));
+    OBI_TRY(open_text(run, options->dataset, &run->data));
+    if (options->eval_dataset[0]) OBI_TRY(open_text(run, options->eval_dataset, &run->held_out));
     return OBI_OK;
 }
 
@@ -123,9 +140,11 @@ static obi_status make_models(training *run)
 {
     const obi_train_options *options = run->options;
     if (!run->source) return obi_train_model_random(run->device, options, vocab_of(run)->count, &run->model);
-    if (options->stage != OBI_STAGE_KD) return obi_train_model_from_source(run->device, run->source, true, &run->model);
-    OBI_TRY(obi_train_model_from_source(run->device, run->source, false, &run->teacher));
-    return obi_train_model_student(run->device, run->source, options, &run->model);
+    if (options->stage != OBI_STAGE_KD) return obi_train_model_from_source(run->device, run->source, options, &run->model);
+    OBI_TRY(obi_train_model_from_source(run->device, run->source, NULL, &run->teacher));
+    const obi_source *start = run->student ? run->student : run->source;
+    return run->student && start->config.onebit ? obi_train_model_from_source(run->device, start, options, &run->model)
+                                                : obi_train_model_student(run->device, start, options, &run->model);
 }
 
 static uint64_t count_steps(const training *run)
@@ -309,6 +328,7 @@ static void close_run(training *run)
     obi_dataset_close(&run->held_out);
     obi_tokenizer_free(run->tokenizer);
     obi_source_close(run->source);
+    obi_source_close(run->student);
     obi_record_close(run->record);
     if (run->lock >= 0) close(run->lock);
 }

@@ -239,17 +239,30 @@ uint64_t obi_trainer_bytes(const obi_trainer *trainer)
 
 /* ---- one batch ------------------------------------------------------------------------------------------------- */
 
-/* Ids, and targets: the next token, none behind a sequence's last. */
+/* The block that is sequence number `position`: in the run's order, or in the file's. */
+static const uint32_t *block_at(const obi_trainer *trainer, const obi_dataset *data, uint64_t position, bool shuffled)
+{
+    return shuffled ? obi_dataset_block(data, trainer->options->seed, position) : data->ids + position % data->blocks * data->length;
+}
+
+/* How many tokens of `count` sequences from number `position` on are trained. */
+static uint64_t trained_tokens(const obi_trainer *trainer, const obi_dataset *data, uint64_t position, uint64_t count, bool shuffled)
+{
+    uint64_t tokens = 0;
+    for (uint64_t i = 0; i < count; i++) tokens += obi_dataset_trained(data, block_at(trainer, data, position + i, shuffled));
+    return tokens;
+}
+
+/* Ids and targets. */
 static obi_status put_batch(obi_trainer *trainer, const obi_dataset *data, uint64_t position, bool shuffled)
 {
     obi_pass *pass = trainer->pass;
     uint32_t *targets = trainer->targets->mapped, T = pass->T;
     for (uint32_t s = 0; s < pass->sequences; s++, position++) {
-        const uint32_t *ids =
-            shuffled ? obi_dataset_block(data, trainer->options->seed, position) : data->ids + position % data->blocks * data->length;
+        const uint32_t *ids = block_at(trainer, data, position, shuffled), *own = obi_dataset_targets(data, ids);
         OBI_TRY(obi_pass_set_ids(pass, s, ids));
         if (trainer->teacher_pass) OBI_TRY(obi_pass_set_ids(trainer->teacher_pass, s, ids));
-        memcpy(targets + (uint64_t)s * T, ids + 1, (size_t)(T - 1) * 4);
+        memcpy(targets + (uint64_t)s * T, own ? own : ids + 1, (size_t)(T - 1) * 4);
         targets[(uint64_t)s * T + T - 1] = OBI_NO_TARGET;
     }
     return obi_buffer_flush(trainer->device, trainer->targets, 0, (uint64_t)pass->N * 4);
@@ -312,16 +325,13 @@ static obi_status sum_hidden(obi_trainer *trainer, double *sum)
     return OBI_OK;
 }
 
-/* Tokens of a batch that have a target. */
-static uint64_t trained_tokens(const obi_trainer *trainer) { return (uint64_t)trainer->pass->sequences * (trainer->pass->T - 1); }
-
 static obi_status run_batch(obi_trainer *trainer, uint64_t position, obi_step_report *report)
 {
     const obi_train_options *options = trainer->options;
     obi_pass *pass = trainer->pass;
     obi_cmd *cmd = trainer->cmd;
     bool kd = trainer->teacher != NULL, hidden = kd && options->kd_beta > 0 && trainer->model->config.layers > 1;
-    double share = 1.0 / ((double)trained_tokens(trainer) * trainer->batches);
+    double share = report->trained > 0 ? 1.0 / (double)report->trained : 0;
     double hidden_share = 1.0 / ((double)pass->N * trainer->batches); /* every token has hidden states */
     hidden_user user = { trainer, (float)(options->kd_beta * hidden_share) };
     OBI_TRY(put_batch(trainer, trainer->data, position, true));
@@ -442,7 +452,7 @@ static obi_status update(obi_trainer *trainer, double gradient_scale, obi_step_r
     if (report->skipped && !flips) return OBI_OK;
     obi_cmd_begin(trainer->cmd);
     obi_flips_keep(flips, trainer->cmd);
-    if (!report->skipped) record_update(trainer, report->factor, gradient_scale);
+    if (!report->skipped && report->trained > 0) record_update(trainer, report->factor, gradient_scale);
     obi_flips_count(flips, trainer->cmd);
     OBI_TRY(obi_cmd_run(trainer->cmd));
     report->signs = flips ? flips->signs : 0;
@@ -457,8 +467,9 @@ static obi_status accumulate(obi_trainer *trainer, obi_step_report *report)
     obi_cmd_begin(trainer->cmd);
     clear_gradients(trainer);
     OBI_TRY(obi_cmd_run(trainer->cmd));
-    for (uint32_t batch = 0; batch < trainer->batches; batch++)
-        OBI_TRY(run_batch(trainer, (trainer->step * trainer->batches + batch) * trainer->sequences, report));
+    uint64_t sequences = (uint64_t)trainer->batches * trainer->sequences, first = trainer->step * sequences;
+    report->trained = trained_tokens(trainer, trainer->data, first, sequences, true);
+    for (uint64_t done = 0; done < sequences; done += trainer->sequences) OBI_TRY(run_batch(trainer, first + done, report));
     return OBI_OK;
 }
 
@@ -501,7 +512,7 @@ static obi_status evaluate(obi_trainer *trainer, const obi_dataset *held_out, ui
         OBI_TRY(obi_cmd_run(cmd));
         OBI_TRY(sum_losses(trainer, KL_WORDS, &kl_sum));
     }
-    double tokens = (double)(batches * trained_tokens(trainer));
+    double tokens = (double)trained_tokens(trainer, held_out, 0, batches * sequences, false);
     *nll = nll_sum / tokens;
     *kl = trainer->teacher ? kl_sum / tokens : NAN;
     return OBI_OK;

@@ -14,6 +14,7 @@ typedef struct obi_step_report {
     double gradient_norm; /* before clipping */
     double factor;        /* of the learning rate */
     uint64_t tokens;      /* of the step */
+    uint64_t trained;     /* those of them that have a target: the loss is their mean; with none nothing is updated */
     uint64_t signs;       /* of a 1-bit model, else 0: how many there are, */
     uint64_t flipped;     /* how many of them this step turned over, */
     uint64_t moved;       /* and how many are not what the run began with */

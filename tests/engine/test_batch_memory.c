@@ -63,7 +63,7 @@ static void open_learner(learner *l, uint32_t sequences, uint32_t batches)
     l->options.latent_init = OBI_LATENT_RAW;
     l->options.lr_scheduler_type = OBI_SCHEDULE_CONSTANT;
     l->trainer = NULL;
-    TEST_OK(obi_train_model_from_source(test_device(), source, false, &l->teacher));
+    TEST_OK(obi_train_model_from_source(test_device(), source, NULL, &l->teacher));
     TEST_OK(obi_train_model_student(test_device(), source, &l->options, &l->student));
 }
 

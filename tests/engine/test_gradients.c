@@ -103,7 +103,7 @@ static void test_dense(void **state)
     float gradient[4096];
     set_options(&options);
     TEST_OK(obi_source_open(&source, DIRECTORY, NULL));
-    TEST_OK(obi_train_model_from_source(test_device(), source, true, &model));
+    TEST_OK(obi_train_model_from_source(test_device(), source, &options, &model));
     TEST_OK(obi_trainer_create(test_device(), &options, model, NULL, &data, 1, &trainer));
     TEST_OK(obi_trainer_step(trainer, &report));
     assert_false(report.skipped);
@@ -191,7 +191,7 @@ static void test_onebit(void **state)
     options.kd_alpha = (double)values("", "losses", 5)[3];
     options.kd_beta = (double)values("", "losses", 5)[4];
     TEST_OK(obi_source_open(&source, DIRECTORY, NULL));
-    TEST_OK(obi_train_model_from_source(test_device(), source, false, &teacher));
+    TEST_OK(obi_train_model_from_source(test_device(), source, NULL, &teacher));
     TEST_OK(obi_train_model_student(test_device(), source, &options, &student));
     TEST_OK(obi_upload_create(test_device(), &upload));
     load_student(student, upload);

@@ -97,7 +97,7 @@ static void test_ordinary(void **state)
     obi_train_options options;
     obi_train_model *model;
     set_options(&options);
-    TEST_OK(obi_train_model_from_source(test_device(), source, true, &model));
+    TEST_OK(obi_train_model_from_source(test_device(), source, &options, &model));
     compare(model, NULL, &options);
     obi_train_model_free(model);
     obi_train_options_clear(&options);
@@ -112,7 +112,7 @@ static void test_onebit(void **state)
         obi_train_model *teacher, *student;
         set_options(&options);
         options.post_norm = post_norm == 1;
-        TEST_OK(obi_train_model_from_source(test_device(), source, false, &teacher));
+        TEST_OK(obi_train_model_from_source(test_device(), source, NULL, &teacher));
         TEST_OK(obi_train_model_student(test_device(), source, &options, &student));
         compare(student, teacher, &options);
         obi_train_model_free(student);
