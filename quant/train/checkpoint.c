@@ -144,7 +144,8 @@ static obi_status list_checkpoints(const char *output_dir, uint64_t **steps, siz
     return status;
 }
 
-static void remove_checkpoint(const char *path)
+/* What lies in the directory `path`, and itself. */
+static void remove_files(const char *path)
 {
     static const char *const files[] = { "state.gguf", "sum.txt" };
     char name[PATH_ROOM];
@@ -153,6 +154,26 @@ static void remove_checkpoint(const char *path)
         unlink(name);
     }
     rmdir(path);
+}
+
+/* Under another name first: killed in the middle, it leaves no checkpoint without its data. */
+static void remove_checkpoint(const char *output_dir, uint64_t step)
+{
+    char path[PATH_ROOM], partial[PATH_ROOM];
+    checkpoint_path(path, output_dir, step, "");
+    checkpoint_path(partial, output_dir, step, ".partial");
+    remove_files(rename(path, partial) == 0 ? partial : path);
+}
+
+/* The whole one gets its name, over one of the same step (of a run that was started over, or damaged) if there is one. */
+static obi_status name_checkpoint(const char *partial, const char *final)
+{
+    if (renameat2(AT_FDCWD, partial, AT_FDCWD, final, RENAME_EXCHANGE) == 0) {
+        remove_files(partial);
+        return OBI_OK;
+    }
+    remove_files(final);
+    return rename(partial, final) == 0 ? OBI_OK : obi_fail(OBI_ERROR_RUNTIME, "cannot rename %s: %s", partial, strerror(errno));
 }
 
 static obi_status sync_directory(const char *path)
@@ -193,28 +214,22 @@ obi_status obi_checkpoint_save(const obi_trainer *trainer, const char *output_di
     checkpoint_path(partial, output_dir, trainer->step, ".partial");
     join(data, partial, "state.gguf");
     join(sum, partial, "sum.txt");
-    remove_checkpoint(partial);
+    remove_files(partial);
     OBI_TRY(obi_make_directories(partial));
     obi_status status = write_data(trainer, data);
     if (status == OBI_OK) status = write_sum(data, sum);
     if (status == OBI_OK) status = sync_directory(partial);
-    if (status == OBI_OK) {
-        remove_checkpoint(final); /* one of the same step, from a run that was started over */
-        if (rename(partial, final) != 0) status = obi_fail(OBI_ERROR_RUNTIME, "cannot rename %s: %s", partial, strerror(errno));
-    }
+    if (status == OBI_OK) status = name_checkpoint(partial, final);
     if (status == OBI_OK) status = sync_directory(output_dir);
     if (status != OBI_OK) {
-        remove_checkpoint(partial);
+        remove_files(partial);
         return status;
     }
     point_latest(output_dir, trainer->step);
     uint64_t *steps;
     size_t count;
     OBI_TRY(list_checkpoints(output_dir, &steps, &count));
-    for (size_t i = 0; i + keep < count; i++) {
-        checkpoint_path(final, output_dir, steps[i], "");
-        remove_checkpoint(final);
-    }
+    for (size_t i = 0; i + keep < count; i++) remove_checkpoint(output_dir, steps[i]);
     obi_free(steps);
     return OBI_OK;
 }
@@ -233,10 +248,7 @@ obi_status obi_checkpoint_remove_all(const char *output_dir)
     size_t count;
     char path[PATH_ROOM];
     OBI_TRY(list_checkpoints(output_dir, &steps, &count));
-    for (size_t i = 0; i < count; i++) {
-        checkpoint_path(path, output_dir, steps[i], "");
-        remove_checkpoint(path);
-    }
+    for (size_t i = 0; i < count; i++) remove_checkpoint(output_dir, steps[i]);
     obi_free(steps);
     join(path, output_dir, "latest");
     unlink(path);

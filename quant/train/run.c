@@ -16,6 +16,7 @@
 #include "quant/import/vocab_file.h"
 #include "quant/train/checkpoint.h"
 #include "quant/train/export.h"
+#include "quant/train/leftovers.h"
 #include "quant/train/record.h"
 
 #define PATH_MAX_BYTES 2048
@@ -71,6 +72,7 @@ static obi_status open_directory(training *run)
     if (flock(run->lock, LOCK_EX | LOCK_NB) != 0)
         return obi_fail(OBI_ERROR_ARGUMENT, "another training run works in %s; wait for it or name another output_dir",
                         run->options->output_dir);
+    obi_leftovers_remove(run->options->output_dir);
     size_t checkpoints;
     if (run->options->overwrite_output_dir) OBI_TRY(give_up_run(run));
     OBI_TRY(obi_checkpoint_count(run->options->output_dir, &checkpoints));
@@ -214,7 +216,9 @@ static obi_status evaluate(training *run)
 
 static obi_status save(training *run)
 {
-    return obi_checkpoint_save(run->trainer, run->options->output_dir, run->options->save_total_limit);
+    obi_status status = obi_checkpoint_save(run->trainer, run->options->output_dir, run->options->save_total_limit);
+    if (status != OBI_OK) obi_fail_prefix(status, "step %" PRIu64 " is not saved, earlier checkpoints are whole", run->trainer->step);
+    return status;
 }
 
 /* After three steps without a finite gradient the parameters themselves are suspect: back to the last good checkpoint. The
