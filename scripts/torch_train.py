@@ -11,6 +11,7 @@ import json
 import math
 import os
 import statistics
+import sys
 import time
 
 import torch
@@ -113,6 +114,15 @@ def operations(shape):
     return shape.batch * shape.seq * (2 * (linears + head) + attention + 6 * linears + 4 * head + 3 * attention)
 
 
+def blas():
+    """The library that multiplies matrices: Debian's PyTorch takes whichever libblas.so.3 is installed."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        paths = {line.split()[-1] for line in maps if "blas" in line or "mkl" in line}
+    names = sorted(os.path.basename(os.path.dirname(path)) + "/" + os.path.basename(path) for path in paths)
+    fast = [name for name in names if "openblas" in name or "mkl" in name or "blis" in name]
+    return (fast or names or ["unknown"])[0], bool(fast)
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in dict(hidden=256, layers=6, heads=8, ffn=688, vocab=4096, batch=8, seq=256, steps=5, warmup=1).items():
@@ -127,11 +137,16 @@ def main():
     torch.set_num_threads(shape.threads)
     torch.manual_seed(1)
     load = os.getloadavg()[0]
+    library, fast = blas()
+    if not fast:
+        print(f"torch_train.py: PyTorch multiplies with {library}, which is slow; on Debian: apt install libopenblas0-pthread", file=sys.stderr)
     teacher, student = Model(shape, onebit=False), Model(shape, onebit=True)
     trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=4e-4, betas=(0.9, 0.98), weight_decay=0.01)
     seconds = []
-    for _ in range(shape.warmup + shape.steps):
+    for step in range(shape.warmup + shape.steps):
+        if step == shape.warmup:
+            busy = time.process_time()
         tokens = torch.randint(shape.vocab, (shape.batch, shape.seq))
         start = time.perf_counter()
         with torch.no_grad():
@@ -146,17 +161,18 @@ def main():
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         seconds.append(time.perf_counter() - start)
+    busy = time.process_time() - busy
     seconds = seconds[shape.warmup:]
     median = statistics.median(seconds)
-    result = dict(program="torch_train.py", torch=torch.__version__, threads=torch.get_num_threads(), load_average=load,
+    result = dict(program="torch_train.py", torch=torch.__version__, threads=torch.get_num_threads(), blas=library, load_average=load,
                   steps=len(seconds), median_ms=1e3 * median, mean_ms=1e3 * statistics.mean(seconds),
                   sd_ms=1e3 * statistics.stdev(seconds) if len(seconds) > 1 else 0.0,
-                  tokens_per_second=shape.batch * shape.seq / median, gflops=1e-9 * operations(shape) / median)
+                  cpu_ms=1e3 * busy / len(seconds), tokens_per_second=shape.batch * shape.seq / median, gflops=1e-9 * operations(shape) / median)
     if shape.json:
         print(json.dumps(result))
     else:
         print("{median_ms:.1f} ms/step (mean {mean_ms:.1f}, sd {sd_ms:.1f}), {tokens_per_second:.0f} tokens/s, {gflops:.1f} GFLOP/s, "
-              "torch {torch}, {threads} threads".format(**result))
+              "torch {torch}, {blas}, {threads} threads".format(**result))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@
 #include "common/args.h"
 #include "common/devices.h"
 #include "common/term.h"
+#include "kernels.h"
 #include "train.h"
 
 static const struct {
     const char *name, *purpose;
     int (*run)(int argc, char **argv);
 } measurements[] = {
+    { "kernels", "single operations: time, rate", bench_kernels },
     { "train", "a training step: time, rate, memory, and where the time goes", bench_train },
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
@@ -40,6 +42,6 @@ int main(int argc, char **argv)
         return app_end_stdout(0);
     }
     if (strcmp(word, "--list-devices") == 0) return app_end_stdout(app_list_devices());
-    if (!*word) return app_usage_error("say what to measure: train");
-    return app_usage_error("'%s' cannot be measured; train can", word);
+    if (!*word) return app_usage_error("say what to measure: kernels or train");
+    return app_usage_error("'%s' cannot be measured; kernels and train can", word);
 }

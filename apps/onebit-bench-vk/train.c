@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "common/args.h"
 #include "common/json.h"
@@ -98,6 +98,7 @@ typedef struct train_report {
     const ob_bench_train_result *result;
     ob_device_info device;
     bench_times times;
+    double busy; /* seconds of processor time of a timed step; with a software driver that is the device's too */
     double load; /* of the machine, one minute's average at the start; NaN when unknown */
 } train_report;
 
@@ -136,9 +137,10 @@ static void print_md(const train_report *r)
            ": %s parameters, %s in linears |\n",
            o->hidden, o->layers, o->heads, o->kv_heads, o->ffn, o->vocabulary, app_count(result->parameters).text,
            app_count(result->linear_weights).text);
-    printf("| step | %" PRId64 " x %" PRId64 " tokens, %.1f Gflop |\n", o->batch, o->sequence, 1e-9 * result->operations);
+    printf("| step | %" PRId64 " x %" PRId64 " tokens, %.4g Gflop |\n", o->batch, o->sequence, 1e-9 * result->operations);
     printf("| median of %" PRIu32 " | **%.1f ms** |\n", result->steps, 1e3 * r->times.median);
     printf("| mean +/- sd | %.1f +/- %.1f ms |\n", 1e3 * r->times.mean, 1e3 * r->times.deviation);
+    if (isfinite(r->busy)) printf("| processor time of a step | %.1f ms |\n", 1e3 * r->busy);
     printf("| rate | %.0f tokens/s, %.1f GFLOP/s |\n", tokens_per_second(r), gflops(r));
     printf("| device memory | %s model, %s teacher, %s work; %s allocated |\n", app_bytes(result->model_bytes).text,
            app_bytes(result->teacher_bytes).text, app_bytes(result->work_bytes).text, app_bytes(result->reserved_bytes).text);
@@ -201,6 +203,7 @@ static void print_json(const train_report *r)
     app_json_number(&json, "mean_ms", 1e3 * r->times.mean);
     app_json_number(&json, "sd_ms", 1e3 * r->times.deviation);
     app_json_number(&json, "least_ms", 1e3 * r->times.least);
+    app_json_number(&json, "cpu_ms", 1e3 * r->busy);
     app_json_number(&json, "tokens_per_second", tokens_per_second(r));
     app_json_number(&json, "operations_per_step", result->operations);
     app_json_number(&json, "gflops", gflops(r));
@@ -241,7 +244,25 @@ static void add_key(pairs *p, const char *word)
     p->count++;
 }
 
-static bool on_progress(uint32_t done, uint32_t all, void *user) { return app_progress_step((double)done / all, "steps", user); }
+typedef struct watcher {
+    app_progress progress;
+    uint32_t first, last; /* timed steps lie between the ends of these */
+    double busy;          /* processor time between them */
+} watcher;
+
+static double processor_seconds(void)
+{
+    struct timespec now;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0 ? (double)now.tv_sec + 1e-9 * (double)now.tv_nsec : NAN;
+}
+
+static bool on_progress(uint32_t done, uint32_t all, void *user)
+{
+    watcher *w = user;
+    if (done == w->first) w->busy = processor_seconds();
+    if (done == w->last) w->busy = processor_seconds() - w->busy;
+    return app_progress_step((double)done / all, "steps", &w->progress);
+}
 
 static int measure(const train_options *o, ob_context *context)
 {
@@ -261,8 +282,8 @@ static int measure(const train_options *o, ob_context *context)
     train_report report = { .options = o };
     if (getloadavg(&report.load, 1) != 1) report.load = NAN;
     ob_bench_train_result *result = NULL;
-    app_progress progress;
-    app_progress_start(&progress);
+    watcher watch = { .first = (uint32_t)o->warmup, .last = (uint32_t)(o->warmup + o->steps), .busy = NAN };
+    app_progress_start(&watch.progress);
     ob_status status = ob_bench_train(context,
                                       &(ob_bench_train_desc){ .overrides = keys.of,
                                                               .override_count = keys.count,
@@ -271,12 +292,13 @@ static int measure(const train_options *o, ob_context *context)
                                                               .steps = (uint32_t)o->steps,
                                                               .profiled = (uint32_t)o->profiled,
                                                               .progress = on_progress,
-                                                              .user = &progress },
+                                                              .user = &watch },
                                       &result);
-    app_progress_end(&progress);
+    app_progress_end(&watch.progress);
     if (status == OB_OK) status = ob_context_info(context, &report.device);
     if (status == OB_OK) {
         report.result = result;
+        report.busy = watch.busy / result->steps; /* NaN without a warm-up step */
         report.times = bench_times_of(result->seconds, result->steps);
         if (o->format == BENCH_JSON) print_json(&report);
         else if (o->format == BENCH_CSV) print_csv(&report);

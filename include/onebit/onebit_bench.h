@@ -1,4 +1,4 @@
-/* onebit_bench.h: times of this device, from models of random weights and from single kernels. Part of libonebit_train. */
+/* onebit_bench.h: times of this device, from models of random weights and from single operations. */
 #ifndef ONEBIT_BENCH_H
 #define ONEBIT_BENCH_H
 
@@ -8,7 +8,23 @@
 extern "C" {
 #endif
 
-/* ---- a training step ------------------------------------------------------------------------------------------- */
+/* ---- one operation (libonebit) ---------------------------------------------------------------------------------- */
+
+/* Name and formula of operation i; false behind the last. Letters of the formulas: T rows of activations, a matrix (m,n). */
+OB_API bool ob_bench_kernel_describe(uint32_t i, const char **name, const char **formula);
+
+typedef struct ob_bench_kernel_desc {
+    uint32_t index;                  /* of the operation */
+    uint32_t T, m, n;
+    uint32_t warmup, rounds;         /* untimed, timed; rounds > 0 */
+    double *seconds;                 /* filled: of each round, submit and wait; `rounds` of them */
+    double *device_seconds;          /* filled: of each round, by the device's timestamps; 0 where it has none */
+} ob_bench_kernel_desc;
+
+/* Times it on random data. Gives the floating-point operations of a round and the bytes that it must move at the least. */
+OB_API ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, double *operations, uint64_t *bytes);
+
+/* ---- a training step (libonebit_train) -------------------------------------------------------------------------- */
 
 typedef struct ob_bench_train_desc {
     const char *const *overrides;    /* key, value, key, value, ... as for ob_train: shape, batch, stage, method; names of files

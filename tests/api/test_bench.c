@@ -125,6 +125,61 @@ static void test_train_stopped_and_refused(void **state)
     assert_null(result);
 }
 
+/* ---- single operations --------------------------------------------------------------------------------------------- */
+
+static void test_kernels(void **state)
+{
+    (void)state;
+    const char *name, *formula;
+    uint32_t i = 0;
+    for (; ob_bench_kernel_describe(i, &name, &formula); i++) {
+        double seconds[3] = { -1, -1, -1 }, device[3] = { -1, -1, -1 }, operations;
+        uint64_t bytes;
+        ob_bench_kernel_desc desc = { .index = i, .T = 65, .m = 100, .n = 70, .rounds = 2, .seconds = seconds, .device_seconds = device };
+        assert_memory_equal(name, "matmul_", 7);
+        assert_true(formula[0]);
+        API_OK(ob_bench_kernel(shared, &desc, &operations, &bytes));
+        for (int k = 0; k < 2; k++) assert_true(device[k] > 0 && device[k] <= seconds[k] && seconds[k] < 100);
+        assert_true(seconds[2] < 0 && device[2] < 0);
+        assert_true(fabs(operations - 2.0 * 65 * 100 * 70) < 1);
+        uint64_t matrix = strstr(name, "sign") ? 100 * 3 * 4 : 100 * 70 * 4;
+        assert_int_equal(bytes, 65 * 170 * 4 + matrix * (strstr(name, "gradient") ? 2 : 1));
+        desc.rounds = 0;
+        API_FAILS(ob_bench_kernel(shared, &desc, &operations, &bytes), OB_ERROR_ARGUMENT, "0");
+        desc.rounds = 1;
+        desc.T = UINT32_MAX;
+        API_FAILS(ob_bench_kernel(shared, &desc, &operations, &bytes), OB_ERROR_ARGUMENT, "too large");
+        desc.T = desc.m = 1 << 24; /* 1 PiB */
+        API_FAILS(ob_bench_kernel(shared, &desc, &operations, &bytes), OB_ERROR_MEMORY, "matrices");
+        desc.index = 1000;
+        API_FAILS(ob_bench_kernel(shared, &desc, &operations, &bytes), OB_ERROR_ARGUMENT, "no such operation");
+    }
+    assert_true(i >= 3);
+}
+
+static void test_kernels_program(void **state)
+{
+    (void)state;
+    const program *run =
+        program_run("onebit-bench-vk", "kernels", "--filter", "sign", "--rounds", "2", "64x96x128", "1x32x33", "-o", "csv");
+    program_expect_success(run);
+    assert_int_equal(program_occurrences(run->out, "\n"), 5); /* forward and backward, two shapes, and the header */
+    assert_non_null(strstr(run->out, "\nmatmul_sign_forward,64,96,128,2,"));
+    assert_non_null(strstr(run->out, "\nmatmul_sign_backward,1,32,33,2,"));
+
+    run = program_run("onebit-bench-vk", "kernels", "--filter", "gradient", "64x96x128", "-o", "json");
+    program_expect_success(run);
+    assert_int_equal(program_occurrences(run->out, "\"operation\": "), 1);
+    double rate = number_of(run->out, "flop") / number_of(run->out, "wall_ms") * 1e-6;
+    assert_true(number_of(run->out, "flop") == 2.0 * 64 * 96 * 128);
+    assert_true(fabs(number_of(run->out, "wall_gflops") / rate - 1) < 1e-6);
+    assert_true(number_of(run->out, "device_ms") <= number_of(run->out, "wall_ms"));
+
+    run = program_run("onebit-bench-vk", "kernels", "8x32x32");
+    program_expect_success(run);
+    assert_non_null(strstr(run->out, "| matmul_weight_gradient | 8 x 32 x 32 | "));
+}
+
 /* ---- the program ---------------------------------------------------------------------------------------------------- */
 
 #define TINY                                                                                                                               \
@@ -138,6 +193,7 @@ static void test_train_program(void **state)
     assert_true(run->out[0] == '{' && strcmp(run->out + strlen(run->out) - 3, "\n}\n") == 0);
     double median = number_of(run->out, "median_ms"), all = number_of(run->out, "profiled_ms_per_step");
     assert_true(median > 0 && number_of(run->out, "least_ms") <= median && number_of(run->out, "sd_ms") >= 0);
+    assert_true(number_of(run->out, "cpu_ms") > 0 && fabs(number_of(run->out, "mean_ms") / median - 1) < 1e-6); /* of two steps */
     double rate = 64 / median * 1e3;
     assert_true(fabs(number_of(run->out, "tokens_per_second") / rate - 1) < 1e-6);
     assert_true(fabs(number_of(run->out, "gflops") / (number_of(run->out, "operations_per_step") / median * 1e-6) - 1) < 1e-6);
@@ -168,6 +224,7 @@ int main(void)
 {
     api_plain_environment();
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_train), cmocka_unit_test(test_train_stopped_and_refused),
-                                        cmocka_unit_test(test_train_program) };
+                                        cmocka_unit_test(test_train_program), cmocka_unit_test(test_kernels),
+                                        cmocka_unit_test(test_kernels_program) };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
 }

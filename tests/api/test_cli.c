@@ -46,6 +46,8 @@ static void test_wrong_use(void **state)
     expect_usage_error(program_run("onebit-info-vk", "--selftest", "x.gguf"), "needs no model");
     expect_usage_error(program_run("onebit-bench-vk"), "say what to measure");
     expect_usage_error(program_run("onebit-bench-vk", "sleep"), "'sleep' cannot be measured");
+    expect_usage_error(program_run("onebit-bench-vk", "kernels", "1x2"), "'1x2' is not a shape");
+    expect_usage_error(program_run("onebit-bench-vk", "kernels", "--filter", "none"), "'none' in its name");
     expect_usage_error(program_run("onebit-bench-vk", "train", "word"), "'word' is not KEY=VALUE");
     expect_usage_error(program_run("onebit-bench-vk", "train", "--hidden", "0"), "--hidden must be");
     expect_usage_error(program_run("onebit-bench-vk", "train", "--steps", "0"), "--steps must be");

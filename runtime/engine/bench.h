@@ -1,0 +1,24 @@
+/* bench: single operations timed on random data. A row of the table in bench.c is one of them. */
+#ifndef OBI_ENGINE_BENCH_H
+#define OBI_ENGINE_BENCH_H
+
+#include "ops/tensor.h"
+
+typedef struct obi_bench_shape {
+    uint32_t T, m, n;
+} obi_bench_shape; /* letters as in ops/tensor.h */
+
+typedef struct obi_bench_times {
+    double *seconds;        /* of each round, from submit to the end of waiting; the caller's, `rounds` of them */
+    double *device_seconds; /* by timestamps; 0 where the device has none */
+    double operations;      /* floating-point, of a round: a multiply and an add are two */
+    uint64_t bytes;         /* that it must move at the least */
+} obi_bench_times;
+
+/* Name and formula of operation i; false behind the last. */
+bool obi_bench_describe(uint32_t i, const char **name, const char **formula);
+
+/* Runs operation i `warmup` times untimed and `rounds` times timed, one submit each. */
+obi_status obi_bench_run(obi_device *device, uint32_t i, obi_bench_shape shape, uint32_t warmup, uint32_t rounds, obi_bench_times *times);
+
+#endif
