@@ -115,11 +115,17 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
 
     VkPhysicalDeviceShaderFloat16Int8Features float16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES };
     VkPhysicalDevice16BitStorageFeatures storage16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES };
+    VkPhysicalDeviceBufferDeviceAddressFeatures address = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES,
+                                                            .pNext = &storage16 };
     VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage16 };
     if (float16_known) storage16.pNext = &float16;
+    if (core12) features.pNext = &address;
     vk->vkGetPhysicalDeviceFeatures2(physical, &features);
     caps->fp16 = float16.shaderFloat16;
     caps->storage16 = storage16.storageBuffer16BitAccess;
+    caps->software = caps->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    caps->straight = caps->software && caps->subgroup_size == 8 && caps->workgroup_size >= 128 && features.features.shaderInt64 &&
+                     (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && address.bufferDeviceAddress;
     caps->tier = !caps->subgroup_arithmetic ? OBI_TIER_A : caps->fp16 && caps->storage16 ? OBI_TIER_C : OBI_TIER_B;
     return OBI_OK;
 }

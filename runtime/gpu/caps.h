@@ -36,6 +36,9 @@ typedef struct obi_caps {
     bool subgroup_arithmetic;       /* BASIC, ARITHMETIC and BALLOT in compute */
     bool fp16;                      /* shaderFloat16 */
     bool storage16;                 /* storageBuffer16BitAccess */
+    bool software;                  /* the driver computes on the CPU (lavapipe, SwiftShader) */
+    bool straight;                  /* software, with 8 lanes a subgroup, shuffles and buffer addresses: takes the kernels
+                                     * named ..._straight (shaders/common/straight.glsl) where an op has one */
     obi_tier tier;                  /* the highest that the flags above allow */
 } obi_caps;
 

@@ -191,8 +191,12 @@ static obi_status create_device(obi_device *device)
                                                        .storageBuffer16BitAccess = VK_TRUE };
     VkPhysicalDeviceShaderFloat16Int8Features float16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
                                                           .pNext = &storage16, .shaderFloat16 = VK_TRUE };
-    VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = fp16 ? &float16 : NULL, .queueCreateInfoCount = 1,
-                                .pQueueCreateInfos = &queue, .enabledExtensionCount = extension_count, .ppEnabledExtensionNames = extensions };
+    VkPhysicalDeviceBufferDeviceAddressFeatures address = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES,
+                                                            .pNext = fp16 ? &float16 : NULL, .bufferDeviceAddress = VK_TRUE };
+    VkPhysicalDeviceFeatures features = { .shaderInt64 = caps->straight };
+    VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = caps->straight ? (void *)&address : address.pNext,
+                                .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue, .enabledExtensionCount = extension_count,
+                                .ppEnabledExtensionNames = extensions, .pEnabledFeatures = &features };
     OBI_VK(vk->vkCreateDevice(device->physical, &info, NULL, &device->handle));
     obi_instance_load_device(device->instance, device->handle, &device->vk);
     device->vk.vkGetDeviceQueue(device->handle, caps->queue_family, 0, &device->queue);

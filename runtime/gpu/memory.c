@@ -99,7 +99,9 @@ static int choose_type(const obi_device *device, uint32_t allowed, obi_memory_ki
 
 static VkResult arena_allocate(obi_device *device, uint64_t size, uint32_t type, obi_arena *arena)
 {
-    VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = size, .memoryTypeIndex = type };
+    VkMemoryAllocateFlagsInfo address = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
+    VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = device->caps.straight ? &address : NULL,
+                                  .allocationSize = size, .memoryTypeIndex = type };
     VkResult result = device->vk.vkAllocateMemory(device->handle, &info, NULL, &arena->memory);
     if (result != VK_SUCCESS) {
         arena->memory = VK_NULL_HANDLE;
@@ -236,6 +238,7 @@ obi_status obi_buffer_create(obi_device *device, uint64_t size, obi_memory_kind 
     obi_status status = OBI_OK;
     VkBufferCreateInfo info = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = obi_align_up(size, 4), .usage = BUFFER_USAGE,
                                 .sharingMode = VK_SHARING_MODE_EXCLUSIVE };
+    if (device->caps.straight) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
     VkResult result = device->vk.vkCreateBuffer(device->handle, &info, NULL, &buffer->handle);
     if (result != VK_SUCCESS) {
         buffer->handle = VK_NULL_HANDLE;
@@ -263,6 +266,8 @@ obi_status obi_buffer_create(obi_device *device, uint64_t size, obi_memory_kind 
         status = obi_vk_fail(result, "vkBindBufferMemory");
         goto done;
     }
+    VkBufferDeviceAddressInfo address = { .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer->handle };
+    if (device->caps.straight) buffer->address = device->vk.vkGetBufferDeviceAddress(device->handle, &address);
     if (kind != OBI_MEMORY_DEVICE) buffer->mapped = buffer->arena->mapped + buffer->offset;
 done:
     if (status != OBI_OK) obi_buffer_destroy(device, buffer);

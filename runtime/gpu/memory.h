@@ -33,6 +33,7 @@ typedef struct obi_memory {
 typedef struct obi_buffer {
     VkBuffer handle;
     uint64_t size;            /* bytes as asked for */
+    uint64_t address;         /* in shaders; 0 where caps.straight is false */
     void *mapped;             /* host pointer for UPLOAD and READBACK, persistently mapped; NULL for DEVICE */
     obi_memory_kind kind;
     uint64_t offset;          /* in its arena */

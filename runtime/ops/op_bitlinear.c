@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "ops/matrix.h"
+#include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
 
 #define SCALE_PADDING 64u /* floats: OBI_BUFFER_ALIGNMENT bytes */
@@ -44,6 +45,14 @@ static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
     struct obi_push_bitlinear_gemm push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
                                             .h_offset = obi_scales_h_offset(weight->columns), .tokens = T };
     obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
+    if (obi_cmd_device(cmd)->caps.straight) {
+        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, .c = y, .a = x, .b = bits, .p_count = T,
+                                 .q_count = push.row_count, .k_count = push.n, .a_stride = push.n, .b_stride = push.row_words,
+                                 .c_first = push.first_row, .c_stride = push.m, .h_first = push.h_offset + push.first_row, .b_in_word = 32 };
+        if (scaled) product.scales = scales;
+        obi_straight_record(cmd, &product);
+        return;
+    }
     obi_dispatch dispatch = block_dispatch(OBI_KERNEL_BITLINEAR_GEMM, y, x, bits, scales);
     dispatch.spec[0] = 64;
     dispatch.spec[1] = scaled;

@@ -4,12 +4,21 @@
 #include "ops/check.h"
 #include "ops/matmul.h"
 #include "ops/matrix.h"
+#include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
 
 /* ---- dU = dV S ----------------------------------------------------------------------------------------------- */
 
 static void sum_rows(obi_cmd *cmd, obi_view du, obi_view dv, obi_view bits, const struct obi_push_bitlinear_bwd_x *push)
 {
+    if (obi_cmd_device(cmd)->caps.straight) {
+        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_BWD_X_STRAIGHT, .c = du, .a = dv, .b = bits, .p_count = push->tokens,
+                                 .q_count = push->n, .k_count = push->row_count, .a_first = push->first_row, .a_stride = push->m,
+                                 .b_first = push->block_row * push->row_words, .b_stride = push->row_words, .c_stride = push->n,
+                                 .b_across = true, .b_in_word = 32, .accumulate = push->accumulate != 0 };
+        obi_straight_record(cmd, &product);
+        return;
+    }
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_BWD_X,
                               .spec = { 64 },
                               .spec_count = 1,

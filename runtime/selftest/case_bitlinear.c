@@ -59,4 +59,7 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
 }
 
 const obi_case obi_case_bitlinear_gemv = { "bitlinear_gemv", OBI_KERNEL_BITLINEAR_GEMV, "m n T block_rows", { 67, 333, 2, 40 }, run };
-const obi_case obi_case_bitlinear_gemm = { "bitlinear_gemm", OBI_KERNEL_BITLINEAR_GEMM, "m n T block_rows", { 131, 205, 37, 70 }, run };
+OBI_CASE_FORMS(run)
+const obi_case obi_case_bitlinear_gemm = { "bitlinear_gemm", OBI_KERNEL_BITLINEAR_GEMM, "m n T block_rows", { 131, 205, 37, 70 }, run_plain };
+const obi_case obi_case_bitlinear_gemm_straight = { "bitlinear_gemm_straight", OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, "m n T block_rows",
+                                                    { 75, 45, 21, 0 }, run_straight };

@@ -68,5 +68,12 @@ static obi_status run_f16(obi_case_env *env, const uint32_t *sizes, obi_case_res
 
 const obi_case obi_case_dense_gemv_f32 = { "dense_gemv_f32", OBI_KERNEL_DENSE_GEMV_F32, "m n T block_rows", { 67, 333, 2, 40 }, run_f32 };
 const obi_case obi_case_dense_gemv_f16 = { "dense_gemv_f16", OBI_KERNEL_DENSE_GEMV_F16, "m n T block_rows", { 67, 333, 2, 40 }, run_f16 };
-const obi_case obi_case_dense_gemm_f32 = { "dense_gemm_f32", OBI_KERNEL_DENSE_GEMM_F32, "m n T block_rows", { 131, 205, 37, 70 }, run_f32 };
-const obi_case obi_case_dense_gemm_f16 = { "dense_gemm_f16", OBI_KERNEL_DENSE_GEMM_F16, "m n T block_rows", { 131, 205, 37, 70 }, run_f16 };
+OBI_CASE_FORMS(run_f32)
+OBI_CASE_FORMS(run_f16)
+#define SIZES "m n T block_rows"
+const obi_case obi_case_dense_gemm_f32 = { "dense_gemm_f32", OBI_KERNEL_DENSE_GEMM_F32, SIZES, { 131, 205, 37, 70 }, run_f32_plain };
+const obi_case obi_case_dense_gemm_f16 = { "dense_gemm_f16", OBI_KERNEL_DENSE_GEMM_F16, SIZES, { 131, 205, 37, 70 }, run_f16_plain };
+const obi_case obi_case_dense_gemm_f32_straight = { "dense_gemm_f32_straight", OBI_KERNEL_DENSE_GEMM_F32_STRAIGHT, SIZES,
+                                                    { 43, 41, 21, 0 }, run_f32_straight };
+const obi_case obi_case_dense_gemm_f16_straight = { "dense_gemm_f16_straight", OBI_KERNEL_DENSE_GEMM_F16_STRAIGHT, SIZES,
+                                                    { 43, 41, 21, 0 }, run_f16_straight };

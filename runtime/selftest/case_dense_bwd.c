@@ -82,8 +82,17 @@ static obi_status run_w(obi_case_env *env, const uint32_t *sizes, obi_case_resul
     return status;
 }
 
-const obi_case obi_case_dense_bwd_x_f32 = { "dense_bwd_x_f32", OBI_KERNEL_DENSE_BWD_X_F32, "m n T block_rows accumulate",
-                                            { 131, 68, 37, 70, 1 }, run_x_f32 };
-const obi_case obi_case_dense_bwd_x_f16 = { "dense_bwd_x_f16", OBI_KERNEL_DENSE_BWD_X_F16, "m n T block_rows accumulate",
-                                            { 131, 69, 37, 70, 0 }, run_x_f16 };
-const obi_case obi_case_dense_bwd_w = { "dense_bwd_w", OBI_KERNEL_DENSE_BWD_W, "m n T block_rows", { 67, 83, 37, 40 }, run_w };
+OBI_CASE_FORMS(run_x_f32)
+OBI_CASE_FORMS(run_x_f16)
+OBI_CASE_FORMS(run_w)
+
+#define X_SIZES "m n T block_rows accumulate"
+const obi_case obi_case_dense_bwd_x_f32 = { "dense_bwd_x_f32", OBI_KERNEL_DENSE_BWD_X_F32, X_SIZES, { 131, 68, 37, 70, 1 }, run_x_f32_plain };
+const obi_case obi_case_dense_bwd_x_f16 = { "dense_bwd_x_f16", OBI_KERNEL_DENSE_BWD_X_F16, X_SIZES, { 131, 69, 37, 70, 0 }, run_x_f16_plain };
+const obi_case obi_case_dense_bwd_w = { "dense_bwd_w", OBI_KERNEL_DENSE_BWD_W, "m n T block_rows", { 67, 83, 37, 40 }, run_w_plain };
+const obi_case obi_case_dense_bwd_x_f32_straight = { "dense_bwd_x_f32_straight", OBI_KERNEL_DENSE_BWD_X_F32_STRAIGHT, X_SIZES,
+                                                     { 41, 75, 21, 0, 1 }, run_x_f32_straight };
+const obi_case obi_case_dense_bwd_x_f16_straight = { "dense_bwd_x_f16_straight", OBI_KERNEL_DENSE_BWD_X_F16_STRAIGHT, X_SIZES,
+                                                     { 41, 75, 21, 0, 0 }, run_x_f16_straight };
+const obi_case obi_case_dense_bwd_w_straight = { "dense_bwd_w_straight", OBI_KERNEL_DENSE_BWD_W_STRAIGHT, "m n T block_rows",
+                                                 { 37, 43, 39, 20 }, run_w_straight };

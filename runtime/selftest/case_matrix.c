@@ -54,3 +54,14 @@ obi_status obi_case_weight_download(obi_case_env *env, const obi_weight *weight,
     }
     return OBI_OK;
 }
+
+obi_status obi_case_form(obi_case_env *env, bool straight, obi_case_run run, const uint32_t *sizes, obi_case_result *result)
+{
+    obi_caps *caps = &env->device->caps;
+    bool possible = caps->straight;
+    if (straight && !possible) return OBI_OK;
+    caps->straight = straight;
+    obi_status status = run(env, sizes, result);
+    caps->straight = possible;
+    return status;
+}

@@ -32,4 +32,20 @@ uint32_t *obi_case_signs(obi_case_env *env, uint32_t m, uint32_t n);
 /* Reads rows of a weight back (m * row_words words). */
 obi_status obi_case_weight_download(obi_case_env *env, const obi_weight *weight, void *words);
 
+/* Runs a case with the kernels for software drivers (`straight`) or without them, whatever the device would take. On a
+ * device that cannot run them nothing is done, and that passes. */
+typedef obi_status (*obi_case_run)(obi_case_env *env, const uint32_t *sizes, obi_case_result *result);
+obi_status obi_case_form(obi_case_env *env, bool straight, obi_case_run run, const uint32_t *sizes, obi_case_result *result);
+
+/* Defines two runs of `name`, for the `run` field of its cases: name_plain and name_straight. */
+#define OBI_CASE_FORMS(name)                                                                                \
+    static obi_status name##_plain(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)       \
+    {                                                                                                       \
+        return obi_case_form(env, false, name, sizes, result);                                              \
+    }                                                                                                       \
+    static obi_status name##_straight(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)    \
+    {                                                                                                       \
+        return obi_case_form(env, true, name, sizes, result);                                               \
+    }
+
 #endif

@@ -53,6 +53,14 @@
     X(dense_bwd_x_f32)      \
     X(dense_bwd_x_f16)      \
     X(dense_bwd_w)          \
+    X(bitlinear_gemm_straight) \
+    X(bitlinear_sign_gemm_straight) \
+    X(bitlinear_bwd_x_straight) \
+    X(dense_gemm_f32_straight) \
+    X(dense_gemm_f16_straight) \
+    X(dense_bwd_x_f32_straight) \
+    X(dense_bwd_x_f16_straight) \
+    X(dense_bwd_w_straight) \
     X(svid_rows)            \
     X(svid_columns)         \
     X(svid_fold)            \

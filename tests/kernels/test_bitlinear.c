@@ -26,17 +26,19 @@ static void test_gemv(void **state)
     TEST_CASE(obi_case_bitlinear_gemv, 130, 333, 2, 129); /* the second block has one row */
 }
 
-static void test_gemm(void **state)
+static void gemm_sizes(const obi_case *test)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(columns); i++) {
-        TEST_CASE(obi_case_bitlinear_gemm, 37, columns[i], 9);
-        TEST_CASE(obi_case_bitlinear_gemm, rows[i], 70, 8 + 3 * (uint32_t)i);
+        TEST_CASE(*test, 37, columns[i], 9);
+        TEST_CASE(*test, rows[i], 70, 8 + 3 * (uint32_t)i);
     }
-    TEST_CASE(obi_case_bitlinear_gemm, 130, 333, 100);
-    TEST_CASE(obi_case_bitlinear_gemm, 130, 333, 65, 1);
-    TEST_CASE(obi_case_bitlinear_gemm, 130, 333, 33, 129);
+    TEST_CASE(*test, 130, 333, 100);
+    TEST_CASE(*test, 130, 333, 65, 1);
+    TEST_CASE(*test, 130, 333, 33, 129);
 }
+
+static void test_gemm(void **state) { (void)state; gemm_sizes(&obi_case_bitlinear_gemm); }
+static void test_gemm_straight(void **state) { (void)state; gemm_sizes(&obi_case_bitlinear_gemm_straight); }
 
 /* The longest row the op takes: one driver ends an invocation's loops, silently, at 65,535 turns. */
 static void test_longest_row(void **state)
@@ -44,6 +46,7 @@ static void test_longest_row(void **state)
     (void)state;
     TEST_CASE(obi_case_bitlinear_gemv, 5, 65536, 1);
     TEST_CASE(obi_case_bitlinear_gemm, 5, 65536, 8);
+    TEST_CASE(obi_case_bitlinear_gemm_straight, 5, 65536, 8);
 }
 
 static void test_more_rows_than_a_grid_axis(void **state)
@@ -254,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemv),
         cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_gemm_straight),
         cmocka_unit_test(test_longest_row),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_integers_are_exact),

@@ -25,21 +25,27 @@ static void products(const obi_case *test)
     TEST_CASE(*test, 130, 96, 65, 1);
     TEST_CASE(*test, 130, 333, 33, 129);
     TEST_CASE(*test, 256, 512, 128, 100);
+    TEST_CASE(*test, 16400, 3, 9); /* past the grid of one dispatch on a software driver, along each side */
+    TEST_CASE(*test, 3, 16400, 9);
+    TEST_CASE(*test, 3, 5, 4100);
 }
 
-static void test_sign_gemm(void **state)
+static void sign_gemm(const obi_case *test)
 {
-    (void)state;
-    products(&obi_case_bitlinear_sign_gemm);
-    TEST_CASE(obi_case_bitlinear_sign_gemm, 5, 65536, 8);
+    products(test);
+    TEST_CASE(*test, 5, 65536, 8);
 }
 
-static void test_bwd_x(void **state)
+static void bwd_x(const obi_case *test)
 {
-    (void)state;
-    products(&obi_case_bitlinear_bwd_x);
-    TEST_CASE(obi_case_bitlinear_bwd_x, 65536 + 70, 5, 8);
+    products(test);
+    TEST_CASE(*test, 65536 + 70, 5, 8);
 }
+
+static void test_sign_gemm(void **state) { (void)state; sign_gemm(&obi_case_bitlinear_sign_gemm); }
+static void test_sign_gemm_straight(void **state) { (void)state; sign_gemm(&obi_case_bitlinear_sign_gemm_straight); }
+static void test_bwd_x(void **state) { (void)state; bwd_x(&obi_case_bitlinear_bwd_x); }
+static void test_bwd_x_straight(void **state) { (void)state; bwd_x(&obi_case_bitlinear_bwd_x_straight); }
 
 static void test_scale(void **state)
 {
@@ -170,6 +176,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sign_gemm),
         cmocka_unit_test(test_bwd_x),
+        cmocka_unit_test(test_sign_gemm_straight),
+        cmocka_unit_test(test_bwd_x_straight),
         cmocka_unit_test(test_scale),
         cmocka_unit_test(test_column_dot),
         cmocka_unit_test(test_integers_are_exact),

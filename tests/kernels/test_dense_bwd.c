@@ -26,25 +26,33 @@ static void bwd_x(const obi_case *test)
     TEST_CASE(*test, 130, 333, 33, 129);
     TEST_CASE(*test, 40, 768, 704); /* enough for the large tiles */
     TEST_CASE(*test, 65536 + 70, 5, 8);
+    TEST_CASE(*test, 3, 8200, 9); /* past the grid of one dispatch on a software driver, along each side */
+    TEST_CASE(*test, 3, 5, 8200);
 }
 
 static void test_bwd_x_f32(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f32); }
 static void test_bwd_x_f16(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f16); }
+static void test_bwd_x_f32_straight(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f32_straight); }
+static void test_bwd_x_f16_straight(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f16_straight); }
 
-static void test_bwd_w(void **state)
+static void bwd_w(const obi_case *test)
 {
-    (void)state;
     for (uint32_t i = 0; i < COUNT(counts); i++) {
-        TEST_CASE(obi_case_dense_bwd_w, counts[i], 37, 9);
-        TEST_CASE(obi_case_dense_bwd_w, 40, counts[i], 11);
-        TEST_CASE(obi_case_dense_bwd_w, 20, 24, counts[i]);
+        TEST_CASE(*test, counts[i], 37, 9);
+        TEST_CASE(*test, 40, counts[i], 11);
+        TEST_CASE(*test, 20, 24, counts[i]);
     }
-    TEST_CASE(obi_case_dense_bwd_w, 68, 1000, 33);
-    TEST_CASE(obi_case_dense_bwd_w, 130, 96, 65, 1);
-    TEST_CASE(obi_case_dense_bwd_w, 130, 333, 33, 129);
-    TEST_CASE(obi_case_dense_bwd_w, 768, 704, 40);
-    TEST_CASE(obi_case_dense_bwd_w, 8, 5, 65536 + 70);
+    TEST_CASE(*test, 68, 1000, 33);
+    TEST_CASE(*test, 130, 96, 65, 1);
+    TEST_CASE(*test, 130, 333, 33, 129);
+    TEST_CASE(*test, 768, 704, 40);
+    TEST_CASE(*test, 8, 5, 65536 + 70);
+    TEST_CASE(*test, 16400, 3, 5);
+    TEST_CASE(*test, 3, 8200, 5);
 }
+
+static void test_bwd_w(void **state) { (void)state; bwd_w(&obi_case_dense_bwd_w); }
+static void test_bwd_w_straight(void **state) { (void)state; bwd_w(&obi_case_dense_bwd_w_straight); }
 
 int main(void)
 {
@@ -52,6 +60,9 @@ int main(void)
         cmocka_unit_test(test_bwd_x_f32),
         cmocka_unit_test(test_bwd_x_f16),
         cmocka_unit_test(test_bwd_w),
+        cmocka_unit_test(test_bwd_x_f32_straight),
+        cmocka_unit_test(test_bwd_x_f16_straight),
+        cmocka_unit_test(test_bwd_w_straight),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -1,0 +1,98 @@
+#include "ops/straight.h"
+
+#include "core/checked.h"
+#include "shaders/common/push_straight.h"
+
+#define WORKGROUP 128u  /* 16 subgroups */
+#define GROUPS_MAX 255u /* of an axis: what two digits of the kernels can count */
+#define STRETCHES 3
+
+/* What a workgroup makes, and the stretches of k that its kernel offers, longest first, with their spec constant. */
+typedef struct shape {
+    uint32_t tile_p, tile_q;   /* of a subgroup */
+    uint32_t group_p, group_q; /* of a workgroup */
+    struct { uint32_t length, spec; } stretch[STRETCHES];
+} shape;
+
+static const shape dense_shape = { 8, 8, 32, 32, { { 128, 128 }, { 32, 32 } } };
+static const shape dense_bwd_w_shape = { 16, 8, 64, 32, { { 64, 64 }, { 32, 32 } } };
+static const shape gemm_shape = { 2, 32, 16, 64, { { 128, 4 }, { 64, 2 }, { 32, 1 } } };
+static const shape bwd_x_shape = { 2, 32, 16, 64, { { 96, 32 }, { 24, 8 } } };
+
+static const shape *shape_of(int kernel)
+{
+    switch (kernel) {
+    case OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT: return &gemm_shape;
+    case OBI_KERNEL_BITLINEAR_BWD_X_STRAIGHT: return &bwd_x_shape;
+    case OBI_KERNEL_DENSE_BWD_W_STRAIGHT: return &dense_bwd_w_shape;
+    default: return &dense_shape;
+    }
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* One dispatch: p's from p on, q's from q on, k's from k on. */
+static void record(obi_cmd *cmd, const obi_straight *product, const shape *form, uint32_t p, uint32_t p_count, uint32_t q,
+                   uint32_t q_count, uint32_t k, uint32_t k_count, uint32_t spec, bool careful)
+{
+    uint64_t a = product->a_first + (product->a_across ? (uint64_t)k * product->a_stride + p : (uint64_t)p * product->a_stride + k);
+    uint64_t b = product->b_first + (product->b_across ? (uint64_t)k * product->b_stride + q / product->b_in_word
+                                                       : (uint64_t)q * product->b_stride + k / product->b_in_word);
+    uint64_t c = product->c_first + (uint64_t)p * product->c_stride + q;
+    a = product->a.buffer->address + product->a.offset + 4 * a;
+    b = product->b.buffer->address + product->b.offset + 4 * b;
+    uint64_t c_address = product->c.buffer->address + product->c.offset + 4 * c;
+    bool scaled = product->scales.buffer != NULL;
+    uint64_t scales = scaled ? product->scales.buffer->address + product->scales.offset + 4 * (uint64_t)k : 0;
+    struct obi_push_straight push = {
+        .c_low = (uint32_t)c_address, .c_high = (uint32_t)(c_address >> 32), .a_low = (uint32_t)a, .a_high = (uint32_t)(a >> 32),
+        .b_low = (uint32_t)b, .b_high = (uint32_t)(b >> 32), .counts = p_count | q_count << 16, .k_count = k_count,
+        .a_stride = product->a_stride, .b_stride = product->b_stride, .c_stride = product->c_stride, .c_first = (uint32_t)c,
+        .flags = (k > 0 || product->accumulate ? OB_STRAIGHT_KEEP : 0) | (k + k_count == product->k_count ? OB_STRAIGHT_LAST : 0),
+        .scales_low = (uint32_t)scales, .scales_high = (uint32_t)(scales >> 32), .scales_skip = product->h_first + q - k };
+    for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+    obi_dispatch dispatch = { .kernel = product->kernel,
+                              .spec = { WORKGROUP, careful, spec, scaled },
+                              .spec_count = form == &gemm_shape ? 4 : 3,
+                              .groups = { (uint32_t)obi_div_ceil(q_count, form->group_q), (uint32_t)obi_div_ceil(p_count, form->group_p), 1 },
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_updates(product->c), obi_reads(product->a), obi_reads(product->b) },
+                              .binding_count = 3,
+                              .bytes = 4 * ((uint64_t)p_count * q_count * 2 + (uint64_t)p_count * k_count) +
+                                       4 * (uint64_t)q_count * k_count / product->b_in_word };
+    if (scaled) dispatch.bindings[dispatch.binding_count++] = obi_reads(product->scales);
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+/* All of k for a rectangle of c. Careful dispatches take one unit, the shortest stretch. */
+static void record_rectangle(obi_cmd *cmd, const obi_straight *product, const shape *form, uint32_t p, uint32_t p_count, uint32_t q,
+                             uint32_t q_count, bool careful)
+{
+    if (p_count == 0 || q_count == 0) return;
+    int unit = STRETCHES - 1;
+    while (form->stretch[unit].length == 0) unit--;
+    for (uint32_t k = 0; k < product->k_count;) {
+        uint32_t left = product->k_count - k;
+        int i = careful ? unit : 0;
+        while (i < unit && form->stretch[i].length > left) i++;
+        uint32_t length = smaller(form->stretch[i].length, left);
+        record(cmd, product, form, p, p_count, q, q_count, k, length, form->stretch[i].spec, careful || length < form->stretch[i].length);
+        k += length;
+    }
+}
+
+void obi_straight_record(obi_cmd *cmd, const obi_straight *product)
+{
+    const shape *form = shape_of(product->kernel);
+    uint32_t p_step = GROUPS_MAX * form->group_p, q_step = GROUPS_MAX * form->group_q;
+    for (uint32_t p = 0; p < product->p_count; p += p_step) {
+        uint32_t p_count = smaller(p_step, product->p_count - p), p_whole = p_count - p_count % form->tile_p;
+        for (uint32_t q = 0; q < product->q_count; q += q_step) {
+            uint32_t q_count = smaller(q_step, product->q_count - q), q_whole = q_count - q_count % form->tile_q;
+            record_rectangle(cmd, product, form, p, p_whole, q, q_whole, false);
+            record_rectangle(cmd, product, form, p, p_count, q + q_whole, q_count - q_whole, true);
+            record_rectangle(cmd, product, form, p + p_whole, p_count - p_whole, q, q_whole, true);
+        }
+    }
+}

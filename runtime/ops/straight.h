@@ -1,0 +1,27 @@
+/* straight: matrix products on software drivers (caps.straight), by the kernels named ..._straight.
+ *
+ * Such a kernel sums a short stretch of k, for tiles of a fixed size, and adds it to c (shaders/common/straight.glsl). Here a
+ * product is cut into the dispatches of that: whole tiles by the fast variant, what is left at two sides by the careful one. */
+#ifndef OBI_OPS_STRAIGHT_H
+#define OBI_OPS_STRAIGHT_H
+
+#include "ops/tensor.h"
+
+/* c[p,q] = sum over k of a[p,k] * b[k,q]. Places and strides are in 32-bit words from the start of a view. */
+typedef struct obi_straight {
+    int kernel;
+    obi_view c, a, b;
+    obi_view scales;               /* of bitlinear, g and h; no buffer: none */
+    uint32_t p_count, q_count, k_count;
+    uint32_t a_first, a_stride, b_first, b_stride, c_first, c_stride;
+    uint32_t h_first;              /* where in `scales` the scale of q = 0 lies */
+    bool a_across;                 /* a is [k][p], not [p][k] */
+    bool b_across;                 /* b is [k][q], not [q][k] */
+    uint32_t b_in_word;            /* elements of b in a word: 1, 2 or 32 */
+    bool accumulate;               /* c is added to */
+} obi_straight;
+
+/* Records it. The caller has checked that the views hold all of it. */
+void obi_straight_record(obi_cmd *cmd, const obi_straight *product);
+
+#endif
