@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "core/checked.h"
+#include "ops/attn_straight.h"
 #include "ops/check.h"
 #include "shaders/common/push_attn.h"
 
@@ -95,8 +96,8 @@ uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C)
 }
 
 /* Of B sequences, which lie one after the other in every array. */
-static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
-                   uint32_t K, uint32_t C, uint32_t first_position)
+static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, obi_view scratch, uint32_t B, uint32_t T,
+                   uint32_t H, uint32_t K, uint32_t C, uint32_t first_position)
 {
     obi_device *device = obi_cmd_device(cmd);
     uint32_t workgroup = obi_op_attn_workgroup(device, C);
@@ -114,6 +115,12 @@ static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi
         !obi_check(cmd, attend_loops(positions, C, workgroup) <= OBI_LOOP_MAX, "attention",
                    "the context is longer than one kernel can go through; choose a shorter one"))
         return;
+    obi_attn_shape shape = { B, T, H, K, C };
+    if (scratch.buffer && obi_attn_straight_takes(device, &shape)) {
+        if (obi_check_words(cmd, "attention", "scratch", scratch, obi_attn_straight_bytes(&shape) / 4, 1))
+            obi_attn_straight_fwd(cmd, &shape, out, q, k_cache, v_cache, scratch);
+        return;
+    }
     bool decode = T == 1;
     struct obi_push_attn_attend push = { T, H, K, C, first_position, (float)(1.0 / sqrt((double)C)) };
     obi_dispatch dispatch = { .kernel = decode ? OBI_KERNEL_ATTN_DECODE_FWD : OBI_KERNEL_ATTN_PREFILL_FWD,
@@ -131,11 +138,18 @@ static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
                      uint32_t C, uint32_t first_position)
 {
-    attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position);
+    obi_view none = { 0 };
+    attend(cmd, out, q, k_cache, v_cache, none, 1, T, H, K, C, first_position);
 }
 
-void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, obi_view v, uint32_t B, uint32_t T, uint32_t H, uint32_t K,
-                           uint32_t C)
+void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, obi_view v, obi_view scratch, uint32_t B, uint32_t T,
+                           uint32_t H, uint32_t K, uint32_t C)
 {
-    attend(cmd, out, q, k, v, B, T, H, K, C, 0);
+    attend(cmd, out, q, k, v, scratch, B, T, H, K, C, 0);
+}
+
+uint64_t obi_op_attn_scratch_bytes(const obi_device *device, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C)
+{
+    obi_attn_shape shape = { B, T, H, K, C };
+    return obi_attn_straight_takes(device, &shape) ? obi_attn_straight_bytes(&shape) : 0;
 }

@@ -14,7 +14,7 @@ typedef struct shape {
     struct { uint32_t length, spec; } stretch[STRETCHES];
 } shape;
 
-static const shape dense_shape = { 8, 8, 32, 32, { { 128, 128 }, { 32, 32 } } };
+static const shape dense_shape = { 8, 8, 32, 32, { { 128, 128 }, { 64, 64 }, { 32, 32 } } };
 static const shape dense_bwd_w_shape = { 16, 8, 64, 32, { { 64, 64 }, { 32, 32 } } };
 static const shape gemm_shape = { 2, 32, 16, 64, { { 128, 4 }, { 64, 2 }, { 32, 1 } } };
 static const shape bwd_x_shape = { 2, 32, 16, 64, { { 96, 32 }, { 24, 8 } } };
@@ -49,12 +49,18 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
         .b_low = (uint32_t)b, .b_high = (uint32_t)(b >> 32), .counts = p_count | q_count << 16, .k_count = k_count,
         .a_stride = product->a_stride, .b_stride = product->b_stride, .c_stride = product->c_stride, .c_first = (uint32_t)c,
         .flags = (k > 0 || product->accumulate ? OB_STRAIGHT_KEEP : 0) | (k + k_count == product->k_count ? OB_STRAIGHT_LAST : 0),
-        .scales_low = (uint32_t)scales, .scales_high = (uint32_t)(scales >> 32), .scales_skip = product->h_first + q - k };
+        .scales_low_or_a_skip = product->a_skip, .scales_high_or_b_skip = product->b_skip, .scales_skip_or_c_skip = product->c_skip };
+    if (form == &gemm_shape) {
+        push.scales_low_or_a_skip = (uint32_t)scales;
+        push.scales_high_or_b_skip = (uint32_t)(scales >> 32);
+        push.scales_skip_or_c_skip = product->h_first + q - k;
+    }
     for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
     obi_dispatch dispatch = { .kernel = product->kernel,
                               .spec = { WORKGROUP, careful, spec, scaled },
                               .spec_count = form == &gemm_shape ? 4 : 3,
-                              .groups = { (uint32_t)obi_div_ceil(q_count, form->group_q), (uint32_t)obi_div_ceil(p_count, form->group_p), 1 },
+                              .groups = { (uint32_t)obi_div_ceil(q_count, form->group_q), (uint32_t)obi_div_ceil(p_count, form->group_p),
+                                          product->batch ? product->batch : 1 },
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { obi_updates(product->c), obi_reads(product->a), obi_reads(product->b) },

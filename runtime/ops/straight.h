@@ -19,6 +19,8 @@ typedef struct obi_straight {
     bool b_across;                 /* b is [k][q], not [q][k] */
     uint32_t b_in_word;            /* elements of b in a word: 1, 2 or 32 */
     bool accumulate;               /* c is added to */
+    uint32_t batch;                /* products side by side, below 256; 0 is 1; dense kernels only */
+    uint32_t a_skip, b_skip, c_skip; /* words from a product of the batch to the next */
 } obi_straight;
 
 /* Records it. The caller has checked that the views hold all of it. */

@@ -5,6 +5,7 @@
 #include "ops/op_attn_bwd.h"
 #include "ref/ref_attn.h"
 #include "ref/ref_attn_bwd.h"
+#include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 #define U 0x1p-24
@@ -105,7 +106,9 @@ static obi_status run_attention(obi_case_env *env, const uint32_t *sizes, obi_ca
         ref_attn_bwd(gradients, &magnitudes, a.weights, a.qkv + q, a.qkv + a.k + kv, a.qkv + a.v + kv, a.dout + q, T, H, K, C);
     }
     bound(&a, (uint32_t)tokens, T, H, K, C);
-    obi_view qkv, out, dout, stats, dqkv;
+    obi_view qkv, out, dout, stats, dqkv, scratch = { 0 };
+    uint64_t scratch_bytes = obi_op_attn_scratch_bytes(env->device, B, T, H, K, C);
+    if (scratch_bytes > 0) OBI_TRY(obi_case_output(env, scratch_bytes, &scratch));
     OBI_TRY(obi_case_upload(env, a.qkv, a.all * 4, &qkv));
     OBI_TRY(obi_case_upload(env, a.dout, count * 4, &dout));
     OBI_TRY(obi_case_output(env, count * 4, &out));
@@ -113,8 +116,8 @@ static obi_status run_attention(obi_case_env *env, const uint32_t *sizes, obi_ca
     OBI_TRY(obi_case_output(env, a.all * 4, &dqkv));
     obi_attn_parts parts = obi_attn_parts_of(qkv, tokens, H, K, C);
     obi_cmd_begin(env->cmd);
-    obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, B, T, H, K, C);
-    obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, B, T, H, K, C);
+    obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, scratch, B, T, H, K, C);
+    obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, scratch, B, T, H, K, C);
     OBI_TRY(obi_cmd_run(env->cmd));
     OBI_TRY(obi_case_download(env, dqkv, a.got, a.all * 4));
     obi_case_compare(result, "dq", a.got, a.want, count, a.tolerance, 0, 0);
@@ -129,7 +132,11 @@ static obi_status run_attention(obi_case_env *env, const uint32_t *sizes, obi_ca
 const obi_case obi_case_attn_rope_bwd = {
     "attn_rope_bwd", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope
 };
-/* One op, three kernels. */
-const obi_case obi_case_attn_stats_bwd = { "attn_stats_bwd", OBI_KERNEL_ATTN_STATS_BWD, "B T H K C", { 2, 19, 4, 2, 10 }, run_attention };
-const obi_case obi_case_attn_q_bwd = { "attn_q_bwd", OBI_KERNEL_ATTN_Q_BWD, "B T H K C", { 1, 19, 4, 2, 10 }, run_attention };
-const obi_case obi_case_attn_kv_bwd = { "attn_kv_bwd", OBI_KERNEL_ATTN_KV_BWD, "B T H K C", { 1, 19, 4, 2, 10 }, run_attention };
+OBI_CASE_FORMS(run_attention)
+
+/* One op, three kernels, or the products of software drivers. */
+const obi_case obi_case_attn_stats_bwd = { "attn_stats_bwd", OBI_KERNEL_ATTN_STATS_BWD, "B T H K C", { 2, 19, 4, 2, 10 }, run_attention_plain };
+const obi_case obi_case_attn_q_bwd = { "attn_q_bwd", OBI_KERNEL_ATTN_Q_BWD, "B T H K C", { 1, 19, 4, 2, 10 }, run_attention_plain };
+const obi_case obi_case_attn_kv_bwd = { "attn_kv_bwd", OBI_KERNEL_ATTN_KV_BWD, "B T H K C", { 1, 19, 4, 2, 10 }, run_attention_plain };
+const obi_case obi_case_attn_rows_straight = { "attn_rows_straight", OBI_KERNEL_ATTN_ROWS_STRAIGHT, "B T H K C", { 2, 160, 4, 2, 8 },
+                                               run_attention_straight };

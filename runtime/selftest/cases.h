@@ -26,6 +26,7 @@
     X(attn_rope_bwd)        \
     X(attn_stats_bwd)       \
     X(attn_q_bwd)           \
+    X(attn_rows_straight)   \
     X(attn_kv_bwd)          \
     X(act_swiglu_bwd)       \
     X(act_relu_bwd)         \

@@ -11,7 +11,7 @@
 //
 // As bitlinear/gemm_straight: a subgroup makes 2 tokens x 32 columns, a lane columns {8i + lane}; three rows of a token
 // make a table of eight signed sums. The bits of three rows that choose from it are put together for 32 columns at once.
-#include "common/straight.glsl"
+#include "common/straight_tile.glsl"
 
 layout(constant_id = 2) const uint OB_THREES = 32u;
 

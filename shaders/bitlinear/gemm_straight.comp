@@ -11,7 +11,7 @@
 //
 // A subgroup makes 2 tokens x 32 rows, a lane rows {8i + lane}. Three columns of a token make eight signed sums, one in
 // each lane; three bits of a row then choose one of them, by a shuffle: three additions in one.
-#include "common/straight.glsl"
+#include "common/straight_tile.glsl"
 
 layout(constant_id = 2) const uint OB_WORDS = 4u;
 layout(constant_id = 3) const uint OB_SCALED = 1u;
@@ -22,7 +22,7 @@ void main()
 {
     ob_tile tile = ob_find_tile(2u, 2u, 32u);
     uint64_t a = ob_address(push.a_low, push.a_high), b = ob_address(push.b_low, push.b_high);
-    uint64_t scales = ob_address(push.scales_low, push.scales_high);
+    uint64_t scales = ob_address(push.scales_low_or_a_skip, push.scales_high_or_b_skip);
     uint k_last = push.k_count - 1u;
 
     // The lane's sign of each of three columns.
@@ -83,7 +83,7 @@ void main()
 
 #define SCALE(r)                                                                                                                     \
     if (SCALED) {                                                                                                                    \
-        uint64_t h = scales + uint64_t(push.scales_skip + tile.q) * 4ul;                                                             \
+        uint64_t h = scales + uint64_t(push.scales_skip_or_c_skip + tile.q) * 4ul;                                                             \
         uint of_row = CAREFUL ? ob_eight_cut(h, 8u * r, tile.q_last) : ob_eight(h + uint64_t(32u * r));                              \
         float scale = (push.flags & OB_STRAIGHT_LAST) != 0u ? uintBitsToFloat(of_row) : 1.0;                                         \
         total##r##0 *= scale;                                                                                                        \

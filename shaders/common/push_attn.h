@@ -19,4 +19,13 @@ struct obi_push_attn_bwd {
     OB_F32 scale;
 };
 
+/* A chunk of columns of some rows of attention's matrices on software drivers, each (heads, tokens, tokens): attn/rows_straight. */
+struct obi_push_attn_rows {
+    OB_U32 weights_low, weights_high, slopes_low, slopes_high, stats_low, stats_high; /* addresses, halves of 64 bits */
+    OB_U32 tokens, first_row, first_column;
+    OB_U32 fresh; /* 1: stats begin here */
+    OB_F32 scale;
+    OB_U32 digit[16]; /* 0, 1, 2, ...: straight.glsl says why */
+};
+
 #endif

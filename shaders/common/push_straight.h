@@ -16,8 +16,9 @@ struct obi_push_straight {
     OB_U32 a_stride, b_stride, c_stride;
     OB_U32 c_first;                 /* the place of c's first element in binding 0 */
     OB_U32 flags;
-    OB_U32 scales_low, scales_high; /* address of the input scale of the first k */
-    OB_U32 scales_skip;             /* words from there to the output scale of the first q */
+    /* bitlinear: the address of the input scale of the first k, and words from there to the output scale of the first q;
+     * dense: words from a product of a batch to the next, of a, b and c */
+    OB_U32 scales_low_or_a_skip, scales_high_or_b_skip, scales_skip_or_c_skip;
     OB_U32 digit[16];               /* 0, 1, 2, ...: straight.glsl says why */
 };
 

@@ -6,12 +6,12 @@
 // push: obi_push_straight; a is [p][k], or [k][p] with OB_A_ACROSS; b is [q][k], or [k][q] with OB_B_ACROSS; with OB_F16
 //       b has two halves a word, and q begins at an even one
 // spec 0: workgroup, 128      spec 1: careful      spec 2: k's of the stretch, 32 (a unit), 64 or 128
-// grid: x = ceil(q_count / 32), y = ceil(p_count / 32), or / 64 with OB_A_ACROSS, below 256 each
+// grid: x = ceil(q_count / 32), y = ceil(p_count / 32), or / 64 with OB_A_ACROSS, z = products of a batch; below 256 each
 // tiers: A
 //
 // A subgroup makes 8 p's (16 with OB_A_ACROSS) x 8 q's, a lane one q: each value of a is multiplied into eight q's of b.
 // The four k's of a step are loaded before they are used, so that a row's address is taken up once for them.
-#include "common/straight.glsl"
+#include "common/straight_tile.glsl"
 
 layout(constant_id = 2) const uint OB_DEPTH = 128u;
 
@@ -96,6 +96,10 @@ void main()
 {
     ob_tile tile = ob_find_tile(4u, TILE_P, 8u);
     uint64_t a = ob_address(push.a_low, push.a_high), b = ob_address(push.b_low, push.b_high);
+    uint product_index = ob_digits(gl_WorkGroupID.z);
+    a += uint64_t(product_index * push.scales_low_or_a_skip) * 4ul;
+    b += uint64_t(product_index * push.scales_high_or_b_skip) * 4ul;
+    tile.c_skip = product_index * push.scales_skip_or_c_skip;
     uint k_last = push.k_count - 1u;
     uint64_t a_step = uint64_t(push.a_stride) * 4ul, b_step = uint64_t(push.b_stride) * 4ul;
 

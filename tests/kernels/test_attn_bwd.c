@@ -47,11 +47,23 @@ static void test_shared_heads_and_sequences(void **state)
     TEST_CASE(obi_case_attn_stats_bwd, 5, 1, 3, 3, 2);
 }
 
+/* The products of software drivers: whole blocks and parts of them, shared heads, heads that come in several rounds. */
+static void test_straight(void **state)
+{
+    (void)state;
+    TEST_CASE(obi_case_attn_rows_straight, 1, 32, 1, 1, 8);
+    TEST_CASE(obi_case_attn_rows_straight, 2, 96, 3, 3, 16);
+    TEST_CASE(obi_case_attn_rows_straight, 1, 128, 2, 1, 24);
+    TEST_CASE(obi_case_attn_rows_straight, 2, 256, 4, 2, 32);
+    TEST_CASE(obi_case_attn_rows_straight, 1, 288, 6, 2, 64);
+    TEST_CASE(obi_case_attn_rows_straight, 1, 736, 3, 3, 8);
+}
+
 /* Scores far apart: no overflow, and the gradient of a query that sees one position only (in effect) is zero. */
 static void test_extreme_scores(void **state)
 {
     (void)state;
-    enum { T = 70, C = 4, PART = T * C };
+    enum { T = 96, C = 8, PART = T * C };
     obi_case_env *env = test_env();
     for (int tier = OBI_TIER_A; tier <= (int)env->device->tier && tier <= OBI_TIER_B; tier++) {
         obi_case_env_clear(env);
@@ -59,7 +71,7 @@ static void test_extreme_scores(void **state)
         uint64_t bytes = obi_attn_parts_bytes(T, 1, 1, C);
         float *data = obi_case_normal(env, bytes / 4, 1.0), *dout_data = obi_case_normal(env, PART, 1.0),
               *got = obi_case_zeros(env, bytes / 4);
-        obi_view none = { 0 }, qkv, dqkv, out, dout, stats;
+        obi_view none = { 0 }, scratch = none, qkv, dqkv, out, dout, stats;
         obi_attn_parts at = obi_attn_parts_of(none, T, 1, 1, C);
         for (int t = 0; t < T; t++)
             for (int c = 0; c < C; c++) {
@@ -71,10 +83,12 @@ static void test_extreme_scores(void **state)
         TEST_OK(obi_case_output(env, bytes, &dqkv));
         TEST_OK(obi_case_output(env, sizeof(float) * PART, &out));
         TEST_OK(obi_case_output(env, obi_attn_stats_bytes(T, 1), &stats));
+        uint64_t scratch_bytes = obi_op_attn_scratch_bytes(env->device, 1, T, 1, 1, C);
+        if (scratch_bytes > 0) TEST_OK(obi_case_output(env, scratch_bytes, &scratch));
         obi_attn_parts parts = obi_attn_parts_of(qkv, T, 1, 1, C);
         obi_cmd_begin(env->cmd);
-        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, 1, T, 1, 1, C);
-        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, 1, T, 1, 1, C);
+        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, scratch, 1, T, 1, 1, C);
+        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, scratch, 1, T, 1, 1, C);
         TEST_OK(obi_cmd_run(env->cmd));
         TEST_OK(obi_case_download(env, dqkv, got, bytes));
         for (int i = 3 * C; i < PART; i++) assert_true(fabsf(got[i]) < 0.1f); /* a rounding of the difference, times k = 500 */
@@ -93,23 +107,24 @@ static void test_extreme_scores(void **state)
 static void test_repeatable(void **state)
 {
     (void)state;
-    enum { B = 2, T = 90, H = 4, K = 2, C = 16 };
+    enum { B = 2, T = 96, H = 4, K = 2, C = 16 };
     obi_case_env *env = test_env();
     obi_case_env_clear(env);
     uint64_t bytes = obi_attn_parts_bytes(B * T, H, K, C), count = B * T * H * C;
     float *data = obi_case_normal(env, bytes / 4, 1.0), *dout_data = obi_case_normal(env, count, 1.0);
     float *first = obi_case_zeros(env, bytes / 4), *again = obi_case_zeros(env, bytes / 4);
-    obi_view qkv, dqkv, out, dout, stats;
+    obi_view qkv, dqkv, out, dout, stats, scratch;
     TEST_OK(obi_case_upload(env, data, bytes, &qkv));
     TEST_OK(obi_case_upload(env, dout_data, count * 4, &dout));
     TEST_OK(obi_case_output(env, bytes, &dqkv));
     TEST_OK(obi_case_output(env, count * 4, &out));
     TEST_OK(obi_case_output(env, obi_attn_stats_bytes(B * T, H), &stats));
+    TEST_OK(obi_case_output(env, obi_op_attn_scratch_bytes(env->device, B, T, H, K, C) + 4, &scratch));
     obi_attn_parts parts = obi_attn_parts_of(qkv, B * T, H, K, C);
     for (int round = 0; round < 5; round++) {
         obi_cmd_begin(env->cmd);
-        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, B, T, H, K, C);
-        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, B, T, H, K, C);
+        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, scratch, B, T, H, K, C);
+        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, scratch, B, T, H, K, C);
         TEST_OK(obi_cmd_run(env->cmd));
         TEST_OK(obi_case_download(env, dqkv, round ? again : first, bytes));
         if (round) assert_memory_equal(first, again, bytes);
@@ -122,7 +137,7 @@ static void test_bad_sizes_are_refused(void **state)
     (void)state;
     obi_case_env *env = test_env();
     obi_case_env_clear(env);
-    obi_view view, two;
+    obi_view view, two, none = { 0 };
     TEST_OK(obi_case_output(env, 1 << 12, &view));
     TEST_OK(obi_case_output(env, 1 << 12, &two));
     static const uint32_t sizes[][5] = { /* B T H K C */
@@ -130,7 +145,7 @@ static void test_bad_sizes_are_refused(void **state)
         { 1, 0, 1, 1, 8 }, { 1, 30, 4, 1, 8 } };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         obi_cmd_begin(env->cmd);
-        obi_op_attn_bwd(env->cmd, view, two, two, two, two, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
+        obi_op_attn_bwd(env->cmd, view, two, two, two, two, none, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
         assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     }
     assert_non_null(strstr(obi_last_error(), "stats: qkv must have"));
@@ -144,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_head_sizes),
         cmocka_unit_test(test_shared_heads_and_sequences),
+        cmocka_unit_test(test_straight),
         cmocka_unit_test(test_extreme_scores),
         cmocka_unit_test(test_repeatable),
         cmocka_unit_test(test_bad_sizes_are_refused),

@@ -1,0 +1,92 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+// Softmax and its gradient over the rows of attention's matrices, for software drivers (common/straight.glsl): one chunk of
+// columns of each row. In row t the columns p <= t are seen.
+//   step 0  stats = top, sum of exp(scale s[p] - top), over this chunk and, unless fresh, the chunks before
+//   step 1  weights s[p] -> w[p] = exp(scale s[p] - top) / sum, 0 where not seen
+//   step 2  stats.z = sum of w[p] dw[p], likewise
+//   step 3  slopes dw[p] -> ds[p] = scale w[p] (dw[p] - stats.z)
+//
+// b0 w  what the step writes: stats (heads, tokens, 4), weights or slopes (heads, tokens, tokens)
+// push: obi_push_attn_rows; first_row and first_column multiples of 32, tokens too
+// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 128 or 32
+// grid: x = rows / 16, y = heads, below 256 each
+// tiers: A
+//
+// A subgroup has a row.
+#include "common/exp_log.glsl"
+#include "common/push_attn.h"
+#define OB_PUSH obi_push_attn_rows
+#include "common/straight.glsl"
+
+layout(constant_id = 1) const uint OB_STEP = 0u;
+layout(constant_id = 2) const uint OB_COLUMNS = 128u;
+layout(set = 0, binding = 0) writeonly buffer Result { float result[]; };
+
+#define TOP 0u
+#define SUM 1u
+#define SLOPE 2u
+
+// Over the lanes, always in the same order.
+float lanes_max(float v)
+{
+    float m = subgroupShuffle(v, 0u);
+#define TAKE(i) m = max(m, subgroupShuffle(v, uint(i)));
+    TAKE(1) TAKE(2) TAKE(3) TAKE(4) TAKE(5) TAKE(6) TAKE(7)
+#undef TAKE
+    return m;
+}
+
+float lanes_sum(float v)
+{
+    float s = subgroupShuffle(v, 0u);
+#define TAKE(i) s += subgroupShuffle(v, uint(i));
+    TAKE(1) TAKE(2) TAKE(3) TAKE(4) TAKE(5) TAKE(6) TAKE(7)
+#undef TAKE
+    return s;
+}
+
+void main()
+{
+    uint row = push.first_row + ob_digits(gl_WorkGroupID.x) * 16u + push.digit[gl_SubgroupID & 15u];
+    uint line = ob_digits(gl_WorkGroupID.y) * push.tokens + row, at = line * push.tokens + push.first_column;
+    uint64_t weights = ob_address(push.weights_low, push.weights_high) + uint64_t(at) * 4ul;
+    uint64_t slopes = ob_address(push.slopes_low, push.slopes_high) + uint64_t(at) * 4ul;
+    uint64_t stats = ob_address(push.stats_low, push.stats_high) + uint64_t(line) * 16ul;
+    uint column = push.first_column + LANE;
+    float top = uintBitsToFloat(ob_word(stats, TOP)), sum = uintBitsToFloat(ob_word(stats, SUM));
+    float slope = uintBitsToFloat(ob_word(stats, SLOPE));
+
+#define WEIGHT(i) float w##i = uintBitsToFloat(ob_eight(weights + uint64_t(i * 32)));
+#define SLOPE_OF(i) float d##i = uintBitsToFloat(ob_eight(slopes + uint64_t(i * 32)));
+#define SCORE(i) WEIGHT(i) w##i = column + uint(i * 8) <= row ? w##i * push.scale : OB_LOWEST;
+#define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
+#define STORE(i, word) { const uint place = uint(i * 8); float value = word; EACH8(STORE_LANE) }
+#define CHUNK(DO) EACH4(DO) if (OB_COLUMNS > 32u) { DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) }
+
+    if (OB_STEP == 0u) {
+        float largest = push.fresh != 0u ? OB_LOWEST : top, total = 0.0;
+        float before = largest;
+#define LARGEST(i) { SCORE(i) largest = max(largest, w##i); }
+        CHUNK(LARGEST)
+        largest = lanes_max(largest);
+#define TOTAL(i) { SCORE(i) total += ob_exp_below(w##i - largest); }
+        CHUNK(TOTAL)
+        total = lanes_sum(total);
+        total += push.fresh != 0u ? 0.0 : sum * ob_exp_below(before - largest);
+        result[line * 4u + TOP] = largest;
+        result[line * 4u + SUM] = total;
+    } else if (OB_STEP == 1u) {
+        float share = 1.0 / sum;
+#define NORMAL(i) { SCORE(i) STORE(i, ob_exp_below(w##i - top) * share) }
+        CHUNK(NORMAL)
+    } else if (OB_STEP == 2u) {
+        float total = 0.0;
+#define PRODUCT(i) { WEIGHT(i) SLOPE_OF(i) total += w##i * d##i; }
+        CHUNK(PRODUCT)
+        result[line * 4u + SLOPE] = (push.fresh != 0u ? 0.0 : slope) + lanes_sum(total);
+    } else {
+#define GRADIENT(i) { WEIGHT(i) SLOPE_OF(i) STORE(i, push.scale * w##i * (d##i - slope)) }
+        CHUNK(GRADIENT)
+    }
+}
