@@ -8,6 +8,7 @@
 #include "gpu/profile.h"
 
 #define WAIT_SECONDS 60u
+#define SCRATCH_SIZES 64 /* each is at least twice as large as the one before */
 #define WAITS_MAX 5u /* 5 minutes in all: a software driver under a sanitizer is that slow */
 
 struct obi_cmd {
@@ -23,6 +24,8 @@ struct obi_cmd {
     bool host_reads; /* a READBACK buffer was written: a barrier to the host at the end */
     VkPipeline bound;
     uint32_t submits, barriers, dispatches;
+    obi_buffer *scratch;
+    obi_buffer *outgrown[SCRATCH_SIZES]; /* earlier ones, which this command buffer may still use; NULL at the end */
 };
 
 obi_status obi_cmd_create(obi_device *device, obi_cmd **out)
@@ -51,12 +54,22 @@ obi_status obi_cmd_create(obi_device *device, obi_cmd **out)
     return status;
 }
 
+static void drop_outgrown(obi_cmd *cmd)
+{
+    for (int i = 0; i < SCRATCH_SIZES && cmd->outgrown[i]; i++) {
+        obi_buffer_destroy(cmd->device, cmd->outgrown[i]);
+        cmd->outgrown[i] = NULL;
+    }
+}
+
 void obi_cmd_destroy(obi_cmd *cmd)
 {
     if (!cmd) return;
     if (cmd->submitted) obi_cmd_wait(cmd);
     obi_device *device = cmd->device;
     obi_profile_destroy(device, cmd->profile);
+    drop_outgrown(cmd);
+    obi_buffer_destroy(device, cmd->scratch);
     obi_descriptors_destroy(cmd->descriptors);
     if (cmd->fence) device->vk.vkDestroyFence(device->handle, cmd->fence, NULL);
     if (cmd->pool) device->vk.vkDestroyCommandPool(device->handle, cmd->pool, NULL); /* frees the command buffer */
@@ -68,6 +81,25 @@ obi_status obi_cmd_status(const obi_cmd *cmd) { return cmd->status; }
 uint32_t obi_cmd_submits(const obi_cmd *cmd) { return cmd->submits; }
 uint32_t obi_cmd_barriers(const obi_cmd *cmd) { return cmd->barriers; }
 uint32_t obi_cmd_dispatches(const obi_cmd *cmd) { return cmd->dispatches; }
+
+bool obi_cmd_scratch(obi_cmd *cmd, uint64_t bytes, obi_view *view)
+{
+    if (cmd->status != OBI_OK) return false;
+    if (!cmd->scratch || cmd->scratch->size < bytes) {
+        obi_buffer *larger;
+        uint64_t size = cmd->scratch && cmd->scratch->size * 2 > bytes ? cmd->scratch->size * 2 : bytes;
+        cmd->status = obi_buffer_create(cmd->device, size, OBI_MEMORY_DEVICE, &larger);
+        if (cmd->status != OBI_OK) return false;
+        int used = 0;
+        while (cmd->outgrown[used]) used++;
+        cmd->outgrown[used] = cmd->scratch;
+        cmd->scratch = larger;
+    }
+    view->buffer = cmd->scratch;
+    view->offset = 0;
+    view->size = bytes;
+    return true;
+}
 
 void obi_cmd_fail(obi_cmd *cmd, obi_status status)
 {
@@ -98,6 +130,7 @@ void obi_cmd_begin(obi_cmd *cmd)
     if (cmd->recording) cmd->device->vk.vkResetCommandBuffer(cmd->handle, 0); /* begun and never submitted */
     cmd->recording = false;
     obi_descriptors_trim(cmd->descriptors);
+    drop_outgrown(cmd);
     obi_tracker_reset(&cmd->tracker);
     cmd->barriers = 0;
     cmd->dispatches = 0;

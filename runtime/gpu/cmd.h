@@ -54,6 +54,9 @@ void obi_cmd_begin(obi_cmd *cmd);   /* forgets what was recorded; waits for the 
 void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch);
 void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from); /* to.size bytes; from may be larger */
 void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word); /* size a multiple of 4 */
+/* A view of at least `bytes` on the device for what is recorded next; the following call gives the same memory again, and
+ * barriers order the two. False: out of memory, and the cmd has failed. Grows, and stays until the cmd is destroyed. */
+bool obi_cmd_scratch(obi_cmd *cmd, uint64_t bytes, obi_view *view);
 void obi_cmd_fail(obi_cmd *cmd, obi_status status); /* an op's own check failed: obi_fail was called, keep the code */
 obi_status obi_cmd_status(const obi_cmd *cmd);
 

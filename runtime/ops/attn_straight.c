@@ -36,14 +36,19 @@ static uint64_t stats_bytes(const obi_attn_shape *shape)
     return (uint64_t)round_heads(shape) * (shape->H / shape->K) * shape->T * STATS_WORDS * 4;
 }
 
-uint64_t obi_attn_straight_bytes(const obi_attn_shape *shape) { return 2 * matrix_bytes(shape) + stats_bytes(shape); }
+static uint64_t turned_bytes(const obi_attn_shape *shape) { return (uint64_t)round_heads(shape) * shape->C * shape->T * 4; }
+
+uint64_t obi_attn_straight_bytes(const obi_attn_shape *shape)
+{
+    return 2 * matrix_bytes(shape) + stats_bytes(shape) + turned_bytes(shape); /* all multiples of OBI_BUFFER_ALIGNMENT, as T is of 32 */
+}
 
 /* One sequence's key heads [first, first + count), with all `shared` query heads of each. Matrices of scratch are
  * (count, shared, T, T). */
 typedef struct heads {
     obi_cmd *cmd;
     const obi_attn_shape *shape;
-    obi_view weights, slopes, stats;
+    obi_view weights, slopes, stats, turned; /* turned: (count, C, T) */
     uint32_t sequence, first, count, shared;
 } heads;
 
@@ -56,6 +61,7 @@ static heads heads_of(obi_cmd *cmd, const obi_attn_shape *shape, obi_view scratc
                    .weights = { scratch.buffer, scratch.offset, bytes },
                    .slopes = { scratch.buffer, scratch.offset + bytes, bytes },
                    .stats = { scratch.buffer, scratch.offset + 2 * bytes, stats_bytes(shape) },
+                   .turned = { scratch.buffer, scratch.offset + 2 * bytes + stats_bytes(shape), turned_bytes(shape) },
                    .sequence = sequence,
                    .first = first,
                    .count = left < most ? left : most,
@@ -97,8 +103,8 @@ static void multiply(const heads *some, int kernel, operand c, operand a, operan
 {
     obi_straight product = { .kernel = kernel, .c = c.view, .a = a.view, .b = b.view, .p_count = p, .q_count = q, .k_count = k,
                              .a_first = a.first, .a_stride = a.stride, .b_first = b.first, .b_stride = b.stride, .c_first = c.first,
-                             .c_stride = c.stride, .a_across = kernel == OBI_KERNEL_DENSE_BWD_W_STRAIGHT,
-                             .b_across = kernel != OBI_KERNEL_DENSE_GEMM_F32_STRAIGHT, .b_in_word = 1, .accumulate = accumulate,
+                             .c_stride = c.stride, .a_across = kernel == OBI_KERNEL_DENSE_OUTER_STRAIGHT,
+                             .b_across = kernel == OBI_KERNEL_DENSE_OUTER_STRAIGHT, .b_in_word = 1, .accumulate = accumulate,
                              .batch = some->count, .a_skip = a.skip, .b_skip = b.skip, .c_skip = c.skip };
     obi_straight_record(some->cmd, &product);
 }
@@ -112,7 +118,7 @@ static void pair(const heads *some, obi_view to, obi_view x, obi_view y)
     for (uint32_t j = 0; j < some->shared; j++)
         for (uint32_t t = 0, end; t < T; t = end) {
             end = block_end(T, t);
-            multiply(some, OBI_KERNEL_DENSE_GEMM_F32_STRAIGHT, matrix(some, to, t, 0, j), query_like(some, x, t, j), key_like(some, y, 0),
+            multiply(some, OBI_KERNEL_DENSE_DOT_STRAIGHT, matrix(some, to, t, 0, j), query_like(some, x, t, j), key_like(some, y, 0),
                      end - t, end, C, false);
         }
 }
@@ -121,11 +127,15 @@ static void pair(const heads *some, obi_view to, obi_view x, obi_view y)
 static void gather(const heads *some, obi_view y, obi_view from, obi_view x)
 {
     uint32_t T = some->shape->T, C = some->shape->C;
+    operand lying = key_like(some, x, 0), turned = { some->turned, 0, T, C * T };
+    obi_straight turn = { .c = turned.view, .c_stride = turned.stride, .c_skip = turned.skip, .a = x, .a_first = lying.first,
+                          .a_stride = lying.stride, .a_skip = lying.skip, .batch = some->count };
+    obi_straight_turn(some->cmd, &turn, T, C);
     for (uint32_t j = 0; j < some->shared; j++)
         for (uint32_t t = 0, end; t < T; t = end) {
             end = block_end(T, t);
-            multiply(some, OBI_KERNEL_DENSE_BWD_X_F32_STRAIGHT, query_like(some, y, t, j), matrix(some, from, t, 0, j), key_like(some, x, 0),
-                     end - t, C, end, false);
+            multiply(some, OBI_KERNEL_DENSE_DOT_STRAIGHT, query_like(some, y, t, j), matrix(some, from, t, 0, j), turned, end - t, C, end,
+                     false);
         }
 }
 
@@ -136,7 +146,7 @@ static void scatter(const heads *some, obi_view y, obi_view from, obi_view x)
     for (uint32_t j = 0; j < some->shared; j++)
         for (uint32_t p = 0, end; p < T; p = end) {
             end = block_end(T, p);
-            multiply(some, OBI_KERNEL_DENSE_BWD_W_STRAIGHT, key_like(some, y, p), matrix(some, from, p, p, j), query_like(some, x, p, j),
+            multiply(some, OBI_KERNEL_DENSE_OUTER_STRAIGHT, key_like(some, y, p), matrix(some, from, p, p, j), query_like(some, x, p, j),
                      end - p, C, T - p, j > 0);
         }
 }

@@ -11,20 +11,77 @@ static uint32_t tile_vectors(uint32_t p_count, uint32_t q_count)
     return large_tiles >= 128 ? 2 : 1;
 }
 
+#define SCRATCH_BYTES (32ull << 20) /* of turned matrices at once */
+#define TURN_STEP 256u               /* k's are taken in multiples of it where not all fit */
+
+/* k's at once when each takes `words` words of scratch. */
+static uint32_t step_of(uint32_t k_count, uint64_t words)
+{
+    uint64_t most = SCRATCH_BYTES / 4 / words / TURN_STEP * TURN_STEP;
+    if (most < TURN_STEP) most = TURN_STEP;
+    return most < k_count ? (uint32_t)most : k_count;
+}
+
+/* The products whose k is not the inner index of both inputs: what has it outside is turned first, so that all can be sums
+ * over lanes (dot_straight), the fastest way on a software driver. `product` is as for the untouched inputs. */
+static void turn_and_multiply(obi_cmd *cmd, const obi_straight *product)
+{
+    uint64_t a_words = product->a_across ? product->p_count : 0, b_words = product->q_count;
+    uint32_t step = step_of(product->k_count, a_words + b_words);
+    for (uint32_t k = 0; k < product->k_count; k += step) {
+        uint32_t count = product->k_count - k < step ? product->k_count - k : step;
+        obi_view scratch;
+        uint64_t b_offset = obi_align_up(a_words * count * 4, OBI_BUFFER_ALIGNMENT), bytes = b_offset + b_words * count * 4;
+        if (!obi_cmd_scratch(cmd, bytes, &scratch)) return;
+        obi_view a = { scratch.buffer, 0, a_words * count * 4 }, b = { scratch.buffer, b_offset, b_words * count * 4 };
+        obi_straight part = *product;
+        part.kernel = OBI_KERNEL_DENSE_DOT_STRAIGHT;
+        part.accumulate = product->accumulate || k > 0;
+        part.k_count = count;
+        part.a_across = part.b_across = false;
+        obi_straight turn = { .c = b, .a = product->b, .c_stride = count, .a_stride = product->b_stride,
+                              .a_first = product->b_first + k * product->b_stride };
+        obi_straight_turn(cmd, &turn, count, product->q_count);
+        part.b = b;
+        part.b_first = 0;
+        part.b_stride = count;
+        if (product->a_across) {
+            turn.c = a;
+            turn.a = product->a;
+            turn.a_stride = product->a_stride;
+            turn.a_first = product->a_first + k * product->a_stride;
+            obi_straight_turn(cmd, &turn, count, product->p_count);
+            part.a = a;
+            part.a_first = 0;
+            part.a_stride = count;
+        } else {
+            part.a_first = product->a_first + k;
+        }
+        obi_straight_record(cmd, &part);
+    }
+}
+
 static void on_software(obi_cmd *cmd, int kernel, obi_view c, obi_view a, obi_view b, const struct obi_push_dense_gemm *push)
 {
     obi_straight product = { .c = c, .a = a, .b = b, .p_count = push->p_count, .q_count = push->q_count, .k_count = push->k_count,
                              .a_first = push->a_first, .a_stride = push->a_stride, .b_first = push->b_first, .b_stride = push->b_stride,
-                             .c_first = push->c_first, .c_stride = push->c_stride, .b_across = true, .b_in_word = 1,
-                             .accumulate = push->accumulate != 0 };
-    if (kernel == OBI_KERNEL_DENSE_GEMM_F32 || kernel == OBI_KERNEL_DENSE_GEMM_F16) product.b_across = false;
-    if (kernel == OBI_KERNEL_DENSE_GEMM_F16 || kernel == OBI_KERNEL_DENSE_BWD_X_F16) product.b_in_word = 2;
-    if (kernel == OBI_KERNEL_DENSE_BWD_W) product.a_across = true;
-    product.kernel = kernel == OBI_KERNEL_DENSE_GEMM_F32    ? OBI_KERNEL_DENSE_GEMM_F32_STRAIGHT
-                     : kernel == OBI_KERNEL_DENSE_GEMM_F16  ? OBI_KERNEL_DENSE_GEMM_F16_STRAIGHT
-                     : kernel == OBI_KERNEL_DENSE_BWD_X_F32 ? OBI_KERNEL_DENSE_BWD_X_F32_STRAIGHT
-                     : kernel == OBI_KERNEL_DENSE_BWD_X_F16 ? OBI_KERNEL_DENSE_BWD_X_F16_STRAIGHT
-                                                            : OBI_KERNEL_DENSE_BWD_W_STRAIGHT;
+                             .c_first = push->c_first, .c_stride = push->c_stride, .b_in_word = 1, .accumulate = push->accumulate != 0 };
+    switch (kernel) {
+    case OBI_KERNEL_DENSE_GEMM_F32: product.kernel = OBI_KERNEL_DENSE_DOT_STRAIGHT; break;
+    case OBI_KERNEL_DENSE_GEMM_F16:
+        product.kernel = OBI_KERNEL_DENSE_GEMM_F16_STRAIGHT;
+        product.b_in_word = 2;
+        break;
+    case OBI_KERNEL_DENSE_BWD_X_F16:
+        product.kernel = OBI_KERNEL_DENSE_BWD_X_F16_STRAIGHT;
+        product.b_across = true;
+        product.b_in_word = 2;
+        break;
+    default:
+        product.a_across = kernel == OBI_KERNEL_DENSE_BWD_W;
+        turn_and_multiply(cmd, &product);
+        return;
+    }
     obi_straight_record(cmd, &product);
 }
 

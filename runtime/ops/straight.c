@@ -5,7 +5,7 @@
 
 #define WORKGROUP 128u  /* 16 subgroups */
 #define GROUPS_MAX 255u /* of an axis: what two digits of the kernels can count */
-#define STRETCHES 3
+#define STRETCHES 4
 
 /* What a workgroup makes, and the stretches of k that its kernel offers, longest first, with their spec constant. */
 typedef struct shape {
@@ -15,7 +15,9 @@ typedef struct shape {
 } shape;
 
 static const shape dense_shape = { 8, 8, 32, 32, { { 128, 128 }, { 64, 64 }, { 32, 32 } } };
-static const shape dense_bwd_w_shape = { 16, 8, 64, 32, { { 64, 64 }, { 32, 32 } } };
+static const shape dot_shape = { 2, 8, 32, 8, { { 256, 256 }, { 128, 128 }, { 64, 64 }, { 32, 32 } } };
+static const shape turn_shape = { 16, 8, 64, 32, { { 1, 0 } } };
+static const shape outer_shape = { 16, 8, 64, 32, { { 64, 64 }, { 32, 32 } } };
 static const shape gemm_shape = { 2, 32, 16, 64, { { 128, 4 }, { 64, 2 }, { 32, 1 } } };
 static const shape bwd_x_shape = { 2, 32, 16, 64, { { 96, 32 }, { 24, 8 } } };
 
@@ -24,7 +26,9 @@ static const shape *shape_of(int kernel)
     switch (kernel) {
     case OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT: return &gemm_shape;
     case OBI_KERNEL_BITLINEAR_BWD_X_STRAIGHT: return &bwd_x_shape;
-    case OBI_KERNEL_DENSE_BWD_W_STRAIGHT: return &dense_bwd_w_shape;
+    case OBI_KERNEL_DENSE_OUTER_STRAIGHT: return &outer_shape;
+    case OBI_KERNEL_DENSE_DOT_STRAIGHT: return &dot_shape;
+    case OBI_KERNEL_DENSE_TURN_STRAIGHT: return &turn_shape;
     default: return &dense_shape;
     }
 }
@@ -39,8 +43,12 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
     uint64_t b = product->b_first + (product->b_across ? (uint64_t)k * product->b_stride + q / product->b_in_word
                                                        : (uint64_t)q * product->b_stride + k / product->b_in_word);
     uint64_t c = product->c_first + (uint64_t)p * product->c_stride + q;
+    if (form == &turn_shape) {
+        a = product->a_first + (uint64_t)p * product->a_stride + q;
+        c = product->c_first + (uint64_t)q * product->c_stride + p;
+    }
     a = product->a.buffer->address + product->a.offset + 4 * a;
-    b = product->b.buffer->address + product->b.offset + 4 * b;
+    b = product->b.buffer ? product->b.buffer->address + product->b.offset + 4 * b : 0;
     uint64_t c_address = product->c.buffer->address + product->c.offset + 4 * c;
     bool scaled = product->scales.buffer != NULL;
     uint64_t scales = scaled ? product->scales.buffer->address + product->scales.offset + 4 * (uint64_t)k : 0;
@@ -63,10 +71,11 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
                                           product->batch ? product->batch : 1 },
                               .push = &push,
                               .push_bytes = sizeof push,
-                              .bindings = { obi_updates(product->c), obi_reads(product->a), obi_reads(product->b) },
-                              .binding_count = 3,
+                              .bindings = { obi_updates(product->c), obi_reads(product->a) },
+                              .binding_count = 2,
                               .bytes = 4 * ((uint64_t)p_count * q_count * 2 + (uint64_t)p_count * k_count) +
                                        4 * (uint64_t)q_count * k_count / product->b_in_word };
+    if (product->b.buffer) dispatch.bindings[dispatch.binding_count++] = obi_reads(product->b);
     if (scaled) dispatch.bindings[dispatch.binding_count++] = obi_reads(product->scales);
     obi_cmd_dispatch(cmd, &dispatch);
 }
@@ -86,6 +95,19 @@ static void record_rectangle(obi_cmd *cmd, const obi_straight *product, const sh
         record(cmd, product, form, p, p_count, q, q_count, k, length, form->stretch[i].spec, careful || length < form->stretch[i].length);
         k += length;
     }
+}
+
+void obi_straight_turn(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t columns)
+{
+    obi_straight turn = *both;
+    obi_view none = { 0 };
+    turn.kernel = OBI_KERNEL_DENSE_TURN_STRAIGHT;
+    turn.b = turn.scales = none;
+    turn.p_count = rows;
+    turn.q_count = columns;
+    turn.k_count = turn.b_in_word = 1;
+    turn.accumulate = false;
+    obi_straight_record(cmd, &turn);
 }
 
 void obi_straight_record(obi_cmd *cmd, const obi_straight *product)

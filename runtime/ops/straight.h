@@ -23,6 +23,9 @@ typedef struct obi_straight {
     uint32_t a_skip, b_skip, c_skip; /* words from a product of the batch to the next */
 } obi_straight;
 
+/* Records c[q,p] = a[p,q] for a matrix of rows p and columns q, or a batch of them: of `both` the fields of a, c and batch. */
+void obi_straight_turn(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t columns);
+
 /* Records it. The caller has checked that the views hold all of it. */
 void obi_straight_record(obi_cmd *cmd, const obi_straight *product);
 

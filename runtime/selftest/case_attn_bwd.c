@@ -140,3 +140,5 @@ const obi_case obi_case_attn_q_bwd = { "attn_q_bwd", OBI_KERNEL_ATTN_Q_BWD, "B T
 const obi_case obi_case_attn_kv_bwd = { "attn_kv_bwd", OBI_KERNEL_ATTN_KV_BWD, "B T H K C", { 1, 19, 4, 2, 10 }, run_attention_plain };
 const obi_case obi_case_attn_rows_straight = { "attn_rows_straight", OBI_KERNEL_ATTN_ROWS_STRAIGHT, "B T H K C", { 2, 160, 4, 2, 8 },
                                                run_attention_straight };
+const obi_case obi_case_attn_scatter_straight = { "attn_scatter_straight", OBI_KERNEL_DENSE_OUTER_STRAIGHT, "B T H K C", { 1, 64, 2, 1, 8 },
+                                                  run_attention_straight };

@@ -73,7 +73,7 @@ OBI_CASE_FORMS(run_f16)
 #define SIZES "m n T block_rows"
 const obi_case obi_case_dense_gemm_f32 = { "dense_gemm_f32", OBI_KERNEL_DENSE_GEMM_F32, SIZES, { 131, 205, 37, 70 }, run_f32_plain };
 const obi_case obi_case_dense_gemm_f16 = { "dense_gemm_f16", OBI_KERNEL_DENSE_GEMM_F16, SIZES, { 131, 205, 37, 70 }, run_f16_plain };
-const obi_case obi_case_dense_gemm_f32_straight = { "dense_gemm_f32_straight", OBI_KERNEL_DENSE_GEMM_F32_STRAIGHT, SIZES,
+const obi_case obi_case_dense_dot_straight = { "dense_dot_straight", OBI_KERNEL_DENSE_DOT_STRAIGHT, SIZES,
                                                     { 43, 41, 21, 0 }, run_f32_straight };
 const obi_case obi_case_dense_gemm_f16_straight = { "dense_gemm_f16_straight", OBI_KERNEL_DENSE_GEMM_F16_STRAIGHT, SIZES,
                                                     { 43, 41, 21, 0 }, run_f16_straight };

@@ -90,9 +90,9 @@ OBI_CASE_FORMS(run_w)
 const obi_case obi_case_dense_bwd_x_f32 = { "dense_bwd_x_f32", OBI_KERNEL_DENSE_BWD_X_F32, X_SIZES, { 131, 68, 37, 70, 1 }, run_x_f32_plain };
 const obi_case obi_case_dense_bwd_x_f16 = { "dense_bwd_x_f16", OBI_KERNEL_DENSE_BWD_X_F16, X_SIZES, { 131, 69, 37, 70, 0 }, run_x_f16_plain };
 const obi_case obi_case_dense_bwd_w = { "dense_bwd_w", OBI_KERNEL_DENSE_BWD_W, "m n T block_rows", { 67, 83, 37, 40 }, run_w_plain };
-const obi_case obi_case_dense_bwd_x_f32_straight = { "dense_bwd_x_f32_straight", OBI_KERNEL_DENSE_BWD_X_F32_STRAIGHT, X_SIZES,
-                                                     { 41, 75, 21, 0, 1 }, run_x_f32_straight };
+const obi_case obi_case_dense_turn_straight = { "dense_turn_straight", OBI_KERNEL_DENSE_TURN_STRAIGHT, X_SIZES,
+                                                { 41, 75, 21, 0, 1 }, run_x_f32_straight };
 const obi_case obi_case_dense_bwd_x_f16_straight = { "dense_bwd_x_f16_straight", OBI_KERNEL_DENSE_BWD_X_F16_STRAIGHT, X_SIZES,
                                                      { 41, 75, 21, 0, 0 }, run_x_f16_straight };
-const obi_case obi_case_dense_bwd_w_straight = { "dense_bwd_w_straight", OBI_KERNEL_DENSE_BWD_W_STRAIGHT, "m n T block_rows",
+const obi_case obi_case_dense_bwd_w_straight = { "dense_bwd_w_straight", OBI_KERNEL_DENSE_TURN_STRAIGHT, "m n T block_rows",
                                                  { 37, 43, 39, 20 }, run_w_straight };

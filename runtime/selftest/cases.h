@@ -27,6 +27,7 @@
     X(attn_stats_bwd)       \
     X(attn_q_bwd)           \
     X(attn_rows_straight)   \
+    X(attn_scatter_straight) \
     X(attn_kv_bwd)          \
     X(act_swiglu_bwd)       \
     X(act_relu_bwd)         \
@@ -57,9 +58,9 @@
     X(bitlinear_gemm_straight) \
     X(bitlinear_sign_gemm_straight) \
     X(bitlinear_bwd_x_straight) \
-    X(dense_gemm_f32_straight) \
+    X(dense_dot_straight) \
     X(dense_gemm_f16_straight) \
-    X(dense_bwd_x_f32_straight) \
+    X(dense_turn_straight) \
     X(dense_bwd_x_f16_straight) \
     X(dense_bwd_w_straight) \
     X(svid_rows)            \

@@ -2,7 +2,7 @@
 // c; a subgroup whose tile lies outside repeats its workgroup's last tile and adds nothing to it.
 //
 // Every c is old c + sum of unit 0 + sum of unit 1 + ... in this order, a unit being the shortest stretch of the kernel:
-// how k is cut into dispatches, and which tiles are careful, changes no bit.
+// how k is cut into dispatches, and which tiles are careful, changes no bit. (In dot_straight the unit is a dispatch.)
 #ifndef OB_STRAIGHT_TILE_GLSL
 #define OB_STRAIGHT_TILE_GLSL
 

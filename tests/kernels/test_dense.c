@@ -43,7 +43,7 @@ static void test_gemv_f16(void **state) { (void)state; gemv_sizes(&obi_case_dens
 static void test_gemm_f32(void **state) { (void)state; gemm_sizes(&obi_case_dense_gemm_f32); }
 static void test_gemm_f16(void **state) { (void)state; gemm_sizes(&obi_case_dense_gemm_f16); }
 
-static void test_gemm_f32_straight(void **state) { (void)state; gemm_sizes(&obi_case_dense_gemm_f32_straight); }
+static void test_dot_straight(void **state) { (void)state; gemm_sizes(&obi_case_dense_dot_straight); }
 static void test_gemm_f16_straight(void **state) { (void)state; gemm_sizes(&obi_case_dense_gemm_f16_straight); }
 
 static void test_more_rows_than_a_grid_axis(void **state)
@@ -138,7 +138,7 @@ int main(void)
         cmocka_unit_test(test_gemv_f16),
         cmocka_unit_test(test_gemm_f32),
         cmocka_unit_test(test_gemm_f16),
-        cmocka_unit_test(test_gemm_f32_straight),
+        cmocka_unit_test(test_dot_straight),
         cmocka_unit_test(test_gemm_f16_straight),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_f16_products_do_not_overflow),

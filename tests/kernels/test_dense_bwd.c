@@ -32,7 +32,7 @@ static void bwd_x(const obi_case *test)
 
 static void test_bwd_x_f32(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f32); }
 static void test_bwd_x_f16(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f16); }
-static void test_bwd_x_f32_straight(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f32_straight); }
+static void test_turn_straight(void **state) { (void)state; bwd_x(&obi_case_dense_turn_straight); }
 static void test_bwd_x_f16_straight(void **state) { (void)state; bwd_x(&obi_case_dense_bwd_x_f16_straight); }
 
 static void bwd_w(const obi_case *test)
@@ -60,7 +60,7 @@ int main(void)
         cmocka_unit_test(test_bwd_x_f32),
         cmocka_unit_test(test_bwd_x_f16),
         cmocka_unit_test(test_bwd_w),
-        cmocka_unit_test(test_bwd_x_f32_straight),
+        cmocka_unit_test(test_turn_straight),
         cmocka_unit_test(test_bwd_x_f16_straight),
         cmocka_unit_test(test_bwd_w_straight),
     };
