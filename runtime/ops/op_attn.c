@@ -95,32 +95,32 @@ uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C)
     return (uint32_t)((OBI_LOOP_MAX - obi_div_ceil(C, lanes)) / attend_round_loops(C, lanes) * lanes);
 }
 
-/* Of B sequences, which lie one after the other in every array. */
-static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, obi_view scratch, uint32_t B, uint32_t T,
-                   uint32_t H, uint32_t K, uint32_t C, uint32_t first_position)
+static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
+                         uint32_t K, uint32_t C, uint32_t first_position)
 {
     obi_device *device = obi_cmd_device(cmd);
     uint32_t workgroup = obi_op_attn_workgroup(device, C);
     uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
-    if (!obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention",
-                   "the head size must be even and at most 256") ||
-        !obi_check(cmd, H > 0 && K > 0 && H % K == 0, "attention", "the heads must be a multiple of the key heads") ||
-        !obi_check_words(cmd, "attention", "out", out, (uint64_t)B * T, row) ||
-        !obi_check_words(cmd, "attention", "q", q, (uint64_t)B * T, row) ||
-        !obi_check(cmd, B <= device->caps.workgroup_count[2], "attention", "there are more sequences than a grid has layers") ||
-        !obi_check_words(cmd, "attention", "the key cache", k_cache, B * positions, kv_row) ||
-        !obi_check_words(cmd, "attention", "the value cache", v_cache, B * positions, kv_row) ||
-        !obi_check(cmd, B * positions * kv_row <= UINT32_MAX && (uint64_t)B * T * row <= UINT32_MAX, "attention",
-                   "there are more elements than a kernel can count") ||
-        !obi_check(cmd, attend_loops(positions, C, workgroup) <= OBI_LOOP_MAX, "attention",
-                   "the context is longer than one kernel can go through; choose a shorter one"))
-        return;
-    obi_attn_shape shape = { B, T, H, K, C };
-    if (scratch.buffer && obi_attn_straight_takes(device, &shape)) {
-        if (obi_check_words(cmd, "attention", "scratch", scratch, obi_attn_straight_bytes(&shape) / 4, 1))
-            obi_attn_straight_fwd(cmd, &shape, out, q, k_cache, v_cache, scratch);
-        return;
-    }
+    return obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention",
+                     "the head size must be even and at most 256") &&
+           obi_check(cmd, H > 0 && K > 0 && H % K == 0, "attention", "the heads must be a multiple of the key heads") &&
+           obi_check_words(cmd, "attention", "out", out, (uint64_t)B * T, row) &&
+           obi_check_words(cmd, "attention", "q", q, (uint64_t)B * T, row) &&
+           obi_check(cmd, B <= device->caps.workgroup_count[2], "attention", "there are more sequences than a grid has layers") &&
+           obi_check_words(cmd, "attention", "the key cache", k_cache, B * positions, kv_row) &&
+           obi_check_words(cmd, "attention", "the value cache", v_cache, B * positions, kv_row) &&
+           obi_check(cmd, B * positions * kv_row <= UINT32_MAX && (uint64_t)B * T * row <= UINT32_MAX, "attention",
+                     "there are more elements than a kernel can count") &&
+           obi_check(cmd, attend_loops(positions, C, workgroup) <= OBI_LOOP_MAX, "attention",
+                     "the context is longer than one kernel can go through; choose a shorter one");
+}
+
+/* Of B sequences, which lie one after the other in every array. */
+static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
+                   uint32_t K, uint32_t C, uint32_t first_position)
+{
+    uint32_t workgroup = obi_op_attn_workgroup(obi_cmd_device(cmd), C);
+    uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
     bool decode = T == 1;
     struct obi_push_attn_attend push = { T, H, K, C, first_position, (float)(1.0 / sqrt((double)C)) };
     obi_dispatch dispatch = { .kernel = decode ? OBI_KERNEL_ATTN_DECODE_FWD : OBI_KERNEL_ATTN_PREFILL_FWD,
@@ -138,18 +138,16 @@ static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
                      uint32_t C, uint32_t first_position)
 {
-    obi_view none = { 0 };
-    attend(cmd, out, q, k_cache, v_cache, none, 1, T, H, K, C, first_position);
+    if (check_attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position))
+        attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position);
 }
 
-void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, obi_view v, obi_view scratch, uint32_t B, uint32_t T,
-                           uint32_t H, uint32_t K, uint32_t C)
-{
-    attend(cmd, out, q, k, v, scratch, B, T, H, K, C, 0);
-}
-
-uint64_t obi_op_attn_scratch_bytes(const obi_device *device, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C)
+void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, obi_view v, uint32_t B, uint32_t T, uint32_t H, uint32_t K,
+                           uint32_t C)
 {
     obi_attn_shape shape = { B, T, H, K, C };
-    return obi_attn_straight_takes(device, &shape) ? obi_attn_straight_bytes(&shape) : 0;
+    bool straight = obi_attn_straight_takes(obi_cmd_device(cmd), &shape);
+    if (!check_attend(cmd, out, q, k, v, B, T, H, K, C, 0)) return;
+    if (straight) obi_attn_straight_fwd(cmd, &shape, out, q, k, v);
+    else attend(cmd, out, q, k, v, B, T, H, K, C, 0);
 }

@@ -31,11 +31,9 @@ void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C);
 
 /* obi_op_attn_fwd for B sequences of T tokens each, one after the other, each seeing itself only: the forward pass of
- * training. The views may be parts of one buffer (op_attn_bwd.h). `scratch` has obi_op_attn_scratch_bytes: software drivers
- * are several times faster with it; a view without a buffer does without. */
+ * training. The views may be parts of one buffer (op_attn_bwd.h). */
 void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out /* (B,T,H,C) */, obi_view q /* (B,T,H,C) */, obi_view k /* (B,T,K,C) */,
-                           obi_view v /* (B,T,K,C) */, obi_view scratch, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
-uint64_t obi_op_attn_scratch_bytes(const obi_device *device, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C); /* 0: none needed */
+                           obi_view v /* (B,T,K,C) */, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
 
 /* The workgroup of the attention kernels for heads of C elements: each lane has at most four of them. */
 uint32_t obi_op_attn_workgroup(const obi_device *device, uint32_t C);

@@ -118,18 +118,17 @@ void obi_op_attn_bwd_kv(obi_cmd *cmd, obi_view dqkv, obi_view qkv, obi_view dout
     dispatch_tiles(cmd, &s, OBI_KERNEL_ATTN_KV_BWD, workgroup, K, bindings);
 }
 
-void obi_op_attn_bwd(obi_cmd *cmd, obi_view dqkv, obi_view stats, obi_view qkv, obi_view out, obi_view dout, obi_view scratch, uint32_t B,
-                     uint32_t T, uint32_t H, uint32_t K, uint32_t C)
+void obi_op_attn_bwd(obi_cmd *cmd, obi_view dqkv, obi_view stats, obi_view qkv, obi_view out, obi_view dout, uint32_t B, uint32_t T,
+                     uint32_t H, uint32_t K, uint32_t C)
 {
-    obi_device *device = obi_cmd_device(cmd);
     const shape s = { "attention_bwd", B, T, H, K, C };
+    const obi_device *device = obi_cmd_device(cmd);
     obi_attn_shape sizes = { B, T, H, K, C };
-    if (scratch.buffer && obi_attn_straight_takes(device, &sizes)) {
-        uint64_t tokens = (uint64_t)B * T;
+    uint64_t tokens = (uint64_t)B * T;
+    if (obi_attn_straight_takes(device, &sizes)) {
         if (fits(cmd, &s, qkv, dout, stats, obi_op_attn_workgroup(device, C), 1) &&
-            obi_check_words(cmd, s.op, "dqkv", dqkv, obi_attn_parts_bytes(tokens, H, K, C) / 4, 1) &&
-            obi_check_words(cmd, s.op, "scratch", scratch, obi_attn_straight_bytes(&sizes) / 4, 1))
-            obi_attn_straight_bwd(cmd, &sizes, obi_attn_parts_of(dqkv, tokens, H, K, C), obi_attn_parts_of(qkv, tokens, H, K, C), dout, scratch);
+            obi_check_words(cmd, s.op, "dqkv", dqkv, obi_attn_parts_bytes(tokens, H, K, C) / 4, 1))
+            obi_attn_straight_bwd(cmd, &sizes, obi_attn_parts_of(dqkv, tokens, H, K, C), obi_attn_parts_of(qkv, tokens, H, K, C), dout);
         return;
     }
     obi_op_attn_stats(cmd, stats, qkv, out, dout, B, T, H, K, C);

@@ -15,9 +15,9 @@ obi_attn_parts obi_attn_parts_of(obi_view qkv, uint64_t tokens, uint32_t H, uint
 
 /* From dout, the gradient of the output `out` of obi_op_attn_train_fwd, all of dqkv. B sequences of T tokens. The sums of
  * dk and dv over the query heads that share a key head, and all others, are in a fixed order: the same bits every time.
- * C even, up to 256. stats is scratch, obi_attn_stats_bytes(B * T, H); scratch as for obi_op_attn_train_fwd. */
+ * C even, up to 256. stats is scratch, obi_attn_stats_bytes(B * T, H). */
 void obi_op_attn_bwd(obi_cmd *cmd, obi_view dqkv, obi_view stats, obi_view qkv, obi_view out /* (B,T,H,C) */, obi_view dout /* (B,T,H,C) */,
-                     obi_view scratch, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
+                     uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
 uint64_t obi_attn_stats_bytes(uint64_t tokens, uint32_t H);
 
 /* Its three steps: what the others need of each query; dq; dk and dv. The last two do not depend on each other. */

@@ -106,9 +106,7 @@ static obi_status run_attention(obi_case_env *env, const uint32_t *sizes, obi_ca
         ref_attn_bwd(gradients, &magnitudes, a.weights, a.qkv + q, a.qkv + a.k + kv, a.qkv + a.v + kv, a.dout + q, T, H, K, C);
     }
     bound(&a, (uint32_t)tokens, T, H, K, C);
-    obi_view qkv, out, dout, stats, dqkv, scratch = { 0 };
-    uint64_t scratch_bytes = obi_op_attn_scratch_bytes(env->device, B, T, H, K, C);
-    if (scratch_bytes > 0) OBI_TRY(obi_case_output(env, scratch_bytes, &scratch));
+    obi_view qkv, out, dout, stats, dqkv;
     OBI_TRY(obi_case_upload(env, a.qkv, a.all * 4, &qkv));
     OBI_TRY(obi_case_upload(env, a.dout, count * 4, &dout));
     OBI_TRY(obi_case_output(env, count * 4, &out));
@@ -116,8 +114,8 @@ static obi_status run_attention(obi_case_env *env, const uint32_t *sizes, obi_ca
     OBI_TRY(obi_case_output(env, a.all * 4, &dqkv));
     obi_attn_parts parts = obi_attn_parts_of(qkv, tokens, H, K, C);
     obi_cmd_begin(env->cmd);
-    obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, scratch, B, T, H, K, C);
-    obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, scratch, B, T, H, K, C);
+    obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, B, T, H, K, C);
+    obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, B, T, H, K, C);
     OBI_TRY(obi_cmd_run(env->cmd));
     OBI_TRY(obi_case_download(env, dqkv, a.got, a.all * 4));
     obi_case_compare(result, "dq", a.got, a.want, count, a.tolerance, 0, 0);

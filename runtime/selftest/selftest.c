@@ -17,6 +17,14 @@ const obi_case *const *obi_cases(uint32_t *count)
     return all_cases;
 }
 
+bool obi_case_is_straight(const obi_case *test)
+{
+    static const char suffix[] = "_straight";
+    const char *name = obi_kernels[test->kernel].name;
+    size_t length = strlen(name);
+    return length >= sizeof suffix && strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
+}
+
 /* Runs one case at the tier that device->kernel_tier[] is set to. */
 static void run_case(obi_case_env *env, const obi_case *test, obi_tier tier, obi_selftest_row *row)
 {
@@ -59,7 +67,11 @@ static obi_status run_with(obi_case_env *env, const obi_case *const *cases, uint
                 break;
             }
             if (row->passed) continue;
-            if (tier == OBI_TIER_A) {
+            if (obi_case_is_straight(cases[i])) {
+                device->caps.straight = false;
+                obi_log(OBI_LOG_WARNING, "%s: %s does not work (%s); the kernels for any device are used instead", device->caps.name,
+                        row->name, row->where);
+            } else if (tier == OBI_TIER_A) {
                 if (!wrong) wrong = row;
             } else if ((int)allowed[kernel] >= tier) {
                 allowed[kernel] = (obi_tier)(tier - 1);

@@ -33,6 +33,9 @@ typedef struct obi_case {
 /* All cases of all families, in a fixed order. */
 const obi_case *const *obi_cases(uint32_t *count);
 
+/* Whether a case's kernel is one of those that only devices with caps.straight run. */
+bool obi_case_is_straight(const obi_case *test);
+
 /* Compares `count` floats. tolerance(i) = absolute[i] when `absolute` is given, else relative * |want[i]| + floor.
  * Keeps the worst in *result; call it once for each output of a case, starting from a zeroed result. */
 void obi_case_compare(obi_case_result *result, const char *name, const float *got, const float *want, uint64_t count,
@@ -61,14 +64,16 @@ typedef struct obi_selftest_row {
 
 /* Runs every case at every tier up to device->tier that its kernel has. Where a variant fails, device->kernel_tier of
  * that kernel is lowered below it, and a warning is logged; when tier A itself fails the result is
- * OBI_ERROR_NO_DEVICE ("this device computes wrong numbers"). rows (freed with obi_free) may be NULL. */
+ * OBI_ERROR_NO_DEVICE ("this device computes wrong numbers"), except of a straight case: caps.straight is then taken back.
+ * rows (freed with obi_free) may be NULL. */
 obi_status obi_selftest_run(obi_device *device, obi_selftest_row **rows, uint32_t *row_count);
 
 /* The same with the caller's list of cases. */
 obi_status obi_selftest_run_cases(obi_device *device, const obi_case *const *cases, uint32_t count, obi_selftest_row **rows,
                                   uint32_t *row_count);
 
-/* The same, remembered in cache_dir under device + driver + shader hash: a second call only reads the file.
+/* All but the straight cases, remembered in cache_dir under device + driver + shader hash: a second call only reads the file.
+ * (Compiling the straight kernels takes a software driver a quarter of a minute, too long for a first start.)
  * *ran tells whether the kernels were run. cache_dir "" runs every time. */
 obi_status obi_selftest_cached(obi_device *device, const char *cache_dir, bool *ran);
 

@@ -71,7 +71,7 @@ static void test_extreme_scores(void **state)
         uint64_t bytes = obi_attn_parts_bytes(T, 1, 1, C);
         float *data = obi_case_normal(env, bytes / 4, 1.0), *dout_data = obi_case_normal(env, PART, 1.0),
               *got = obi_case_zeros(env, bytes / 4);
-        obi_view none = { 0 }, scratch = none, qkv, dqkv, out, dout, stats;
+        obi_view none = { 0 }, qkv, dqkv, out, dout, stats;
         obi_attn_parts at = obi_attn_parts_of(none, T, 1, 1, C);
         for (int t = 0; t < T; t++)
             for (int c = 0; c < C; c++) {
@@ -83,12 +83,10 @@ static void test_extreme_scores(void **state)
         TEST_OK(obi_case_output(env, bytes, &dqkv));
         TEST_OK(obi_case_output(env, sizeof(float) * PART, &out));
         TEST_OK(obi_case_output(env, obi_attn_stats_bytes(T, 1), &stats));
-        uint64_t scratch_bytes = obi_op_attn_scratch_bytes(env->device, 1, T, 1, 1, C);
-        if (scratch_bytes > 0) TEST_OK(obi_case_output(env, scratch_bytes, &scratch));
         obi_attn_parts parts = obi_attn_parts_of(qkv, T, 1, 1, C);
         obi_cmd_begin(env->cmd);
-        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, scratch, 1, T, 1, 1, C);
-        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, scratch, 1, T, 1, 1, C);
+        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, 1, T, 1, 1, C);
+        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, 1, T, 1, 1, C);
         TEST_OK(obi_cmd_run(env->cmd));
         TEST_OK(obi_case_download(env, dqkv, got, bytes));
         for (int i = 3 * C; i < PART; i++) assert_true(fabsf(got[i]) < 0.1f); /* a rounding of the difference, times k = 500 */
@@ -113,18 +111,17 @@ static void test_repeatable(void **state)
     uint64_t bytes = obi_attn_parts_bytes(B * T, H, K, C), count = B * T * H * C;
     float *data = obi_case_normal(env, bytes / 4, 1.0), *dout_data = obi_case_normal(env, count, 1.0);
     float *first = obi_case_zeros(env, bytes / 4), *again = obi_case_zeros(env, bytes / 4);
-    obi_view qkv, dqkv, out, dout, stats, scratch;
+    obi_view qkv, dqkv, out, dout, stats;
     TEST_OK(obi_case_upload(env, data, bytes, &qkv));
     TEST_OK(obi_case_upload(env, dout_data, count * 4, &dout));
     TEST_OK(obi_case_output(env, bytes, &dqkv));
     TEST_OK(obi_case_output(env, count * 4, &out));
     TEST_OK(obi_case_output(env, obi_attn_stats_bytes(B * T, H), &stats));
-    TEST_OK(obi_case_output(env, obi_op_attn_scratch_bytes(env->device, B, T, H, K, C) + 4, &scratch));
     obi_attn_parts parts = obi_attn_parts_of(qkv, B * T, H, K, C);
     for (int round = 0; round < 5; round++) {
         obi_cmd_begin(env->cmd);
-        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, scratch, B, T, H, K, C);
-        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, scratch, B, T, H, K, C);
+        obi_op_attn_train_fwd(env->cmd, out, parts.q, parts.k, parts.v, B, T, H, K, C);
+        obi_op_attn_bwd(env->cmd, dqkv, stats, qkv, out, dout, B, T, H, K, C);
         TEST_OK(obi_cmd_run(env->cmd));
         TEST_OK(obi_case_download(env, dqkv, round ? again : first, bytes));
         if (round) assert_memory_equal(first, again, bytes);
@@ -137,7 +134,7 @@ static void test_bad_sizes_are_refused(void **state)
     (void)state;
     obi_case_env *env = test_env();
     obi_case_env_clear(env);
-    obi_view view, two, none = { 0 };
+    obi_view view, two;
     TEST_OK(obi_case_output(env, 1 << 12, &view));
     TEST_OK(obi_case_output(env, 1 << 12, &two));
     static const uint32_t sizes[][5] = { /* B T H K C */
@@ -145,7 +142,7 @@ static void test_bad_sizes_are_refused(void **state)
         { 1, 0, 1, 1, 8 }, { 1, 30, 4, 1, 8 } };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         obi_cmd_begin(env->cmd);
-        obi_op_attn_bwd(env->cmd, view, two, two, two, two, none, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
+        obi_op_attn_bwd(env->cmd, view, two, two, two, two, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
         assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     }
     assert_non_null(strstr(obi_last_error(), "stats: qkv must have"));
