@@ -1,5 +1,7 @@
 # norm, attn, act, embed, util
 onebit_kernel(norm rmsnorm_fwd TIERS a b)
+onebit_kernel(norm rows_straight TIERS a)
+onebit_kernel(act rows_straight TIERS a)
 onebit_kernel(norm layernorm_fwd TIERS a b)
 onebit_kernel(attn rope_fwd TIERS a)
 onebit_kernel(attn kv_store_fwd TIERS a)

@@ -1,6 +1,7 @@
 #include "ops/op_act.h"
 
 #include "ops/check.h"
+#include "ops/rows_straight.h"
 #include "shaders/common/push_act.h"
 
 /* One element a lane; `b` is absent (no buffer) for an op of one input. */
@@ -11,6 +12,12 @@ static void elementwise(obi_cmd *cmd, int kernel, const char *op, obi_view y, ob
     if (!obi_check_words(cmd, op, "the output", y, count, 1) || !obi_check_words(cmd, op, "the first input", a, count, 1) ||
         (inputs == 2 && !obi_check_words(cmd, op, "the second input", b, count, 1)) || !obi_check_lanes(cmd, op, count, workgroup, groups))
         return;
+    if (kernel != OBI_KERNEL_ACT_RELU_FWD && count % OBI_FLAT_COLUMNS == 0 &&
+        obi_rows_straight_takes(obi_cmd_device(cmd), count / OBI_FLAT_COLUMNS, OBI_FLAT_COLUMNS)) {
+        if (kernel == OBI_KERNEL_ACT_ADD_FWD) obi_rows_straight_add(cmd, y, a, b, count);
+        else obi_rows_straight_swiglu(cmd, y, a, b, count);
+        return;
+    }
     struct obi_push_act_elements push = { (uint32_t)count };
     obi_dispatch dispatch = { .kernel = kernel,
                               .spec = { workgroup },

@@ -1,6 +1,7 @@
 #include "ops/op_act_bwd.h"
 
 #include "ops/check.h"
+#include "ops/rows_straight.h"
 #include "shaders/common/push_act.h"
 
 /* One element a lane, three arrays. */
@@ -11,6 +12,11 @@ static void elementwise(obi_cmd *cmd, int kernel, const char *op, const obi_bind
     for (int i = 0; i < 3; i++)
         if (!obi_check_words(cmd, op, names[i], bindings[i].view, count, 1)) return;
     if (!obi_check_lanes(cmd, op, count, workgroup, groups)) return;
+    if (kernel == OBI_KERNEL_ACT_SWIGLU_BWD && count % OBI_FLAT_COLUMNS == 0 &&
+        obi_rows_straight_takes(obi_cmd_device(cmd), count / OBI_FLAT_COLUMNS, OBI_FLAT_COLUMNS)) {
+        obi_rows_straight_swiglu_bwd(cmd, bindings[0].view, bindings[1].view, bindings[2].view, count);
+        return;
+    }
     struct obi_push_act_elements push = { (uint32_t)count };
     obi_dispatch dispatch = { .kernel = kernel,
                               .spec = { workgroup },

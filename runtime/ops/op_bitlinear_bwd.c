@@ -4,6 +4,7 @@
 #include "ops/check.h"
 #include "ops/matmul.h"
 #include "ops/matrix.h"
+#include "ops/rows_straight.h"
 #include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
 
@@ -57,6 +58,10 @@ void obi_op_scale_columns(obi_cmd *cmd, obi_view y, obi_view x, obi_view s, uint
     if (!obi_matrix_check_view(cmd, name, "y", &y, T, n) || !obi_matrix_check_view(cmd, name, "x", &x, T, n) ||
         !obi_matrix_check_view(cmd, name, "s", &s, 1, n) || !obi_check_lanes(cmd, name, count, workgroup, groups))
         return;
+    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, n)) {
+        obi_rows_straight_scale(cmd, y, x, s, T, n, accumulate);
+        return;
+    }
     struct obi_push_bitlinear_scale_columns push = { .n = n, .count = (uint32_t)count, .accumulate = accumulate };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_SCALE_COLUMNS,
                               .spec = { workgroup },

@@ -1,6 +1,7 @@
 #include "ops/op_norm.h"
 
 #include "ops/check.h"
+#include "ops/rows_straight.h"
 #include "shaders/common/push_norm.h"
 
 /* A kernel goes over its row at most three times, and a lane's loops must stay below OBI_LOOP_MAX in all. */
@@ -15,6 +16,10 @@ void obi_op_rmsnorm_fwd(obi_cmd *cmd, obi_view y, obi_view x, obi_view w, uint32
     if (!obi_check_words(cmd, "rmsnorm", "y", y, T, n) || !obi_check_words(cmd, "rmsnorm", "x", x, T, n) ||
         !obi_check_words(cmd, "rmsnorm", "w", w, 1, n) || !fits(cmd, "rmsnorm", n))
         return;
+    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, n)) {
+        obi_rows_straight_rmsnorm(cmd, y, x, w, T, n, eps);
+        return;
+    }
     struct obi_push_norm_rmsnorm push = { T, n, eps };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_NORM_RMSNORM_FWD,
                               .spec = { obi_workgroup_size(obi_cmd_device(cmd)) },
@@ -32,6 +37,10 @@ void obi_op_layernorm_fwd(obi_cmd *cmd, obi_view y, obi_view x, uint32_t T, uint
 {
     if (!obi_check_words(cmd, "layernorm", "y", y, T, n) || !obi_check_words(cmd, "layernorm", "x", x, T, n) || !fits(cmd, "layernorm", n))
         return;
+    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, n)) {
+        obi_rows_straight_layernorm(cmd, y, x, T, n, eps);
+        return;
+    }
     struct obi_push_norm_layernorm push = { T, n, eps };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_NORM_LAYERNORM_FWD,
                               .spec = { obi_workgroup_size(obi_cmd_device(cmd)) },

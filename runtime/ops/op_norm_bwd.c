@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "ops/check.h"
+#include "ops/rows_straight.h"
 #include "shaders/common/push_norm.h"
 
 #define CHUNK_ROWS 64u      /* rows of one partial sum, while there are not too many */
@@ -21,6 +22,10 @@ void obi_op_rmsnorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dy, obi_view x, obi_
         !obi_check_words(cmd, "rmsnorm_bwd", "x", x, T, n) || !obi_check_words(cmd, "rmsnorm_bwd", "w", w, 1, n) ||
         !fits(cmd, "rmsnorm_bwd", T, n))
         return;
+    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, n)) {
+        obi_rows_straight_rmsnorm_bwd(cmd, dx, dy, x, w, T, n, eps, accumulate);
+        return;
+    }
     struct obi_push_norm_rmsnorm push = { T, n, eps };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_NORM_RMSNORM_BWD,
                               .spec = { obi_workgroup_size(obi_cmd_device(cmd)), accumulate },
@@ -105,6 +110,10 @@ void obi_op_layernorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dy, obi_view x, ui
     if (!obi_check_words(cmd, "layernorm_bwd", "dx", dx, T, n) || !obi_check_words(cmd, "layernorm_bwd", "dy", dy, T, n) ||
         !obi_check_words(cmd, "layernorm_bwd", "x", x, T, n) || !fits(cmd, "layernorm_bwd", T, n))
         return;
+    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, n)) {
+        obi_rows_straight_layernorm_bwd(cmd, dx, dy, x, T, n, eps);
+        return;
+    }
     struct obi_push_norm_layernorm push = { T, n, eps };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_NORM_LAYERNORM_BWD,
                               .spec = { obi_workgroup_size(obi_cmd_device(cmd)) },

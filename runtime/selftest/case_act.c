@@ -1,5 +1,6 @@
 #include "ops/op_act.h"
 #include "ref/ref_act.h"
+#include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 #define U 0x1p-24
@@ -59,6 +60,12 @@ static obi_status run_add(obi_case_env *env, const uint32_t *sizes, obi_case_res
     return run(env, sizes, result, obi_op_add_fwd, ref_act_add, 2 * U);
 }
 
-const obi_case obi_case_act_swiglu = { "act_swiglu", OBI_KERNEL_ACT_SWIGLU_FWD, "count", { 333 }, run_swiglu };
+OBI_CASE_FORMS(run_swiglu)
+OBI_CASE_FORMS(run_add)
+
+const obi_case obi_case_act_swiglu = { "act_swiglu", OBI_KERNEL_ACT_SWIGLU_FWD, "count", { 333 }, run_swiglu_plain };
 const obi_case obi_case_act_relu = { "act_relu", OBI_KERNEL_ACT_RELU_FWD, "count", { 333 }, run_relu };
-const obi_case obi_case_act_add = { "act_add", OBI_KERNEL_ACT_ADD_FWD, "count", { 333 }, run_add };
+const obi_case obi_case_act_add = { "act_add", OBI_KERNEL_ACT_ADD_FWD, "count", { 333 }, run_add_plain };
+const obi_case obi_case_act_swiglu_straight = { "act_swiglu_straight", OBI_KERNEL_ACT_ROWS_STRAIGHT, "count", { 2048 },
+                                                run_swiglu_straight };
+const obi_case obi_case_act_add_straight = { "act_add_straight", OBI_KERNEL_ACT_ROWS_STRAIGHT, "count", { 2048 }, run_add_straight };

@@ -3,6 +3,7 @@
 
 #include "ops/op_act_bwd.h"
 #include "ref/ref_act_bwd.h"
+#include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 #define U 0x1p-24
@@ -59,5 +60,9 @@ static obi_status run_relu(obi_case_env *env, const uint32_t *sizes, obi_case_re
     return OBI_OK;
 }
 
-const obi_case obi_case_act_swiglu_bwd = { "act_swiglu_bwd", OBI_KERNEL_ACT_SWIGLU_BWD, "count", { 333 }, run_swiglu };
+OBI_CASE_FORMS(run_swiglu)
+
+const obi_case obi_case_act_swiglu_bwd = { "act_swiglu_bwd", OBI_KERNEL_ACT_SWIGLU_BWD, "count", { 333 }, run_swiglu_plain };
 const obi_case obi_case_act_relu_bwd = { "act_relu_bwd", OBI_KERNEL_ACT_RELU_BWD, "count in_place", { 333, 0 }, run_relu };
+const obi_case obi_case_act_swiglu_bwd_straight = { "act_swiglu_bwd_straight", OBI_KERNEL_ACT_ROWS_STRAIGHT, "count", { 2048 },
+                                                    run_swiglu_straight };

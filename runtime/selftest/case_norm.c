@@ -2,6 +2,7 @@
 
 #include "ops/op_norm.h"
 #include "ref/ref_norm.h"
+#include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 #define EPS 1e-5f
@@ -77,5 +78,13 @@ static obi_status run_layernorm(obi_case_env *env, const uint32_t *sizes, obi_ca
     return OBI_OK;
 }
 
-const obi_case obi_case_norm_rmsnorm = { "norm_rmsnorm", OBI_KERNEL_NORM_RMSNORM_FWD, "T n", { 3, 257 }, run_rmsnorm };
-const obi_case obi_case_norm_layernorm = { "norm_layernorm", OBI_KERNEL_NORM_LAYERNORM_FWD, "T n in_place", { 3, 257, 0 }, run_layernorm };
+OBI_CASE_FORMS(run_rmsnorm)
+OBI_CASE_FORMS(run_layernorm)
+
+const obi_case obi_case_norm_rmsnorm = { "norm_rmsnorm", OBI_KERNEL_NORM_RMSNORM_FWD, "T n", { 3, 257 }, run_rmsnorm_plain };
+const obi_case obi_case_norm_layernorm = { "norm_layernorm", OBI_KERNEL_NORM_LAYERNORM_FWD, "T n in_place", { 3, 257, 0 },
+                                           run_layernorm_plain };
+const obi_case obi_case_norm_rmsnorm_straight = { "norm_rmsnorm_straight", OBI_KERNEL_NORM_ROWS_STRAIGHT, "T n", { 16, 288 },
+                                                  run_rmsnorm_straight };
+const obi_case obi_case_norm_layernorm_straight = { "norm_layernorm_straight", OBI_KERNEL_NORM_ROWS_STRAIGHT, "T n in_place",
+                                                    { 16, 288, 1 }, run_layernorm_straight };

@@ -3,6 +3,7 @@
 
 #include "ops/op_norm_bwd.h"
 #include "ref/ref_norm_bwd.h"
+#include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 #define EPS 1e-5f
@@ -150,13 +151,20 @@ static obi_status run_layernorm(obi_case_env *env, const uint32_t *sizes, obi_ca
     return OBI_OK;
 }
 
+OBI_CASE_FORMS(run_rmsnorm)
+OBI_CASE_FORMS(run_layernorm)
+
 const obi_case obi_case_norm_rmsnorm_bwd = {
-    "norm_rmsnorm_bwd", OBI_KERNEL_NORM_RMSNORM_BWD, "T n accumulate", { 3, 257, 1 }, run_rmsnorm
+    "norm_rmsnorm_bwd", OBI_KERNEL_NORM_RMSNORM_BWD, "T n accumulate", { 3, 257, 1 }, run_rmsnorm_plain
 };
 /* One op, three kernels. */
 const obi_case obi_case_norm_rms_scale = { "norm_rms_scale", OBI_KERNEL_NORM_RMS_SCALE, "T n", { 67, 65 }, run_rmsnorm_w };
 const obi_case obi_case_norm_rmsnorm_bwd_w = { "norm_rmsnorm_bwd_w", OBI_KERNEL_NORM_RMSNORM_BWD_W, "T n", { 67, 65 }, run_rmsnorm_w };
 const obi_case obi_case_norm_fold_bwd = { "norm_fold_bwd", OBI_KERNEL_NORM_FOLD_BWD, "T n", { 67, 65 }, run_rmsnorm_w };
 const obi_case obi_case_norm_layernorm_bwd = {
-    "norm_layernorm_bwd", OBI_KERNEL_NORM_LAYERNORM_BWD, "T n in_place", { 3, 257, 1 }, run_layernorm
+    "norm_layernorm_bwd", OBI_KERNEL_NORM_LAYERNORM_BWD, "T n in_place", { 3, 257, 1 }, run_layernorm_plain
 };
+const obi_case obi_case_norm_rmsnorm_bwd_straight = { "norm_rmsnorm_bwd_straight", OBI_KERNEL_NORM_ROWS_STRAIGHT, "T n accumulate",
+                                                      { 16, 288, 1 }, run_rmsnorm_straight };
+const obi_case obi_case_norm_layernorm_bwd_straight = { "norm_layernorm_bwd_straight", OBI_KERNEL_NORM_ROWS_STRAIGHT, "T n in_place",
+                                                        { 16, 288, 1 }, run_layernorm_straight };

@@ -27,6 +27,14 @@
     X(attn_stats_bwd)       \
     X(attn_q_bwd)           \
     X(attn_rows_straight)   \
+    X(norm_rmsnorm_straight) \
+    X(norm_layernorm_straight) \
+    X(norm_rmsnorm_bwd_straight) \
+    X(norm_layernorm_bwd_straight) \
+    X(act_swiglu_straight) \
+    X(act_add_straight) \
+    X(act_swiglu_bwd_straight) \
+    X(bitlinear_scale_columns_straight) \
     X(attn_scatter_straight) \
     X(attn_kv_bwd)          \
     X(act_swiglu_bwd)       \

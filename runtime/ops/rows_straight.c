@@ -1,0 +1,143 @@
+#include "ops/rows_straight.h"
+
+#include "shaders/common/push_rows.h"
+
+#define WORKGROUP 128u
+#define GROUP_ROWS 16u
+#define ROWS_MAX (255u * GROUP_ROWS) /* of a dispatch: what two digits of the kernels can count */
+#define CHUNK 128u
+#define SMALL_CHUNK 32u
+#define STATS_BYTES 32u
+
+bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t columns)
+{
+    return device->caps.straight && rows % GROUP_ROWS == 0 && columns % SMALL_CHUNK == 0 && rows * columns <= UINT32_MAX / 4;
+}
+
+/* The steps, as in the shaders. */
+enum { RMS_STATS, RMS, RMS_BWD_STATS, RMS_BWD, LAYER_STATS, LAYER, LAYER_BWD };
+enum { ADD, SWIGLU, SWIGLU_BWD, SCALE };
+
+typedef struct job {
+    int kernel;
+    obi_view out, more, a, b, w, stats; /* `more`, `b`, `w` and `stats` may have no buffer */
+    uint32_t rows, columns;
+    float eps;
+    bool accumulate;
+} job;
+
+static void split(obi_view view, uint32_t *low, uint32_t *high)
+{
+    uint64_t address = view.buffer ? view.buffer->address + view.offset : 0;
+    *low = (uint32_t)address;
+    *high = (uint32_t)(address >> 32);
+}
+
+static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats, uint32_t row, uint32_t rows, uint32_t column,
+                         uint32_t columns)
+{
+    struct obi_push_rows push = { .columns = task->columns, .first_row = row, .first_column = column, .eps = task->eps,
+                                  .flags = (column == 0 ? OB_ROWS_FRESH : 0) | (task->accumulate ? OB_ROWS_ACCUMULATE : 0) };
+    split(task->a, &push.a_low, &push.a_high);
+    split(task->b, &push.b_low, &push.b_high);
+    split(task->w, &push.w_low, &push.w_high);
+    split(task->out, &push.out_low, &push.out_high);
+    split(task->stats, &push.stats_low, &push.stats_high);
+    for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+    obi_dispatch dispatch = { .kernel = task->kernel,
+                              .spec = { WORKGROUP, step, columns },
+                              .spec_count = 3,
+                              .groups = { rows / GROUP_ROWS, 1, 1 },
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_updates(to_stats ? task->stats : task->out) },
+                              .binding_count = 1,
+                              .bytes = 12ull * rows * columns };
+    if (task->more.buffer) dispatch.bindings[dispatch.binding_count++] = obi_updates(task->more);
+    else if (task->w.buffer) dispatch.bindings[dispatch.binding_count++] = obi_reads(task->w);
+    if (!to_stats && task->stats.buffer) dispatch.bindings[dispatch.binding_count++] = obi_reads(task->stats);
+    const obi_view inputs[] = { task->a, task->b };
+    for (int i = 0; i < 2; i++)
+        if (inputs[i].buffer && dispatch.binding_count < OBI_BINDINGS_MAX) dispatch.bindings[dispatch.binding_count++] = obi_reads(inputs[i]);
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+static void record(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats)
+{
+    for (uint32_t row = 0; row < task->rows; row += ROWS_MAX) {
+        uint32_t rows = task->rows - row < ROWS_MAX ? task->rows - row : ROWS_MAX;
+        for (uint32_t column = 0; column < task->columns;) {
+            uint32_t columns = task->columns - column < CHUNK ? SMALL_CHUNK : CHUNK;
+            record_chunk(cmd, task, step, to_stats, row, rows, column, columns);
+            column += columns;
+        }
+    }
+}
+
+/* ---- norms ------------------------------------------------------------------------------------------------------------- */
+
+static void norm(obi_cmd *cmd, job *task, uint32_t stats_step, uint32_t step)
+{
+    task->kernel = OBI_KERNEL_NORM_ROWS_STRAIGHT;
+    if (!obi_cmd_scratch(cmd, (uint64_t)task->rows * STATS_BYTES, &task->stats)) return;
+    record(cmd, task, stats_step, true);
+    record(cmd, task, step, false);
+}
+
+void obi_rows_straight_rmsnorm(obi_cmd *cmd, obi_view y, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps)
+{
+    job task = { .out = y, .a = x, .w = w, .rows = rows, .columns = columns, .eps = eps };
+    norm(cmd, &task, RMS_STATS, RMS);
+}
+
+void obi_rows_straight_rmsnorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dy, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps,
+                                   bool accumulate)
+{
+    job task = { .out = dx, .a = x, .b = dy, .w = w, .rows = rows, .columns = columns, .eps = eps, .accumulate = accumulate };
+    norm(cmd, &task, RMS_BWD_STATS, RMS_BWD);
+}
+
+void obi_rows_straight_layernorm(obi_cmd *cmd, obi_view y, obi_view x, uint32_t rows, uint32_t columns, float eps)
+{
+    job task = { .out = y, .a = x, .b = x, .rows = rows, .columns = columns, .eps = eps };
+    norm(cmd, &task, LAYER_STATS, LAYER);
+}
+
+void obi_rows_straight_layernorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dz, obi_view x, uint32_t rows, uint32_t columns, float eps)
+{
+    job task = { .out = dx, .a = x, .b = dz, .rows = rows, .columns = columns, .eps = eps };
+    norm(cmd, &task, LAYER_STATS, LAYER_BWD);
+}
+
+/* ---- element by element ------------------------------------------------------------------------------------------------ */
+
+static void elements(obi_cmd *cmd, job *task, uint32_t step)
+{
+    task->kernel = OBI_KERNEL_ACT_ROWS_STRAIGHT;
+    record(cmd, task, step, false);
+}
+
+void obi_rows_straight_scale(obi_cmd *cmd, obi_view y, obi_view x, obi_view s, uint32_t rows, uint32_t columns, bool accumulate)
+{
+    job task = { .out = y, .a = x, .w = s, .rows = rows, .columns = columns, .accumulate = accumulate };
+    elements(cmd, &task, SCALE);
+}
+
+void obi_rows_straight_add(obi_cmd *cmd, obi_view y, obi_view a, obi_view b, uint64_t count)
+{
+    job task = { .out = y, .a = a, .b = b, .rows = (uint32_t)(count / OBI_FLAT_COLUMNS), .columns = OBI_FLAT_COLUMNS };
+    elements(cmd, &task, ADD);
+}
+
+void obi_rows_straight_swiglu(obi_cmd *cmd, obi_view y, obi_view gate, obi_view up, uint64_t count)
+{
+    job task = { .out = y, .a = gate, .b = up, .rows = (uint32_t)(count / OBI_FLAT_COLUMNS), .columns = OBI_FLAT_COLUMNS };
+    elements(cmd, &task, SWIGLU);
+}
+
+void obi_rows_straight_swiglu_bwd(obi_cmd *cmd, obi_view gate, obi_view up, obi_view dy, uint64_t count)
+{
+    job task = { .out = gate, .more = up, .a = gate, .b = dy, .w = up, .rows = (uint32_t)(count / OBI_FLAT_COLUMNS),
+                 .columns = OBI_FLAT_COLUMNS };
+    elements(cmd, &task, SWIGLU_BWD);
+}

@@ -1,0 +1,24 @@
+/* rows_straight: element-wise ops and norms on software drivers (caps.straight), a chunk of columns of each row a dispatch. Called
+ * by the ops of the same names, which have checked the views. */
+#ifndef OBI_OPS_ROWS_STRAIGHT_H
+#define OBI_OPS_ROWS_STRAIGHT_H
+
+#include "ops/tensor.h"
+
+/* Whether the device takes this way for arrays of (rows, columns): rows a multiple of 16, columns of 32. */
+bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t columns);
+
+void obi_rows_straight_rmsnorm(obi_cmd *cmd, obi_view y, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps);
+void obi_rows_straight_rmsnorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dy, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps,
+                                   bool accumulate);
+void obi_rows_straight_layernorm(obi_cmd *cmd, obi_view y, obi_view x, uint32_t rows, uint32_t columns, float eps);
+void obi_rows_straight_layernorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dz, obi_view x, uint32_t rows, uint32_t columns, float eps);
+void obi_rows_straight_scale(obi_cmd *cmd, obi_view y, obi_view x, obi_view s, uint32_t rows, uint32_t columns, bool accumulate);
+
+/* Of `count` elements, which are taken as rows of OBI_FLAT_COLUMNS. */
+#define OBI_FLAT_COLUMNS 128u
+void obi_rows_straight_add(obi_cmd *cmd, obi_view y, obi_view a, obi_view b, uint64_t count);
+void obi_rows_straight_swiglu(obi_cmd *cmd, obi_view y, obi_view gate, obi_view up, uint64_t count);
+void obi_rows_straight_swiglu_bwd(obi_cmd *cmd, obi_view gate, obi_view up, obi_view dy, uint64_t count);
+
+#endif

@@ -1,0 +1,58 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+// Element by element, for software drivers (common/straight.glsl): one chunk of columns of each row.
+//   step 0  out = a + b                                   step 1  out = a / (1 + exp -a) b, SwiGLU of gate a and up b
+//   step 2  SwiGLU's gradient in place: out is the gate, more is up, b the gradient of the output
+//   step 3  out (+)= a w[column]
+//
+// b0 w  out (rows, columns)      b1 w  more, likewise; step 2 only
+// push: obi_push_rows; step 2: a is the gate, w is up (rows, columns)
+// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 128 or 32
+// grid: x = rows / 16, below 256
+// tiers: A
+#include "common/rows_straight.glsl"
+
+layout(set = 0, binding = 0) writeonly buffer Result { float result[]; };
+layout(set = 0, binding = 1) writeonly buffer More { float more[]; };
+
+// 1 / (1 + exp -g) and 1 - that, without cancellation. Beyond 87 exp leaves the range of normal floats.
+vec2 logistic(float g)
+{
+    float power = exp(-clamp(g, -87.0, 87.0)), s = 1.0 / (1.0 + power);
+    return vec2(s, power * s);
+}
+
+void main()
+{
+    uint row = ob_row(), at = row * push.columns + push.first_column;
+    uint64_t a = ob_address(push.a_low, push.a_high) + uint64_t(at) * 4ul, b = ob_address(push.b_low, push.b_high) + uint64_t(at) * 4ul;
+    uint64_t w = ob_address(push.w_low, push.w_high) + uint64_t(OB_STEP == 2u ? at : push.first_column) * 4ul;
+    uint64_t before = ob_address(push.out_low, push.out_high) + uint64_t(at) * 4ul;
+    uint keep = (push.flags & OB_ROWS_ACCUMULATE) != 0u ? 0xffffffffu : 0u;
+
+#define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
+#define STORE(i, formula) { const uint place = uint(i * 8); float value = formula; EACH8(STORE_LANE) }
+
+    if (OB_STEP == 0u) {
+#define STEP0(i) STORE(i, OB_EIGHT(a, i) + OB_EIGHT(b, i))
+        OB_CHUNK(STEP0)
+    } else if (OB_STEP == 1u) {
+#define STEP1(i) { float g = OB_EIGHT(a, i); STORE(i, g / (1.0 + exp(clamp(-g, -87.0, 87.0))) * OB_EIGHT(b, i)) }
+        OB_CHUNK(STEP1)
+    } else if (OB_STEP == 2u) {
+#define MORE_LANE(l) more[at + place + uint(l)] = subgroupShuffle(value, uint(l));
+#define STEP2(i)                                                                                                     \
+        {                                                                                                            \
+            float g = OB_EIGHT(a, i), u = OB_EIGHT(w, i), d = OB_EIGHT(b, i);                                        \
+            vec2 s = logistic(g);                                                                                    \
+            STORE(i, d * u * (s.x * (1.0 + clamp(g, -87.0, 87.0) * s.y)))                                            \
+            const uint place = uint(i * 8);                                                                          \
+            float value = d * (g * s.x);                                                                             \
+            EACH8(MORE_LANE)                                                                                         \
+        }
+        OB_CHUNK(STEP2)
+    } else {
+#define STEP3(i) STORE(i, uintBitsToFloat(ob_eight(before + uint64_t(i * 32)) & keep) + OB_EIGHT(a, i) * OB_EIGHT(w, i))
+        OB_CHUNK(STEP3)
+    }
+}
