@@ -85,6 +85,12 @@ static obi_status reserve_host(float **array, uint64_t *room, uint64_t floats)
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+uint64_t obi_svid_bytes(const obi_weight *w)
+{
+    uint64_t words = (uint64_t)w->block_rows * obi_weight_row_words(OBI_WEIGHT_SIGN, w->columns);
+    return 4 * (3 * (uint64_t)w->rows + w->columns + obi_svid_scratch_floats(w) + obi_svid_residual_floats(w) + words);
+}
+
 static obi_status reserve(obi_svid *svid, const obi_weight *w)
 {
     uint64_t m = w->rows, n = w->columns, words = (uint64_t)w->block_rows * obi_weight_row_words(OBI_WEIGHT_SIGN, w->columns);

@@ -41,6 +41,9 @@ typedef struct obi_svid_options {
 obi_status obi_svid_create(obi_device *device, obi_upload *upload, obi_svid **out);
 void obi_svid_destroy(obi_svid *svid); /* NULL is allowed */
 
+/* Device memory that a run of this shape takes beside the weight itself, roughly. For planning. */
+uint64_t obi_svid_bytes(const obi_weight *w);
+
 /* w is F32, (m,n), uploaded. OBI_ERROR_DATA when it holds NaN, infinity or values whose squares overflow f32. Each
  * submit is one pass over w. The same bits on every run of one device and driver. */
 obi_status obi_svid_run(obi_svid *svid, const obi_weight *w, const obi_svid_options *options, obi_svid_result *result);

@@ -15,13 +15,54 @@ void train_view_start(train_view *view)
     app_progress_start(&view->progress);
 }
 
+/* A dry run's table is its result and goes to stdout; another run says the sum. */
+void train_view_memory(const ob_train_memory *memory, void *user)
+{
+    train_view *view = user;
+    view->dry_run = memory->dry_run;
+    view->planned = memory->total;
+    if (!memory->dry_run) {
+        app_note("device memory: %s planned; %s weights, %s gradients and optimiser, %s activations, %s teacher", app_bytes(memory->total).text,
+                 app_bytes(memory->weights).text, app_bytes(memory->gradients + memory->optimiser).text,
+                 app_bytes(memory->activations + memory->logits).text, app_bytes(memory->teacher + memory->teacher_activations).text);
+        return;
+    }
+    const struct {
+        const char *name;
+        uint64_t bytes;
+    } rows[] = { { "weights", memory->weights },
+                 { "gradients", memory->gradients },
+                 { "optimiser state", memory->optimiser },
+                 { "activations", memory->activations },
+                 { "one tile of logits", memory->logits },
+                 { "teacher", memory->teacher },
+                 { "its activations", memory->teacher_activations },
+                 { "losses, reductions", memory->other },
+                 { "loading and saving", memory->transfers },
+                 { "in all", memory->total } };
+    printf("device memory\n");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) printf("  %-20s %12s\n", rows[i].name, app_bytes(rows[i].bytes).text);
+    fflush(stdout);
+}
+
+void train_view_estimate(const ob_train_estimate *estimate, void *user)
+{
+    const train_view *view = user;
+    printf("  %-20s %12s  (%.0f %% of the plan)\n", "taken by one step", app_bytes(estimate->peak_bytes).text,
+           100 * (double)estimate->peak_bytes / (double)view->planned);
+    printf("time\n  %-20s %12s  %" PRIu64 " times\n", "a step", app_duration(estimate->step_seconds).text, estimate->steps);
+    if (estimate->evaluations > 0)
+        printf("  %-20s %12s  %" PRIu64 " times\n", "an evaluation", app_duration(estimate->evaluation_seconds).text, estimate->evaluations);
+    printf("  %-20s %12s  %" PRIu64 " times, %s each, if the disk takes 200 MB/s\n", "a checkpoint",
+           app_duration(estimate->checkpoint_seconds).text, estimate->checkpoints, app_bytes(estimate->checkpoint_bytes).text);
+    printf("  %-20s %12s\n", "the whole run", app_duration(estimate->seconds).text);
+}
+
 void train_view_plan(const ob_train_plan *plan, void *user)
 {
     train_view *view = user;
     app_note("%s parameters, %s numbers trained; %s training tokens, %s held out", app_count(plan->parameters).text,
              app_count(plan->trained).text, app_count(plan->train_tokens).text, app_count(plan->held_out_tokens).text);
-    app_note("device memory: %s model with gradients and optimiser, %s teacher, %s work", app_bytes(plan->model_bytes).text,
-             app_bytes(plan->teacher_bytes).text, app_bytes(plan->work_bytes).text);
     if (plan->first_step > 0) app_note("going on from step %" PRIu64 " of %" PRIu64, plan->first_step, plan->steps);
     view->progress.started = app_seconds();
 }
@@ -46,7 +87,7 @@ static void add(line *to, const char *format, ...)
 void train_view_step(const ob_train_step *step, void *user)
 {
     train_view *view = user;
-    bool last = step->step == step->steps;
+    bool last = step->step == step->steps || view->dry_run;
     double now = app_seconds(), period = fmin(fmax((now - view->progress.started) / 20, LINE_PERIOD_FIRST), LINE_PERIOD_LAST);
     train_pace_step(&view->pace, now);
     view->tokens = SPEED_FADE * view->tokens + (double)step->tokens;

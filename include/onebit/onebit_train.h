@@ -56,6 +56,27 @@ OB_API void ob_quantize_report_free(ob_quantize_report *report);
 
 /* ---- training -------------------------------------------------------------------------------------------------- */
 
+/* Device memory that a run will take, in bytes, known before anything is made there. */
+typedef struct ob_train_memory {
+    uint64_t weights, gradients, optimiser; /* weights: with the packed signs and the copies that flips are counted by */
+    uint64_t activations, logits;           /* of a micro-batch; one tile of logits */
+    uint64_t teacher, teacher_activations;
+    uint64_t other;                         /* losses, reductions */
+    uint64_t transfers;                     /* what loading or saving takes for a moment beyond all this */
+    uint64_t total;                         /* the peak */
+    bool dry_run;
+} ob_train_memory;
+
+/* How long a run would take: the end of a dry run. */
+typedef struct ob_train_estimate {
+    uint64_t steps, evaluations, checkpoints;
+    double step_seconds, evaluation_seconds; /* of one, measured */
+    double checkpoint_seconds;               /* of one, assuming 200 MB/s */
+    double seconds;                          /* of the whole run */
+    uint64_t checkpoint_bytes;               /* of one */
+    uint64_t peak_bytes;                     /* device memory that this one step took */
+} ob_train_estimate;
+
 typedef struct ob_train_plan {
     uint64_t steps, first_step;      /* of the whole run; where it goes on */
     uint64_t parameters, trained;    /* weights, and how many numbers are being trained */
@@ -81,6 +102,7 @@ typedef struct ob_train_desc {
     const char *config;              /* a YAML file, or NULL */
     const char *const *overrides;    /* key, value, key, value, ...: taken after the file */
     size_t override_count;           /* pairs */
+    void (*memory)(const ob_train_memory *memory, void *user);
     void (*plan)(const ob_train_plan *plan, void *user);
     void (*step)(const ob_train_step *step, void *user);
     void (*evaluation)(uint64_t step, double nll, double kl, bool best, void *user); /* kl is NaN without a teacher */
@@ -88,6 +110,7 @@ typedef struct ob_train_desc {
      * the seconds these took by the clock. The first step is left out unless it is the only one. Profiling costs a little
      * time. No rows: the device has no timestamps. */
     void (*profile)(const ob_kernel_time *rows, uint32_t count, uint64_t steps, double seconds, void *user);
+    void (*estimate)(const ob_train_estimate *estimate, void *user); /* dry run only */
     bool (*save)(void *user);        /* asked between steps; true: save a checkpoint now and go on */
     bool (*stop)(void *user);        /* asked between steps; true: save and return OB_ERROR_CANCELLED */
     void *user;

@@ -9,6 +9,30 @@ typedef struct relay {
     const obi_device *device;
 } relay;
 
+static void on_memory(const obi_memory_plan *plan, void *user)
+{
+    const relay *to = user;
+    ob_train_memory copy = { plan->weights, plan->gradients,           plan->optimiser, plan->activations, plan->logits,
+                             plan->teacher, plan->teacher_activations, plan->other,     plan->transfers,   plan->total,
+                             to->options->dry_run };
+    if (to->desc->memory) to->desc->memory(&copy, to->desc->user);
+}
+
+static void on_estimate(const obi_estimate *estimate, uint64_t peak_bytes, void *user)
+{
+    const relay *to = user;
+    ob_train_estimate copy = { estimate->steps,
+                               estimate->evaluations,
+                               estimate->checkpoints,
+                               estimate->step_seconds,
+                               estimate->evaluation_seconds,
+                               estimate->checkpoint_seconds,
+                               estimate->seconds,
+                               estimate->checkpoint_bytes,
+                               peak_bytes };
+    if (to->desc->estimate) to->desc->estimate(&copy, to->desc->user);
+}
+
 static void on_plan(const obi_run_plan *plan, void *user)
 {
     const relay *to = user;
@@ -70,7 +94,9 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
 {
     obi_train_options options;
     relay to = { desc, &options, context->device };
-    obi_run_hooks hooks = { .plan = on_plan,
+    obi_run_hooks hooks = { .memory = on_memory,
+                            .plan = on_plan,
+                            .estimate = on_estimate,
                             .step = on_step,
                             .evaluation = on_evaluation,
                             .profile = desc->profile ? on_profile : NULL,

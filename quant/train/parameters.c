@@ -275,7 +275,7 @@ obi_status obi_train_model_from_source(obi_device *device, const obi_source *sou
     return build(&fill, device, &source->config, linears_only, out);
 }
 
-static obi_config random_config(const obi_train_options *options, uint32_t vocabulary)
+obi_config obi_train_random_config(const obi_train_options *options, uint32_t vocabulary)
 {
     uint32_t head_size = options->hidden_size / options->num_attention_heads;
     obi_config config = { .width = options->hidden_size,
@@ -306,13 +306,13 @@ static obi_status build_random(obi_device *device, const obi_train_options *opti
 
 obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
 {
-    obi_config config = random_config(options, vocabulary);
+    obi_config config = obi_train_random_config(options, vocabulary);
     return build_random(device, options, &config, true, out);
 }
 
 obi_status obi_train_model_random_teacher(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
 {
-    obi_config config = random_config(options, vocabulary);
+    obi_config config = obi_train_random_config(options, vocabulary);
     return build_random(device, options, &config, false, out);
 }
 
@@ -325,7 +325,7 @@ static void make_onebit(obi_config *config, const obi_train_options *options)
 
 obi_status obi_train_model_random_student(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
 {
-    obi_config config = random_config(options, vocabulary);
+    obi_config config = obi_train_random_config(options, vocabulary);
     make_onebit(&config, options);
     return build_random(device, options, &config, true, out);
 }

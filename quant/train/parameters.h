@@ -50,6 +50,9 @@ typedef struct obi_train_model {
 obi_status obi_train_model_from_source(obi_device *device, const obi_source *source, const obi_train_options *options,
                                        obi_train_model **out);
 
+/* The dense shape of the options, for a vocabulary of `vocabulary` tokens; tied. */
+obi_config obi_train_random_config(const obi_train_options *options, uint32_t vocabulary);
+
 /* A dense model of the options' shape with normal weights (sd initializer_range; o and down divided by sqrt(2 L)) and norms
  * of 1, for a vocabulary of `vocabulary` tokens; tied. */
 obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);

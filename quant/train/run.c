@@ -149,9 +149,22 @@ static obi_status make_models(training *run)
                                                 : obi_train_model_student(run->device, start, options, &run->model);
 }
 
+/* The configurations that make_models will give the models. */
+static obi_status plan_memory(training *run)
+{
+    const obi_train_options *options = run->options;
+    obi_memory_plan plan;
+    obi_config model = run->source ? run->source->config : obi_train_random_config(options, vocab_of(run)->count);
+    bool distilled = options->stage == OBI_STAGE_KD;
+    if (distilled) model.onebit = true;
+    OBI_TRY(obi_plan_memory(run->device, options, &model, distilled ? &run->source->config : NULL, &plan));
+    obi_memory_expect(run->device, plan.total - plan.transfers);
+    if (run->hooks->memory) run->hooks->memory(&plan, run->hooks->user);
+    return OBI_OK;
+}
+
 static uint64_t count_steps(const training *run)
 {
-    if (run->options->dry_run) return 1;
     if (run->options->max_steps > 0) return run->options->max_steps;
     double per_step = (double)run->options->per_device_train_batch_size * run->options->gradient_accumulation_steps;
     double steps = ceil(run->options->num_train_epochs * (double)run->data.blocks / per_step);
@@ -315,6 +328,16 @@ static obi_status take_best(const training *run, const char *path)
     return status;
 }
 
+/* `before`: device memory that others held when the run began. */
+static obi_status tell_estimate(const training *run, uint64_t before)
+{
+    obi_estimate estimate;
+    if (!run->hooks->estimate) return OBI_OK;
+    OBI_TRY(obi_estimate_run(run->trainer, &run->held_out, EVAL_BLOCKS_MAX, &estimate));
+    run->hooks->estimate(&estimate, run->device->memory.peak_bytes - before, run->hooks->user);
+    return OBI_OK;
+}
+
 static obi_status finish(training *run)
 {
     char path[PATH_MAX_BYTES];
@@ -334,6 +357,7 @@ static void close_run(training *run)
     obi_source_close(run->source);
     obi_source_close(run->student);
     obi_record_close(run->record);
+    obi_memory_expect(run->device, 0);
     if (run->lock >= 0) close(run->lock);
 }
 
@@ -345,6 +369,8 @@ obi_status obi_train_run(obi_device *device, const obi_train_options *options, c
     OBI_TRY_GOTO(open_tokenizer(&run));
     OBI_TRY_GOTO(open_texts(&run));
     if (!options->dry_run) OBI_TRY_GOTO(open_directory(&run));
+    uint64_t before = device->memory.reserved_bytes;
+    OBI_TRY_GOTO(plan_memory(&run));
     OBI_TRY_GOTO(make_models(&run));
     OBI_TRY_GOTO(obi_trainer_create(device, options, run.model, run.teacher, &run.data, count_steps(&run), &run.trainer));
     if (options->resume && !options->dry_run) OBI_TRY_GOTO(obi_checkpoint_load_newest(run.trainer, options->output_dir, &resumed));
@@ -352,7 +378,7 @@ obi_status obi_train_run(obi_device *device, const obi_train_options *options, c
         OBI_TRY_GOTO(obi_record_open(options->output_dir, run.trainer->step, &run.record));
     tell_plan(&run);
     OBI_TRY_GOTO(loop(&run));
-    if (!options->dry_run) status = finish(&run);
+    status = options->dry_run ? tell_estimate(&run, before) : finish(&run);
 done:
     close_run(&run);
     return status;

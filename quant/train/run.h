@@ -3,7 +3,8 @@
 #ifndef OBI_QUANT_TRAIN_RUN_H
 #define OBI_QUANT_TRAIN_RUN_H
 
-#include "quant/train/trainer.h"
+#include "quant/train/estimate.h"
+#include "quant/train/plan.h"
 
 typedef struct obi_run_plan {   /* known before the first step */
     uint64_t steps, first_step; /* of the whole run; where it goes on */
@@ -13,12 +14,14 @@ typedef struct obi_run_plan {   /* known before the first step */
 } obi_run_plan;
 
 typedef struct obi_run_hooks {
+    void (*memory)(const obi_memory_plan *plan, void *user); /* before anything is made on the device */
     void (*plan)(const obi_run_plan *plan, void *user);
     void (*step)(uint64_t step, uint64_t steps, const obi_step_report *report, double seconds, void *user);
     void (*evaluation)(uint64_t step, double nll, double kl, bool best, void *user);
     /* At the end, if set: GPU time by kernel, longest first, of `steps` steps (not the first, unless it is the only one) and of
      * the evaluations between them, and the seconds they took by the clock. No rows: the device has no timestamps. */
     void (*profile)(const obi_profile_row *rows, uint32_t count, uint64_t steps, double seconds, void *user);
+    void (*estimate)(const obi_estimate *estimate, uint64_t peak_bytes, void *user); /* the end of a dry run; device memory taken */
     bool (*save)(void *user); /* asked between steps: true saves a checkpoint and goes on */
     bool (*stop)(void *user); /* asked between steps: true saves and ends with OBI_ERROR_CANCELLED */
     void *user;

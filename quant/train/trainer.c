@@ -80,20 +80,47 @@ static void free_buffers(obi_trainer *trainer)
 
 /* ---- as many sequences at once as memory holds ------------------------------------------------------------------- */
 
-static obi_status make_work(obi_trainer *trainer)
+static obi_pass_keeping keeping_of(const obi_train_options *options)
 {
-    const obi_train_options *options = trainer->options;
-    obi_pass_keeping keeping = options->gradient_checkpointing ? OBI_PASS_RECOMPUTE : OBI_PASS_KEEP;
-    uint32_t T = options->cutoff_len;
-    uint64_t pass_bytes, teacher_bytes = 0;
-    OBI_TRY(obi_pass_measure(trainer->model, trainer->sequences, T, keeping, &pass_bytes));
-    if (trainer->teacher) OBI_TRY(obi_pass_measure(trainer->teacher, trainer->sequences, T, OBI_PASS_FORWARD, &teacher_bytes));
+    return options->gradient_checkpointing ? OBI_PASS_RECOMPUTE : OBI_PASS_KEEP;
+}
+
+static obi_status measure_work(obi_trainer *trainer, obi_work_bytes *work)
+{
+    uint32_t T = trainer->options->cutoff_len;
+    *work = (obi_work_bytes){ 0 };
+    OBI_TRY(obi_pass_measure(trainer->model, trainer->sequences, T, keeping_of(trainer->options), &work->activations));
+    if (trainer->teacher) OBI_TRY(obi_pass_measure(trainer->teacher, trainer->sequences, T, OBI_PASS_FORWARD, &work->teacher_activations));
     trainer->measuring = true;
     trainer->measured = 0;
     obi_status status = make_buffers(trainer);
     trainer->measuring = false;
-    OBI_TRY(status);
-    OBI_TRY(obi_memory_fits(trainer->device, pass_bytes + teacher_bytes + trainer->measured, "the activations of a batch"));
+    work->logits = (uint64_t)trainer->tile * trainer->model->config.vocabulary * (trainer->teacher ? 8 : 4);
+    work->other = trainer->measured - work->logits;
+    return status;
+}
+
+obi_status obi_trainer_measure(const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher, obi_work_bytes *out)
+{
+    obi_trainer trainer = { .device = model->device,
+                            .options = options,
+                            .model = model,
+                            .teacher = teacher,
+                            .sequences = options->per_device_train_batch_size,
+                            .batches = options->gradient_accumulation_steps };
+    obi_status status = measure_work(&trainer, out);
+    for (; status == OBI_ERROR_MEMORY && trainer.sequences > 1; status = measure_work(&trainer, out)) trainer.sequences /= 2;
+    return status; /* halved as a trainer does it that cannot bind its buffers */
+}
+
+static obi_status make_work(obi_trainer *trainer)
+{
+    obi_pass_keeping keeping = keeping_of(trainer->options);
+    uint32_t T = trainer->options->cutoff_len;
+    obi_work_bytes work;
+    obi_status status;
+    OBI_TRY(measure_work(trainer, &work));
+    OBI_TRY(obi_memory_fits(trainer->device, work.activations + work.teacher_activations + work.logits + work.other, "the activations of a batch"));
     OBI_TRY_GOTO(obi_pass_create(trainer->model, trainer->sequences, T, keeping, &trainer->pass));
     if (trainer->teacher) OBI_TRY_GOTO(obi_pass_create(trainer->teacher, trainer->sequences, T, OBI_PASS_FORWARD, &trainer->teacher_pass));
     status = make_buffers(trainer);

@@ -48,6 +48,17 @@ typedef struct obi_trainer {
     uint32_t without_better;        /* evaluations since */
 } obi_trainer;
 
+/* What a trainer takes on the device beyond the models' own. */
+typedef struct obi_work_bytes {
+    uint64_t activations, teacher_activations; /* with gradients and scratch of a pass */
+    uint64_t logits;                           /* one tile, of the teacher too */
+    uint64_t other;                            /* losses, reductions, targets */
+} obi_work_bytes;
+
+/* The same from shapes, without a trainer: `model` and `teacher` (or NULL) need their config, device, and the shapes of their
+ * params. OBI_ERROR_MEMORY when one of its buffers could not be bound. */
+obi_status obi_trainer_measure(const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher, obi_work_bytes *out);
+
 /* Buffers for a run of `steps` steps. The pieces are borrowed and must outlive the trainer. Where device memory does not
  * hold them, here or later, the trainer takes fewer sequences at once and more batches: the same tokens in the same order make
  * a step, and its gradient is the same up to the order of the sums. OBI_ERROR_MEMORY: one sequence is too much too. */

@@ -12,6 +12,12 @@
  * stays far below the 4096 allocations a driver allows. */
 #define ARENA_BYTES_FIRST (16ull << 20)
 #define ARENA_BYTES_MAX (256ull << 20)
+/* When the need is known, large buffers have an arena of their own, as long as there are few; so do those of transfers, which
+ * come and go, from a smaller size on. */
+#define BUFFER_ALONE_BYTES (32ull << 20)
+#define TRANSFER_ALONE_BYTES (1ull << 20)
+#define BUFFERS_ALONE_MAX 1024u
+#define ARENA_BYTES_LAST (1ull << 20) /* beyond the expected */
 #define BUFFER_USAGE (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT)
 
 typedef struct free_range {
@@ -24,6 +30,7 @@ struct obi_arena {
     uint64_t size;
     uint32_t type;
     bool coherent;
+    bool transfer; /* for one buffer of a transfer */
     uint8_t *mapped;
     free_range *free;
     uint32_t buffers;
@@ -48,6 +55,7 @@ static void arena_free(obi_device *device, obi_arena *arena)
         device->vk.vkFreeMemory(device->handle, arena->memory, NULL); /* unmaps */
         device->memory.allocations--;
         device->memory.reserved_bytes -= arena->size;
+        if (arena->transfer) device->memory.transfer_bytes -= arena->size;
     }
     obi_free(arena);
 }
@@ -68,13 +76,22 @@ obi_status obi_memory_fits(obi_device *device, uint64_t bytes, const char *what)
     if (left == 0) return OBI_OK; /* unknown */
     if (!device->caps.unified) {
         pthread_mutex_lock(&device->memory.lock);
-        uint64_t used = device->memory.reserved_bytes;
+        uint64_t used = device->memory.expected_bytes > 0 ? device->memory.used_bytes : device->memory.reserved_bytes;
         pthread_mutex_unlock(&device->memory.lock);
         left = used < left ? left - used : 0;
     }
     if (bytes <= left) return OBI_OK;
     return obi_fail(OBI_ERROR_MEMORY, "%s need %.1f MiB and %s has %.1f MiB left; use a smaller model or context (-c), or close other programs",
                     what, (double)bytes / 1048576.0, device->caps.unified ? "this machine" : device->caps.name, (double)left / 1048576.0);
+}
+
+void obi_memory_expect(obi_device *device, uint64_t bytes)
+{
+    obi_memory *memory = &device->memory;
+    pthread_mutex_lock(&memory->lock);
+    memory->expected_bytes = bytes > 0 ? memory->reserved_bytes - memory->transfer_bytes + bytes : 0;
+    memory->peak_bytes = memory->reserved_bytes;
+    pthread_mutex_unlock(&memory->lock);
 }
 
 /* The memory type for `kind` among `allowed`, best first; -1 when there is none. */
@@ -114,16 +131,36 @@ static VkResult arena_allocate(obi_device *device, uint64_t size, uint32_t type,
     return VK_SUCCESS;
 }
 
-static obi_status arena_create(obi_device *device, uint64_t needed, uint32_t type, obi_arena **out)
+static bool is_alone(const obi_device *device, uint64_t needed, obi_memory_kind kind)
+{
+    uint64_t most = kind == OBI_MEMORY_DEVICE ? BUFFER_ALONE_BYTES : TRANSFER_ALONE_BYTES;
+    return device->memory.expected_bytes > 0 && needed >= most && device->memory.allocations < BUFFERS_ALONE_MAX;
+}
+
+/* Bytes of a new arena that `needed` are taken from. */
+static uint64_t arena_size(const obi_device *device, uint64_t needed, uint32_t type, obi_memory_kind kind)
+{
+    const obi_memory *memory = &device->memory;
+    uint64_t size = ARENA_BYTES_FIRST;
+    if (memory->expected_bytes > 0) {
+        uint64_t there = memory->reserved_bytes - memory->transfer_bytes;
+        uint64_t left = memory->expected_bytes > there ? memory->expected_bytes - there : 0;
+        size = is_alone(device, needed, kind) || kind != OBI_MEMORY_DEVICE || left < ARENA_BYTES_LAST ? ARENA_BYTES_LAST : left;
+        if (size > ARENA_BYTES_MAX) size = ARENA_BYTES_MAX;
+    } else {
+        for (const obi_arena *other = memory->arenas; other; other = other->next)
+            if (other->type == type && size < ARENA_BYTES_MAX) size *= 2;
+    }
+    if (device->caps.allocation_max && size > device->caps.allocation_max) size = device->caps.allocation_max;
+    return size < needed ? needed : size;
+}
+
+static obi_status arena_create(obi_device *device, uint64_t needed, uint32_t type, obi_memory_kind kind, obi_arena **out)
 {
     VkPhysicalDeviceMemoryProperties memory;
     device->instance->vk.vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
     VkMemoryPropertyFlags flags = memory.memoryTypes[type].propertyFlags;
-    uint64_t size = ARENA_BYTES_FIRST;
-    for (obi_arena *other = device->memory.arenas; other; other = other->next)
-        if (other->type == type && size < ARENA_BYTES_MAX) size *= 2;
-    if (device->caps.allocation_max && size > device->caps.allocation_max) size = device->caps.allocation_max;
-    if (size < needed) size = needed;
+    uint64_t size = arena_size(device, needed, type, kind);
     obi_arena *arena = obi_calloc(1, sizeof *arena);
     free_range *range = obi_calloc(1, sizeof *range);
     if (!arena || !range) {
@@ -132,6 +169,7 @@ static obi_status arena_create(obi_device *device, uint64_t needed, uint32_t typ
         return OBI_ERROR_MEMORY;
     }
     arena->type = type;
+    arena->transfer = kind != OBI_MEMORY_DEVICE && is_alone(device, needed, kind);
     arena->coherent = (flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT) != 0;
     VkResult result = arena_allocate(device, size, type, arena);
     if (result != VK_SUCCESS && size > needed) result = arena_allocate(device, needed, type, arena);
@@ -144,6 +182,7 @@ static obi_status arena_create(obi_device *device, uint64_t needed, uint32_t typ
                         "use a smaller model or context (-c), or close other programs", device->caps.name, (double)needed / 1048576.0,
                         (double)device->memory.used_bytes / 1048576.0, (double)device->caps.heap_bytes / 1048576.0);
     }
+    if (arena->transfer) device->memory.transfer_bytes += arena->size;
     range->size = arena->size;
     arena->free = range;
     if (flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) {
@@ -213,13 +252,14 @@ static void arena_give_back(obi_arena *arena, uint64_t offset, uint64_t size)
 
 static obi_status take_memory(obi_device *device, obi_buffer *buffer, uint64_t size, uint64_t alignment, uint32_t type)
 {
-    for (obi_arena *arena = device->memory.arenas; arena; arena = arena->next)
+    bool alone = is_alone(device, size, buffer->kind);
+    for (obi_arena *arena = device->memory.arenas; arena && !alone; arena = arena->next)
         if (arena->type == type && arena_take(arena, size, &buffer->offset)) {
             buffer->arena = arena;
             return OBI_OK;
         }
     obi_arena *arena = NULL;
-    OBI_TRY(arena_create(device, obi_align_up(size, alignment), type, &arena));
+    OBI_TRY(arena_create(device, obi_align_up(size, alignment), type, buffer->kind, &arena));
     if (!arena_take(arena, size, &buffer->offset)) return obi_fail(OBI_ERROR_MEMORY, "a new arena had no room");
     buffer->arena = arena;
     return OBI_OK;

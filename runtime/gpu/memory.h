@@ -25,7 +25,9 @@ typedef struct obi_memory {
     obi_arena *arenas;
     uint64_t used_bytes;      /* in live buffers */
     uint64_t reserved_bytes;  /* in arenas */
-    uint64_t peak_bytes;      /* the most that reserved_bytes has been */
+    uint64_t peak_bytes;      /* the most that reserved_bytes has been since the last obi_memory_expect */
+    uint64_t expected_bytes;  /* what reserved_bytes less transfer_bytes is expected to grow to; 0: nobody knows */
+    uint64_t transfer_bytes;  /* in arenas of their own for transfers; only while the need is known */
     uint32_t allocations;     /* live vkAllocateMemory */
 } obi_memory;
 
@@ -55,6 +57,10 @@ obi_status obi_buffer_invalidate(struct obi_device *device, const obi_buffer *bu
  * memory, into what the machine has left. Drivers that share it promise more than there is, and the system then ends the
  * program without a word. `what` is "the weights", ... */
 obi_status obi_memory_fits(struct obi_device *device, uint64_t bytes, const char *what);
+
+/* Tells that about `bytes` more will be asked for, all in all and without large buffers of transfers, so that arenas are made to that measure: without it the last
+ * arena of many may be nearly empty, and a buffer of 130 MiB leaves half of one unused. 0 takes it back. Starts peak_bytes anew. */
+void obi_memory_expect(struct obi_device *device, uint64_t bytes);
 
 /* Used by obi_device_open and _close. */
 obi_status obi_memory_init(obi_memory *memory);

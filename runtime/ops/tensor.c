@@ -16,8 +16,8 @@ uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns)
     }
 }
 
-obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, uint64_t block_bytes_max,
-                             obi_weight *out)
+obi_status obi_weight_shape(const obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, uint64_t block_bytes_max,
+                            obi_weight *out)
 {
     memset(out, 0, sizeof *out);
     if (rows == 0 || columns == 0) return obi_fail(OBI_ERROR_ARGUMENT, "a weight of %u x %u elements cannot be", rows, columns);
@@ -34,6 +34,14 @@ obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t 
     uint64_t block_rows = limit / row_bytes;
     out->block_rows = block_rows < rows ? (uint32_t)block_rows : rows;
     out->block_count = (uint32_t)obi_div_ceil(rows, out->block_rows);
+    return OBI_OK;
+}
+
+obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, uint64_t block_bytes_max,
+                             obi_weight *out)
+{
+    OBI_TRY(obi_weight_shape(device, type, rows, columns, block_bytes_max, out));
+    uint64_t row_bytes = (uint64_t)out->row_words * 4;
     out->blocks = obi_calloc(out->block_count, sizeof *out->blocks);
     if (!out->blocks) return OBI_ERROR_MEMORY;
     for (uint32_t i = 0; i < out->block_count; i++) {

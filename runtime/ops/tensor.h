@@ -30,6 +30,10 @@ typedef struct obi_weight {
 
 uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns);
 
+/* The shape that obi_weight_create would give, without the blocks: `blocks` is NULL. For planning. */
+obi_status obi_weight_shape(const obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, uint64_t block_bytes_max,
+                            obi_weight *out);
+
 /* Makes the blocks, contents undefined. Block sizes respect maxStorageBufferRange, the arena size, and
  * `block_bytes_max` unless that is 0 (tests use it to force many blocks). */
 obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns,

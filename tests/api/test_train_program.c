@@ -211,6 +211,11 @@ static void test_dry_run(void **state)
     program *run = start("50", WORDS("--dry-run"));
     program_wait(run);
     program_expect_success(run);
+    static const char *const words[] = { "device memory\n", "weights", "gradients", "optimiser state", "activations", "tile of logits",
+                                         "in all", "taken by one step", "% of the plan", "a step", "50 times", "the whole run" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strstr(run->out, words[i])) fail_msg("no '%s' in: %s", words[i], run->out);
+    assert_non_null(strstr(run->err, "step 1/50"));
     assert_int_equal(access(directory, F_OK), -1);
 }
 

@@ -64,6 +64,32 @@ static void test_arenas_grow_to_256_mib(void **state)
     assert_int_equal(device->memory.allocations, 0);
 }
 
+/* Arenas to the measure of a need that is known, an arena of its own for a large buffer, and transfers apart from both. */
+static void test_expected_memory(void **state)
+{
+    (void)state;
+    enum { N = 30 };
+    obi_device *device = test_device();
+    obi_buffer *buffers[N], *large, *staging;
+    obi_memory_expect(device, 3 << 20);
+    TEST_OK(obi_buffer_create(device, 8 << 20, OBI_MEMORY_UPLOAD, &staging));
+    for (int i = 0; i < N; i++) TEST_OK(obi_buffer_create(device, 100 << 10, OBI_MEMORY_DEVICE, &buffers[i]));
+    assert_int_equal(device->memory.reserved_bytes, 11 << 20);
+    obi_buffer_destroy(device, staging);
+    assert_int_equal(device->memory.reserved_bytes, 3 << 20);
+    TEST_OK(obi_buffer_create(device, 130 << 20, OBI_MEMORY_DEVICE, &large));
+    assert_int_equal(device->memory.reserved_bytes, 133 << 20);
+    assert_int_equal(device->memory.peak_bytes, 133 << 20);
+    obi_buffer_destroy(device, large);
+    for (int i = 0; i < N; i++) obi_buffer_destroy(device, buffers[i]);
+    obi_memory_expect(device, 0);
+    assert_int_equal(device->memory.peak_bytes, 0);
+    assert_int_equal(device->memory.transfer_bytes, 0);
+    TEST_OK(obi_buffer_create(device, 100, OBI_MEMORY_DEVICE, &large));
+    assert_int_equal(device->memory.reserved_bytes, 16 << 20);
+    obi_buffer_destroy(device, large);
+}
+
 static void test_what_cannot_fit_is_refused_with_numbers(void **state)
 {
     (void)state;
@@ -82,6 +108,7 @@ int main(void)
         cmocka_unit_test(test_ranges_are_apart_and_aligned),
         cmocka_unit_test(test_freed_space_is_taken_again),
         cmocka_unit_test(test_arenas_grow_to_256_mib),
+        cmocka_unit_test(test_expected_memory),
         cmocka_unit_test(test_what_cannot_fit_is_refused_with_numbers),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
