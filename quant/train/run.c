@@ -154,7 +154,8 @@ static obi_status plan_memory(training *run)
 {
     const obi_train_options *options = run->options;
     obi_memory_plan plan;
-    obi_config model = run->source ? run->source->config : obi_train_random_config(options, vocab_of(run)->count);
+    const obi_source *start = run->student ? run->student : run->source;
+    obi_config model = start ? start->config : obi_train_random_config(options, vocab_of(run)->count);
     bool distilled = options->stage == OBI_STAGE_KD;
     if (distilled) model.onebit = true;
     OBI_TRY(obi_plan_memory(run->device, options, &model, distilled ? &run->source->config : NULL, &plan));

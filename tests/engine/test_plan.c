@@ -100,11 +100,11 @@ static void test_pretraining(void **state)
 {
     (void)state;
     watcher seen = { .told = false };
-    run(&seen, (const char *const[]){ "stage", "pretrain", "hidden_size", "768", "intermediate_size", "2048", "num_hidden_layers", "2",
-                                      "num_attention_heads", "12", "num_key_value_heads", "12", "cutoff_len", "64",
+    run(&seen, (const char *const[]){ "stage", "pretrain", "hidden_size", "512", "intermediate_size", "1408", "num_hidden_layers", "2",
+                                      "num_attention_heads", "8", "num_key_value_heads", "8", "cutoff_len", "64",
                                       "per_device_train_batch_size", "1", "dry_run", "true", NULL });
     expect_near("two wide layers", seen.peak, &seen.memory);
-    uint64_t numbers = 512 * 768 + 768 + 2 * (2 * 768 + 4 * 768 * 768 + 3 * 768 * 2048);
+    uint64_t numbers = 512 * 512 + 512 + 2 * (2 * 512 + 4 * 512 * 512 + 3 * 512 * 1408);
     assert_int_equal(seen.plan.parameters, numbers);
     assert_true(fabs((double)seen.memory.weights / (double)(numbers * 4) - 1) < 1e-3);
     assert_int_equal(seen.memory.gradients, seen.memory.weights);
