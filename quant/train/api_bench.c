@@ -15,6 +15,8 @@ static obi_status read_options(obi_train_options *options, const ob_bench_train_
     if (options->max_position_embeddings < options->cutoff_len) options->max_position_embeddings = options->cutoff_len;
     if (desc->steps == 0) return obi_fail(OBI_ERROR_ARGUMENT, "steps: at least one must be timed");
     obi_stage stage = options->stage;
+    if (stage != OBI_STAGE_KD && stage != OBI_STAGE_PRETRAIN)
+        return obi_fail(OBI_ERROR_ARGUMENT, "stage: only steps of kd and pretrain can be measured");
     options->stage = OBI_STAGE_PRETRAIN; /* whose shape, made from nothing, is looked at */
     OBI_TRY(obi_train_options_check(options));
     options->stage = stage;

@@ -119,6 +119,7 @@ static void test_train_stopped_and_refused(void **state)
     API_FAILS(bench("kd", seen, &result), OB_ERROR_CANCELLED, "2 steps");
     assert_null(result);
     assert_int_equal(seen[0], 2);
+    API_FAILS(bench("sft", seen, &result), OB_ERROR_ARGUMENT, "kd and pretrain");
     API_FAILS(bench("generous", seen, &result), OB_ERROR_ARGUMENT, "generous");
     API_FAILS(ob_bench_train(shared, &(ob_bench_train_desc){ .vocabulary = 100 }, &result), OB_ERROR_ARGUMENT, "steps");
     API_FAILS(ob_bench_train(shared, &(ob_bench_train_desc){ .steps = 1 }, &result), OB_ERROR_DATA, "vocabulary");
