@@ -5,13 +5,12 @@
 #define WORKGROUP 128u
 #define GROUP_ROWS 16u
 #define ROWS_MAX (255u * GROUP_ROWS) /* of a dispatch: what two digits of the kernels can count */
-#define CHUNK 128u
-#define SMALL_CHUNK 32u
+static const uint32_t chunks[] = { 128, 32, 8 };
 #define STATS_BYTES 32u
 
 bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t columns)
 {
-    return device->caps.straight && rows % GROUP_ROWS == 0 && columns % SMALL_CHUNK == 0 && rows * columns <= UINT32_MAX / 4;
+    return device->caps.straight && rows % GROUP_ROWS == 0 && columns % 8 == 0 && rows * columns <= UINT32_MAX / 4;
 }
 
 /* The steps, as in the shaders. */
@@ -67,7 +66,9 @@ static void record(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats)
     for (uint32_t row = 0; row < task->rows; row += ROWS_MAX) {
         uint32_t rows = task->rows - row < ROWS_MAX ? task->rows - row : ROWS_MAX;
         for (uint32_t column = 0; column < task->columns;) {
-            uint32_t columns = task->columns - column < CHUNK ? SMALL_CHUNK : CHUNK;
+            const uint32_t *chunk = chunks;
+            while (*chunk > task->columns - column) chunk++;
+            uint32_t columns = *chunk;
             record_chunk(cmd, task, step, to_stats, row, rows, column, columns);
             column += columns;
         }

@@ -5,7 +5,7 @@
 
 #include "ops/tensor.h"
 
-/* Whether the device takes this way for arrays of (rows, columns): rows a multiple of 16, columns of 32. */
+/* Whether the device takes this way for arrays of (rows, columns): rows a multiple of 16, columns of 8. */
 bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t columns);
 
 void obi_rows_straight_rmsnorm(obi_cmd *cmd, obi_view y, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps);

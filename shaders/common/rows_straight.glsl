@@ -7,7 +7,7 @@
 #include "common/straight.glsl"
 
 layout(constant_id = 1) const uint OB_STEP = 0u;
-layout(constant_id = 2) const uint OB_COLUMNS = 128u; // or 32
+layout(constant_id = 2) const uint OB_COLUMNS = 128u; // or 32 or 8
 
 // The sum over the lanes, always in the same order.
 float ob_lanes_sum(float v)
@@ -24,7 +24,10 @@ uint ob_row() { return push.first_row + ob_digits(gl_WorkGroupID.x) * 16u + push
 
 // DO(i) for each eight of the chunk.
 #define OB_CHUNK(DO)                                                                                                                    \
-    EACH4(DO)                                                                                                                           \
+    DO(0)                                                                                                                               \
+    if (OB_COLUMNS > 8u) {                                                                                                              \
+        DO(1) DO(2) DO(3)                                                                                                               \
+    }                                                                                                                                   \
     if (OB_COLUMNS > 32u) {                                                                                                             \
         DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)                                                   \
     }
