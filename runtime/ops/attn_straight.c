@@ -153,7 +153,7 @@ static void scatter(const heads *some, obi_view y, obi_view from, obi_view x)
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
-typedef enum step { STATS, WEIGHTS, SLOPE, SLOPES } step; /* as in the shader */
+typedef enum step { STATS, WEIGHTS, SLOPE, SLOPES, WHOLE_WEIGHTS, WHOLE_SLOPES } step; /* as in the shader */
 
 static void rows_chunk(const heads *some, step what, uint32_t first_row, uint32_t column, uint32_t columns)
 {
@@ -166,7 +166,8 @@ static void rows_chunk(const heads *some, step what, uint32_t first_row, uint32_
                                        .first_row = first_row, .first_column = column, .fresh = column == 0,
                                        .scale = (float)(1.0 / sqrt((double)some->shape->C)) };
     for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
-    obi_binding result = what == WEIGHTS ? obi_updates(some->weights) : what == SLOPES ? obi_updates(some->slopes) : obi_updates(some->stats);
+    bool weights_too = what == WEIGHTS || what == WHOLE_WEIGHTS, slopes_too = what == SLOPES || what == WHOLE_SLOPES;
+    obi_binding result = obi_updates(weights_too ? some->weights : slopes_too ? some->slopes : some->stats);
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROWS_STRAIGHT,
                               .spec = { WORKGROUP, what, columns },
                               .spec_count = 3,
@@ -176,16 +177,24 @@ static void rows_chunk(const heads *some, step what, uint32_t first_row, uint32_
                               .bindings = { result },
                               .binding_count = 1,
                               .bytes = 8ull * (T - first_row) * columns * some->count * some->shared };
-    if (what != WEIGHTS) dispatch.bindings[dispatch.binding_count++] = obi_reads(some->weights);
+    if (!weights_too) dispatch.bindings[dispatch.binding_count++] = obi_reads(some->weights);
     if (what == SLOPE) dispatch.bindings[dispatch.binding_count++] = obi_reads(some->slopes);
     if (what == WEIGHTS || what == SLOPES) dispatch.bindings[dispatch.binding_count++] = obi_reads(some->stats);
     obi_cmd_dispatch(some->cmd, &dispatch);
 }
 
+/* Two steps in one where a chunk is a whole row: of 32, 128 or 256. */
+static bool whole_rows(uint32_t T) { return T == 32 || T == BLOCK || T == 2 * BLOCK; }
+
 /* All chunks, each for the rows of its block and below. */
 static void rows(const heads *some, step what)
 {
     uint32_t T = some->shape->T;
+    if (whole_rows(T)) {
+        if (what == WEIGHTS) rows_chunk(some, WHOLE_WEIGHTS, 0, 0, T);
+        if (what == SLOPES) rows_chunk(some, WHOLE_SLOPES, 0, 0, T);
+        return;
+    }
     for (uint32_t column = 0; column < T;) {
         uint32_t columns = T - column < BLOCK ? 32 : BLOCK;
         rows_chunk(some, what, column - column % BLOCK, column, columns);

@@ -5,8 +5,9 @@
 #define WORKGROUP 128u
 #define GROUP_ROWS 16u
 #define ROWS_MAX (255u * GROUP_ROWS) /* of a dispatch: what two digits of the kernels can count */
-static const uint32_t chunks[] = { 128, 32, 8 };
+static const uint32_t chunks[] = { 256, 128, 32, 8 };
 #define STATS_BYTES 32u
+#define CHUNKS_MAX 255u /* side by side in a dispatch */
 
 bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t columns)
 {
@@ -33,7 +34,7 @@ static void split(obi_view view, uint32_t *low, uint32_t *high)
 }
 
 static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats, uint32_t row, uint32_t rows, uint32_t column,
-                         uint32_t columns)
+                         uint32_t columns, uint32_t count)
 {
     struct obi_push_rows push = { .columns = task->columns, .first_row = row, .first_column = column, .eps = task->eps,
                                   .flags = (column == 0 ? OB_ROWS_FRESH : 0) | (task->accumulate ? OB_ROWS_ACCUMULATE : 0) };
@@ -46,12 +47,12 @@ static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_s
     obi_dispatch dispatch = { .kernel = task->kernel,
                               .spec = { WORKGROUP, step, columns },
                               .spec_count = 3,
-                              .groups = { rows / GROUP_ROWS, 1, 1 },
+                              .groups = { rows / GROUP_ROWS, count, 1 },
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { obi_updates(to_stats ? task->stats : task->out) },
                               .binding_count = 1,
-                              .bytes = 12ull * rows * columns };
+                              .bytes = 12ull * rows * columns * count };
     if (task->more.buffer) dispatch.bindings[dispatch.binding_count++] = obi_updates(task->more);
     else if (task->w.buffer) dispatch.bindings[dispatch.binding_count++] = obi_reads(task->w);
     if (!to_stats && task->stats.buffer) dispatch.bindings[dispatch.binding_count++] = obi_reads(task->stats);
@@ -66,11 +67,13 @@ static void record(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats)
     for (uint32_t row = 0; row < task->rows; row += ROWS_MAX) {
         uint32_t rows = task->rows - row < ROWS_MAX ? task->rows - row : ROWS_MAX;
         for (uint32_t column = 0; column < task->columns;) {
+            uint32_t left = task->columns - column;
             const uint32_t *chunk = chunks;
-            while (*chunk > task->columns - column) chunk++;
-            uint32_t columns = *chunk;
-            record_chunk(cmd, task, step, to_stats, row, rows, column, columns);
-            column += columns;
+            while (*chunk > left) chunk++;
+            uint32_t count = to_stats ? 1 : left / *chunk; /* stats are made one chunk after the other */
+            if (count > CHUNKS_MAX) count = CHUNKS_MAX;
+            record_chunk(cmd, task, step, to_stats, row, rows, column, *chunk, count);
+            column += *chunk * count;
         }
     }
 }

@@ -7,8 +7,8 @@
 //
 // b0 w  out (rows, columns)      b1 w  more, likewise; step 2 only
 // push: obi_push_rows; step 2: a is the gate, w is up (rows, columns)
-// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 128, 32 or 8
-// grid: x = rows / 16, below 256
+// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 256, 128, 32 or 8
+// grid: x = rows / 16, y = chunks side by side (1 in a step that makes stats); below 256 each
 // tiers: A
 #include "common/rows_straight.glsl"
 
@@ -24,9 +24,9 @@ vec2 logistic(float g)
 
 void main()
 {
-    uint row = ob_row(), at = row * push.columns + push.first_column;
+    uint row = ob_row(), column = ob_first_column(), at = row * push.columns + column;
     uint64_t a = ob_address(push.a_low, push.a_high) + uint64_t(at) * 4ul, b = ob_address(push.b_low, push.b_high) + uint64_t(at) * 4ul;
-    uint64_t w = ob_address(push.w_low, push.w_high) + uint64_t(OB_STEP == 2u ? at : push.first_column) * 4ul;
+    uint64_t w = ob_address(push.w_low, push.w_high) + uint64_t(OB_STEP == 2u ? at : column) * 4ul;
     uint64_t before = ob_address(push.out_low, push.out_high) + uint64_t(at) * 4ul;
     uint keep = (push.flags & OB_ROWS_ACCUMULATE) != 0u ? 0xffffffffu : 0u;
 

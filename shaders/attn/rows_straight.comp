@@ -6,10 +6,11 @@
 //   step 1  weights s[p] -> w[p] = exp(scale s[p] - top) / sum, 0 where not seen
 //   step 2  stats.z = sum of w[p] dw[p], likewise
 //   step 3  slopes dw[p] -> ds[p] = scale w[p] (dw[p] - stats.z)
+//   step 4  steps 0 and 1 where the chunk is the whole row; step 5  steps 2 and 3 likewise
 //
 // b0 w  what the step writes: stats (heads, tokens, 4), weights or slopes (heads, tokens, tokens)
 // push: obi_push_attn_rows; first_row and first_column multiples of 32, tokens too
-// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 128 or 32
+// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 256, 128 or 32
 // grid: x = rows / 16, y = heads, below 256 each
 // tiers: A
 //
@@ -58,14 +59,17 @@ void main()
     float slope = uintBitsToFloat(ob_word(stats, SLOPE));
 
 #define WEIGHT(i) float w##i = uintBitsToFloat(ob_eight(weights + uint64_t(i * 32)));
-#define SLOPE_OF(i) float d##i = uintBitsToFloat(ob_eight(slopes + uint64_t(i * 32)));
+// Past the diagonal nobody may have written the slopes.
+#define SLOPE_OF(i) float d##i = uintBitsToFloat(ob_eight(slopes + uint64_t(i * 32))); d##i = column + uint(i * 8) <= row ? d##i : 0.0;
 #define SCORE(i) WEIGHT(i) w##i = column + uint(i * 8) <= row ? w##i * push.scale : OB_LOWEST;
 #define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
 #define STORE(i, word) { const uint place = uint(i * 8); float value = word; EACH8(STORE_LANE) }
-#define CHUNK(DO) EACH4(DO) if (OB_COLUMNS > 32u) { DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) }
+#define CHUNK(DO) EACH4(DO) if (OB_COLUMNS > 32u) { DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) } \
+    if (OB_COLUMNS > 128u) { DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23) DO(24) DO(25) DO(26) DO(27) DO(28) DO(29) DO(30) DO(31) }
 
-    if (OB_STEP == 0u) {
-        float largest = push.fresh != 0u ? OB_LOWEST : top, total = 0.0;
+    bool whole = OB_STEP >= 4u, fresh = whole || push.fresh != 0u;
+    if (OB_STEP == 0u || OB_STEP == 4u) {
+        float largest = fresh ? OB_LOWEST : top, total = 0.0;
         float before = largest;
 #define LARGEST(i) { SCORE(i) largest = max(largest, w##i); }
         CHUNK(LARGEST)
@@ -73,19 +77,27 @@ void main()
 #define TOTAL(i) { SCORE(i) total += ob_exp_below(w##i - largest); }
         CHUNK(TOTAL)
         total = lanes_sum(total);
-        total += push.fresh != 0u ? 0.0 : sum * ob_exp_below(before - largest);
-        result[line * 4u + TOP] = largest;
-        result[line * 4u + SUM] = total;
-    } else if (OB_STEP == 1u) {
+        total += fresh ? 0.0 : sum * ob_exp_below(before - largest);
+        top = largest;
+        sum = total;
+        if (!whole) {
+            result[line * 4u + TOP] = top;
+            result[line * 4u + SUM] = sum;
+        }
+    }
+    if (OB_STEP == 1u || OB_STEP == 4u) {
         float share = 1.0 / sum;
 #define NORMAL(i) { SCORE(i) STORE(i, ob_exp_below(w##i - top) * share) }
         CHUNK(NORMAL)
-    } else if (OB_STEP == 2u) {
+    }
+    if (OB_STEP == 2u || OB_STEP == 5u) {
         float total = 0.0;
 #define PRODUCT(i) { WEIGHT(i) SLOPE_OF(i) total += w##i * d##i; }
         CHUNK(PRODUCT)
-        result[line * 4u + SLOPE] = (push.fresh != 0u ? 0.0 : slope) + lanes_sum(total);
-    } else {
+        slope = (fresh ? 0.0 : slope) + lanes_sum(total);
+        if (!whole) result[line * 4u + SLOPE] = slope;
+    }
+    if (OB_STEP == 3u || OB_STEP == 5u) {
 #define GRADIENT(i) { WEIGHT(i) SLOPE_OF(i) STORE(i, push.scale * w##i * (d##i - slope)) }
         CHUNK(GRADIENT)
     }

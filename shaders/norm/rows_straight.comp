@@ -11,8 +11,8 @@
 // a: the norm's input; b: the gradient of its output; formulas as in rmsnorm_bwd and layernorm_bwd.
 //
 // b0 w  stats (rows, 8) or out (rows, columns)
-// push: obi_push_rows      spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 128, 32 or 8
-// grid: x = rows / 16, below 256
+// push: obi_push_rows      spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 256, 128, 32 or 8
+// grid: x = rows / 16, y = chunks side by side (1 in a step that makes stats); below 256 each
 // tiers: A
 #include "common/rows_straight.glsl"
 
@@ -20,9 +20,9 @@ layout(set = 0, binding = 0) writeonly buffer Result { float result[]; };
 
 void main()
 {
-    uint row = ob_row(), at = row * push.columns + push.first_column;
+    uint row = ob_row(), column = ob_first_column(), at = row * push.columns + column;
     uint64_t a = ob_address(push.a_low, push.a_high) + uint64_t(at) * 4ul, b = ob_address(push.b_low, push.b_high) + uint64_t(at) * 4ul;
-    uint64_t w = ob_address(push.w_low, push.w_high) + uint64_t(push.first_column) * 4ul;
+    uint64_t w = ob_address(push.w_low, push.w_high) + uint64_t(column) * 4ul;
     uint64_t before = ob_address(push.out_low, push.out_high) + uint64_t(at) * 4ul;
     uint64_t stats = ob_address(push.stats_low, push.stats_high) + uint64_t(row) * 32ul;
     float x = uintBitsToFloat(ob_word(stats, 0u)), y = uintBitsToFloat(ob_word(stats, 1u)), z = uintBitsToFloat(ob_word(stats, 2u)),
@@ -62,7 +62,7 @@ void main()
         // The chunk's own moments, then joined with those of the columns before it.
         float first = uintBitsToFloat(ob_word(a, 0u));
         pivot = fresh ? first : pivot;
-        float chunk = float(OB_COLUMNS), earlier = float(push.first_column), mean = 0.0, b_mean = 0.0, squares = 0.0, products = 0.0;
+        float chunk = float(OB_COLUMNS), earlier = float(column), mean = 0.0, b_mean = 0.0, squares = 0.0, products = 0.0;
 #define MEANS(i) { mean += OB_EIGHT(a, i) - pivot; b_mean += OB_EIGHT(b, i); }
         OB_CHUNK(MEANS)
         mean = ob_lanes_sum(mean) / chunk;
