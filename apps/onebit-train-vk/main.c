@@ -43,6 +43,8 @@ static void print_help(void)
            "      its 1-bit student: student/model.gguf runs with onebit-run-vk\n"
            "  onebit-train-vk --stage sft --model_name_or_path student/model.gguf --dataset alpaca.jsonl --output_dir tuned\n"
            "      the student learns to answer instructions\n"
+           "  onebit-train-vk --stage generate --teacher_model_name_or_path teacher/model.gguf --num_samples 5000 --output_dir texts\n"
+           "      the teacher writes texts/generated.txt, a dataset for kd where there is none\n"
            "  onebit-train-vk run.yaml --learning_rate 2e-4 --dry-run\n"
            "      the memory plan, an estimate of the time and one step, nothing written\n\n"
            "Ctrl-C and SIGTERM save and stop (exit codes 130 and 143), a second one stops at once; SIGUSR1 saves and goes on.\n");
@@ -137,6 +139,7 @@ int main(int argc, char **argv)
                                                      .step = train_view_step,
                                                      .evaluation = train_view_evaluation,
                                                      .profile = o.profile ? on_profile : NULL,
+                                                     .generated = train_view_generated,
                                                      .save = on_save,
                                                      .stop = on_stop,
                                                      .user = &view });

@@ -114,6 +114,20 @@ void train_view_evaluation(uint64_t step, double nll, double kl, bool best, void
     app_note("step %" PRIu64 ": held-out loss %.4f%s%s", step, nll, teacher, best ? " (best so far)" : "");
 }
 
+void train_view_generated(const ob_generate_progress *progress, void *user)
+{
+    train_view *view = user;
+    double made = (double)(progress->done - progress->first);
+    if (!app_progress_due(&view->progress, LINE_PERIOD_FIRST) && progress->done < progress->samples) return;
+    line to = { .length = 0 };
+    add(&to, "sample %" PRIu64 "/%" PRIu64, progress->done, progress->samples);
+    if (made > 0 && progress->done < progress->samples)
+        add(&to, "  %s left", app_duration(progress->seconds / made * (double)(progress->samples - progress->done)).text);
+    add(&to, "  %s tokens  %.0f tokens/s  %s", app_count(progress->tokens).text, (double)progress->tokens / progress->seconds,
+        app_bytes(progress->device_bytes).text);
+    app_progress_line(&view->progress, to.text);
+}
+
 /* The last line stays: it says how the run ended. */
 void train_view_end(train_view *view)
 {

@@ -21,6 +21,7 @@ void train_view_plan(const ob_train_plan *plan, void *user);
 void train_view_step(const ob_train_step *step, void *user);
 void train_view_evaluation(uint64_t step, double nll, double kl, bool best, void *user);
 void train_view_estimate(const ob_train_estimate *estimate, void *user);
+void train_view_generated(const ob_generate_progress *progress, void *user);
 void train_view_end(train_view *view); /* leaves the last line on the screen */
 
 #endif

@@ -98,6 +98,13 @@ typedef struct ob_train_step {
     uint64_t device_bytes;           /* device memory that is allocated */
 } ob_train_step;
 
+typedef struct ob_generate_progress { /* of the stage generate */
+    uint64_t first, done, samples;     /* samples that were there at the start; that are there; wanted */
+    uint64_t tokens;                   /* made since the start */
+    double seconds;                    /* since the start */
+    uint64_t device_bytes;             /* of model and working buffers */
+} ob_generate_progress;
+
 typedef struct ob_train_desc {
     const char *config;              /* a YAML file, or NULL */
     const char *const *overrides;    /* key, value, key, value, ...: taken after the file */
@@ -111,13 +118,15 @@ typedef struct ob_train_desc {
      * time. No rows: the device has no timestamps. */
     void (*profile)(const ob_kernel_time *rows, uint32_t count, uint64_t steps, double seconds, void *user);
     void (*estimate)(const ob_train_estimate *estimate, void *user); /* dry run only */
+    void (*generated)(const ob_generate_progress *progress, void *user); /* generate: often; the others are not called then */
     bool (*save)(void *user);        /* asked between steps; true: save a checkpoint now and go on */
     bool (*stop)(void *user);        /* asked between steps; true: save and return OB_ERROR_CANCELLED */
     void *user;
 } ob_train_desc;
 
 /* Runs one training run; the keys are listed by ob_train_option. Its directory then holds resolved.yaml, log.jsonl,
- * checkpoint-N/ and model.gguf. Calling it again with the same directory goes on from the newest good checkpoint. */
+ * checkpoint-N/ and model.gguf; with `stage: generate` it holds generated.txt, samples.jsonl and generate.json instead.
+ * Calling it again with the same directory goes on from the newest good checkpoint or sample. */
 OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
 
 /* Key, default (as text, into `value`) and help of option i; false behind the last. */

@@ -1,6 +1,6 @@
 #include "api/api_internal.h"
 #include "onebit/onebit_train.h"
-#include "quant/train/run.h"
+#include "quant/train/generate.h"
 
 /* The public callbacks behind the internal ones. */
 typedef struct relay {
@@ -78,6 +78,18 @@ static void on_profile(const obi_profile_row *rows, uint32_t count, uint64_t ste
     to->desc->profile(copies, count, steps, seconds, to->desc->user);
 }
 
+static void on_generated(const obi_generate_progress *progress, void *user)
+{
+    const relay *to = user;
+    to->desc->generated(&(ob_generate_progress){ .first = progress->first,
+                                                 .done = progress->done,
+                                                 .samples = progress->samples,
+                                                 .tokens = progress->tokens,
+                                                 .seconds = progress->seconds,
+                                                 .device_bytes = progress->device_bytes },
+                        to->desc->user);
+}
+
 static bool on_save(void *user)
 {
     const relay *to = user;
@@ -100,6 +112,7 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
                             .step = on_step,
                             .evaluation = on_evaluation,
                             .profile = desc->profile ? on_profile : NULL,
+                            .generated = desc->generated ? on_generated : NULL,
                             .save = on_save,
                             .stop = on_stop,
                             .user = &to };
@@ -109,7 +122,8 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
     for (size_t i = 0; i < desc->override_count; i++)
         OBI_TRY_GOTO(obi_train_options_set(&options, desc->overrides[2 * i], desc->overrides[2 * i + 1]));
     OBI_TRY_GOTO(obi_train_options_check(&options));
-    status = obi_train_run(context->device, &options, &hooks);
+    bool generate = options.stage == OBI_STAGE_GENERATE;
+    status = generate ? obi_generate_run(context->device, &options, &hooks) : obi_train_run(context->device, &options, &hooks);
 done:
     obi_train_options_clear(&options);
     return obi_public(status);

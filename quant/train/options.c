@@ -29,11 +29,13 @@ typedef struct option {
 static const option table[] = {
     { "preset", CHOICE, AT(preset), "none", 0, 0, "none|official|improved",
       "sets keys that belong together; your own go over them. official: the OneBit authors' code; improved: better in our runs" },
-    { "stage", CHOICE, AT(stage), "kd", 0, 0, "pretrain|kd|sft",
-      "pretrain: ordinary weights from text; kd: a 1-bit student from a teacher; sft: a student learns to answer" },
+    { "stage", CHOICE, AT(stage), "kd", 0, 0, "pretrain|kd|sft|generate",
+      "pretrain: ordinary weights from text; kd: a 1-bit student from a teacher; sft: a student learns to answer; generate: the "
+      "teacher writes a training text" },
     { "model_name_or_path", TEXT, AT(model_name_or_path), "", 0, 0, NULL,
       "model to start from (pretrain: none makes a new one; kd: none makes a 1-bit one of the teacher by SVID; sft: the student)" },
-    { "teacher_model_name_or_path", TEXT, AT(teacher_model_name_or_path), "", 0, 0, NULL, "the full model that a kd run learns from" },
+    { "teacher_model_name_or_path", TEXT, AT(teacher_model_name_or_path), "", 0, 0, NULL,
+      "the model that a kd run learns from, or that generate lets write" },
     { "tokenizer_name_or_path", TEXT, AT(tokenizer_name_or_path), "", 0, 0, NULL,
       "tokenizer.model, .json or .bin for a model made from nothing" },
     { "dataset", TEXT, AT(dataset), "", 0, 0, NULL, "training text, UTF-8; sft: examples, JSON Lines or an array" },
@@ -80,6 +82,14 @@ static const option table[] = {
     { "trainable", CHOICE, AT(trainable), "linears", 0, 0, "linears|all", "linears: W, g, h; all: embedding, head and norms too" },
     { "kd_alpha", REAL, AT(kd_alpha), "1", 0, 1e6, NULL, "weight of the KL term, mean per token (the authors' code: 20.48)" },
     { "kd_beta", REAL, AT(kd_beta), "1", 0, 1e6, NULL, "weight of the hidden-state term, summed over layers" },
+    { "num_samples", COUNT, AT(num_samples), "1000", 1, MANY, NULL, "generate: texts to write" },
+    { "first_token", CHOICE, AT(first_token), "random", 0, 0, "random|enumerate",
+      "generate: each text begins with a random token of the vocabulary, or with one after the other" },
+    { "greedy_tokens_min", COUNT, AT(greedy_tokens_min), "3", 0, 1024, NULL,
+      "generate: after it come at least this many likeliest tokens" },
+    { "greedy_tokens_max", COUNT, AT(greedy_tokens_max), "5", 0, 1024, NULL, "generate: and at most this many; the others are drawn" },
+    { "temperature", REAL, AT(temperature), "1", 0, 100, NULL, "generate: of the distribution that is drawn from; 0: the likeliest" },
+    { "top_k", COUNT, AT(top_k), "0", 0, 1024, NULL, "generate: draw from the likeliest only; 0: from all" },
     { "logging_steps", COUNT, AT(logging_steps), "10", 1, MANY, NULL, "steps between two lines of the log" },
     { "eval_steps", COUNT, AT(eval_steps), "0", 0, MANY, NULL, "steps between two evaluations; 0: at the end only" },
     { "save_steps", COUNT, AT(save_steps), "0", 0, MANY, NULL, "steps between two checkpoints; 0: at the end only" },
@@ -248,7 +258,8 @@ obi_status obi_train_options_check(obi_train_options *options)
 {
     if (options->scales_learning_rate == 0) options->scales_learning_rate = options->learning_rate;
     if (options->other_learning_rate == 0) options->other_learning_rate = options->learning_rate;
-    if (!options->dataset[0]) return obi_fail(OBI_ERROR_ARGUMENT, "dataset: name a training text");
+    bool generate = options->stage == OBI_STAGE_GENERATE;
+    if (!generate && !options->dataset[0]) return obi_fail(OBI_ERROR_ARGUMENT, "dataset: name a training text");
     if (options->load_best_model_at_end && !options->eval_dataset[0])
         return obi_fail(OBI_ERROR_ARGUMENT, "load_best_model_at_end: only evaluations tell the best; name a held-out text (eval_dataset)");
     if (options->metric_for_best_model == OBI_METRIC_EVAL_KL && !options->teacher_model_name_or_path[0])
@@ -257,6 +268,11 @@ obi_status obi_train_options_check(obi_train_options *options)
     if (options->cutoff_len % 64) return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: %u is not a multiple of 64", options->cutoff_len);
     if (options->stage == OBI_STAGE_KD && !options->teacher_model_name_or_path[0])
         return obi_fail(OBI_ERROR_ARGUMENT, "teacher_model_name_or_path: a kd run needs a teacher");
+    if (generate && !options->teacher_model_name_or_path[0])
+        return obi_fail(OBI_ERROR_ARGUMENT, "teacher_model_name_or_path: generate needs the model that writes");
+    if (options->greedy_tokens_min > options->greedy_tokens_max)
+        return obi_fail(OBI_ERROR_ARGUMENT, "greedy_tokens_min: %u is more than greedy_tokens_max, %u", options->greedy_tokens_min,
+                        options->greedy_tokens_max);
     if (options->stage == OBI_STAGE_SFT && !options->model_name_or_path[0])
         return obi_fail(OBI_ERROR_ARGUMENT, "model_name_or_path: an sft run needs the model that learns to answer");
     if (options->stage == OBI_STAGE_PRETRAIN && !options->model_name_or_path[0]) {

@@ -9,7 +9,7 @@
 #include "core/file.h"
 #include "quant/train/presets.h"
 
-typedef enum obi_stage { OBI_STAGE_PRETRAIN, OBI_STAGE_KD, OBI_STAGE_SFT } obi_stage;
+typedef enum obi_stage { OBI_STAGE_PRETRAIN, OBI_STAGE_KD, OBI_STAGE_SFT, OBI_STAGE_GENERATE } obi_stage;
 typedef enum obi_template { OBI_TEMPLATE_ALPACA, OBI_TEMPLATE_PLAIN } obi_template; /* around an instruction */
 typedef enum obi_schedule_kind { OBI_SCHEDULE_COSINE, OBI_SCHEDULE_LINEAR, OBI_SCHEDULE_CONSTANT } obi_schedule_kind;
 typedef enum obi_latent_init {
@@ -17,6 +17,7 @@ typedef enum obi_latent_init {
     OBI_LATENT_ROWMEAN,  /* latent_scale * W / mean |W| of the row: keeps the order of magnitudes */
     OBI_LATENT_RAW       /* W */
 } obi_latent_init;
+typedef enum obi_first_token { OBI_FIRST_RANDOM, OBI_FIRST_ENUMERATE } obi_first_token; /* of a generated text */
 typedef enum obi_trainable { OBI_TRAIN_LINEARS, OBI_TRAIN_ALL } obi_trainable; /* W, g, h only; or embedding, head and norms too */
 
 #define OBI_TRAIN_OPTIONS_MAX 128 /* room for the table's keys */
@@ -28,7 +29,7 @@ typedef struct obi_train_options {
     obi_preset preset;
     obi_stage stage;
     char *model_name_or_path;         /* pretrain: optional start; kd: optional student to go on with; sft: the student */
-    char *teacher_model_name_or_path; /* kd */
+    char *teacher_model_name_or_path; /* kd, generate */
     char *tokenizer_name_or_path;     /* pretrain from nothing */
     char *dataset;                    /* text file, documents separated by `document_separator`; sft: examples in JSON */
     char *eval_dataset;
@@ -58,6 +59,12 @@ typedef struct obi_train_options {
     obi_trainable trainable;
     double kd_alpha;      /* weight of the mean KL per token */
     double kd_beta;       /* weight of the hidden-state term, summed over layers 0..L-2 */
+    /* generate */
+    uint32_t num_samples;
+    obi_first_token first_token;
+    uint32_t greedy_tokens_min, greedy_tokens_max; /* likeliest tokens behind the first; drawn for each sample */
+    double temperature;
+    uint32_t top_k;       /* 0: off */
     /* keeping */
     uint32_t logging_steps, eval_steps, save_steps, save_total_limit, early_stopping_patience;
     obi_metric metric_for_best_model;

@@ -1,13 +1,10 @@
 #include "quant/train/run.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "core/alloc.h"
@@ -15,11 +12,11 @@
 #include "core/log.h"
 #include "quant/import/vocab_file.h"
 #include "quant/train/checkpoint.h"
+#include "quant/train/directory.h"
 #include "quant/train/export.h"
-#include "quant/train/leftovers.h"
 #include "quant/train/record.h"
 
-#define PATH_MAX_BYTES 2048
+#define PATH_MAX_BYTES OBI_DIRECTORY_PATH_MAX
 #define OBI_VOCABULARY_MAX (1u << 22)
 #define EVAL_BLOCKS_MAX 256 /* sequences of the held-out text that an evaluation looks at */
 #define BROKEN_STEPS_MAX 3  /* in a row before the last checkpoint is taken up again */
@@ -45,8 +42,7 @@ typedef struct training {
 
 static obi_status path_in(const training *run, const char *name, char *path)
 {
-    int length = snprintf(path, PATH_MAX_BYTES, "%s/%s", run->options->output_dir, name);
-    return length > 0 && length < PATH_MAX_BYTES ? OBI_OK : obi_fail(OBI_ERROR_ARGUMENT, "output_dir: the path is too long");
+    return obi_directory_path(run->options->output_dir, name, path);
 }
 
 /* What a run that is given up has left; its log goes when the new one's begins. */
@@ -63,31 +59,15 @@ static obi_status give_up_run(const training *run)
 
 static obi_status open_directory(training *run)
 {
-    char path[PATH_MAX_BYTES];
-    obi_writer writer;
-    OBI_TRY(obi_make_directories(run->options->output_dir));
-    OBI_TRY(path_in(run, "lock", path));
-    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (run->lock < 0) return obi_fail(OBI_ERROR_RUNTIME, "cannot create %s: %s", path, strerror(errno));
-    if (flock(run->lock, LOCK_EX | LOCK_NB) != 0)
-        return obi_fail(OBI_ERROR_ARGUMENT, "another training run works in %s; wait for it or name another output_dir",
-                        run->options->output_dir);
-    obi_leftovers_remove(run->options->output_dir);
     size_t checkpoints;
+    OBI_TRY(obi_directory_open(run->options->output_dir, &run->lock));
     if (run->options->overwrite_output_dir) OBI_TRY(give_up_run(run));
     OBI_TRY(obi_checkpoint_count(run->options->output_dir, &checkpoints));
     if (checkpoints > 0 && !run->options->resume)
         return obi_fail(OBI_ERROR_ARGUMENT,
                         "%s holds a run; go on with it (resume_from_checkpoint: true) or give it up (overwrite_output_dir: true)",
                         run->options->output_dir);
-    OBI_TRY(path_in(run, "resolved.yaml", path));
-    OBI_TRY(obi_writer_open(&writer, path));
-    obi_status status = obi_train_options_write(run->options, &writer);
-    if (status != OBI_OK) {
-        obi_writer_abandon(&writer);
-        return status;
-    }
-    return obi_writer_commit(&writer);
+    return obi_directory_write_options(run->options);
 }
 
 static const obi_vocab *vocab_of(const training *run) { return obi_tokenizer_vocab(run->tokenizer); }
@@ -194,10 +174,7 @@ static void tell_plan(const training *run)
 /* ---- the loop -------------------------------------------------------------------------------------------------- */
 
 /* Whether the KL to the teacher, not the next-token loss, says which evaluation is the best. */
-static bool by_kl(const training *run)
-{
-    return run->teacher && run->options->metric_for_best_model != OBI_METRIC_EVAL_LOSS;
-}
+static bool by_kl(const training *run) { return run->teacher && run->options->metric_for_best_model != OBI_METRIC_EVAL_LOSS; }
 
 static bool has_stopped_early(const training *run)
 {

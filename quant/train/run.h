@@ -13,6 +13,13 @@ typedef struct obi_run_plan {   /* known before the first step */
     uint64_t model_bytes, teacher_bytes, work_bytes; /* on the device */
 } obi_run_plan;
 
+typedef struct obi_generate_progress { /* of the stage generate */
+    uint64_t first, done, samples;      /* samples that were there at the start; that are there; wanted */
+    uint64_t tokens;                    /* made since the start, those of samples that are not done yet included */
+    double seconds;                     /* since the start */
+    uint64_t device_bytes;              /* of model and working buffers */
+} obi_generate_progress;
+
 typedef struct obi_run_hooks {
     void (*memory)(const obi_memory_plan *plan, void *user); /* before anything is made on the device */
     void (*plan)(const obi_run_plan *plan, void *user);
@@ -22,6 +29,7 @@ typedef struct obi_run_hooks {
      * the evaluations between them, and the seconds they took by the clock. No rows: the device has no timestamps. */
     void (*profile)(const obi_profile_row *rows, uint32_t count, uint64_t steps, double seconds, void *user);
     void (*estimate)(const obi_estimate *estimate, uint64_t peak_bytes, void *user); /* the end of a dry run; device memory taken */
+    void (*generated)(const obi_generate_progress *progress, void *user); /* generate: after each token of all sequences */
     bool (*save)(void *user); /* asked between steps: true saves a checkpoint and goes on */
     bool (*stop)(void *user); /* asked between steps: true saves and ends with OBI_ERROR_CANCELLED */
     void *user;

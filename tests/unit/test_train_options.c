@@ -129,6 +129,17 @@ static void test_incomplete_runs(void **state)
                   { "tokenizer_name_or_path", "t", NULL },
                   { "hidden_size", "100", "even size" },
                   { "hidden_size", "96", NULL },
+                  { "stage", "sft", "model_name_or_path:" },
+                  { "model_name_or_path", "m", NULL },
+                  { "dataset", "", "dataset:" },
+                  { "stage", "generate", NULL },
+                  { "teacher_model_name_or_path", "", "teacher_model_name_or_path:" },
+                  { "teacher_model_name_or_path", "t", NULL },
+                  { "greedy_tokens_max", "2", "greedy_tokens_min: 3 is more" },
+                  { "greedy_tokens_min", "0", NULL },
+                  { "dataset", "a.txt", NULL },
+                  { "model_name_or_path", "", NULL },
+                  { "stage", "pretrain", NULL },
                   { "num_key_value_heads", "3", "does not divide" } };
     obi_train_options options;
     assert_int_equal(obi_train_options_init(&options), OBI_OK);
