@@ -170,25 +170,25 @@ static void put_line(picture *to, const obi_history_point *points, size_t count,
     put(to, "\"/>\n");
 }
 
-/* The same of the mean over a window around each point: 4 % of all, at least 5, less where an end is near, so that a steep
- * beginning is not dragged along. */
-static void put_smoothed(picture *to, const obi_history_point *points, size_t count, value_of value, const char *style)
+/* The same of the mean over a window around each point, 4 % of all and at least 5, which is narrower at the beginning, so that
+ * a steep one is not dragged along, and reaches back only at the end. Returns the last mean. */
+static double put_smoothed(picture *to, const obi_history_point *points, size_t count, value_of value, const char *style)
 {
     size_t stretch = count / POINTS_MAX + 1, half = count / 50 < 2 ? 2 : count / 50, first = 0, behind = 0, inside = 0;
-    double sum = 0;
+    double sum = 0, mean = NAN;
     put(to, "<polyline fill=\"none\" %s stroke-linejoin=\"round\" points=\"", style);
     for (size_t i = 0; i < count; i++) {
-        size_t reach = i < count - 1 - i ? i : count - 1 - i;
-        if (reach > half) reach = half;
-        for (; behind <= i + reach; behind++)
+        size_t reach = i < half ? i : half;
+        for (; behind <= i + reach && behind < count; behind++)
             if (shown(&to->y, value(&points[behind]))) sum += value(&points[behind]), inside++;
         for (; first < i - reach; first++)
             if (shown(&to->y, value(&points[first]))) sum -= value(&points[first]), inside--;
         if (inside == 0 || ((i + 1) % stretch && i + 1 < count)) continue;
-        double mean = sum / (double)inside;
+        mean = sum / (double)inside;
         if (shown(&to->y, mean)) put(to, " %.1f,%.1f", place(&to->x, (double)points[i].step), place(&to->y, mean));
     }
     put(to, "\"/>\n");
+    return mean;
 }
 
 static void put_dots(picture *to, const obi_history_point *points, size_t count, value_of value, const char *colour)
@@ -237,12 +237,12 @@ static void put_curves(picture *to, const obi_history *history)
     size_t count = history->step_count, evaluated = history->evaluation_count;
     if (count > 0) {
         put_line(to, steps, count, loss_of, "stroke=\"" COLOUR_LOSS "\" stroke-opacity=\"0.4\" stroke-width=\"1\"");
-        put_smoothed(to, steps, count, loss_of, "stroke=\"" COLOUR_LOSS "\" stroke-width=\"2.2\"");
-        put_legend(to, COLOUR_LOSS, false, "training loss", last_of(steps, count, loss_of));
+        double mean = put_smoothed(to, steps, count, loss_of, "stroke=\"" COLOUR_LOSS "\" stroke-width=\"2.2\"");
+        put_legend(to, COLOUR_LOSS, false, "training loss", mean);
     }
     if (has_other_kl(history)) {
-        put_smoothed(to, steps, count, kl_of, "stroke=\"" COLOUR_KL "\" stroke-width=\"1.8\"");
-        put_legend(to, COLOUR_KL, false, "KL to the teacher", last_of(steps, count, kl_of));
+        double mean = put_smoothed(to, steps, count, kl_of, "stroke=\"" COLOUR_KL "\" stroke-width=\"1.8\"");
+        put_legend(to, COLOUR_KL, false, "KL to the teacher", mean);
     }
     if (evaluated == 0) return;
     put_line(to, evaluations, evaluated, loss_of, "stroke=\"" COLOUR_HELD_OUT "\" stroke-width=\"1\" stroke-dasharray=\"4 3\"");
