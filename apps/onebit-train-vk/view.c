@@ -22,8 +22,8 @@ void train_view_memory(const ob_train_memory *memory, void *user)
     view->dry_run = memory->dry_run;
     view->planned = memory->total;
     if (!memory->dry_run) {
-        app_note("device memory: %s planned; %s weights, %s gradients and optimiser, %s activations, %s teacher", app_bytes(memory->total).text,
-                 app_bytes(memory->weights).text, app_bytes(memory->gradients + memory->optimiser).text,
+        app_note("device memory: %s planned; %s weights, %s gradients and optimiser, %s activations, %s teacher",
+                 app_bytes(memory->total).text, app_bytes(memory->weights).text, app_bytes(memory->gradients + memory->optimiser).text,
                  app_bytes(memory->activations + memory->logits).text, app_bytes(memory->teacher + memory->teacher_activations).text);
         return;
     }
@@ -52,7 +52,8 @@ void train_view_estimate(const ob_train_estimate *estimate, void *user)
            100 * (double)estimate->peak_bytes / (double)view->planned);
     printf("time\n  %-20s %12s  %" PRIu64 " times\n", "a step", app_duration(estimate->step_seconds).text, estimate->steps);
     if (estimate->evaluations > 0)
-        printf("  %-20s %12s  %" PRIu64 " times\n", "an evaluation", app_duration(estimate->evaluation_seconds).text, estimate->evaluations);
+        printf("  %-20s %12s  %" PRIu64 " times\n", "an evaluation", app_duration(estimate->evaluation_seconds).text,
+               estimate->evaluations);
     printf("  %-20s %12s  %" PRIu64 " times, %s each, if the disk takes 200 MB/s\n", "a checkpoint",
            app_duration(estimate->checkpoint_seconds).text, estimate->checkpoints, app_bytes(estimate->checkpoint_bytes).text);
     printf("  %-20s %12s\n", "the whole run", app_duration(estimate->seconds).text);

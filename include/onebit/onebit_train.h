@@ -109,7 +109,7 @@ typedef struct ob_train_desc {
     const char *config;              /* a YAML file, or NULL */
     const char *const *overrides;    /* key, value, key, value, ...: taken after the file */
     size_t override_count;           /* pairs */
-    void (*memory)(const ob_train_memory *memory, void *user);
+    void (*memory)(const ob_train_memory *memory, void *user); /* before anything is made on the device */
     void (*plan)(const ob_train_plan *plan, void *user);
     void (*step)(const ob_train_step *step, void *user);
     void (*evaluation)(uint64_t step, double nll, double kl, bool best, void *user); /* kl is NaN without a teacher */
@@ -124,9 +124,9 @@ typedef struct ob_train_desc {
     void *user;
 } ob_train_desc;
 
-/* Runs one training run; the keys are listed by ob_train_option. Its directory then holds resolved.yaml, log.jsonl,
- * checkpoint-N/ and model.gguf; with `stage: generate` it holds generated.txt, samples.jsonl and generate.json instead.
- * Calling it again with the same directory goes on from the newest good checkpoint or sample. */
+/* Runs one training run; the keys are listed by ob_train_option. Its directory then holds resolved.yaml, log.jsonl, loss.svg,
+ * events.out.tfevents.*, checkpoint-N/, latest and model.gguf; with `stage: generate` it holds generated.txt, samples.jsonl and
+ * generate.json instead. Calling it again with the same directory goes on from the newest good checkpoint or sample. */
 OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
 
 /* Key, default (as text, into `value`) and help of option i; false behind the last. */

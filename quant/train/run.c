@@ -138,7 +138,9 @@ static obi_status plan_memory(training *run)
     obi_config model = start ? start->config : obi_train_random_config(options, vocab_of(run)->count);
     bool distilled = options->stage == OBI_STAGE_KD;
     if (distilled) model.onebit = true;
-    OBI_TRY(obi_plan_memory(run->device, options, &model, distilled ? &run->source->config : NULL, &plan));
+    obi_status status = obi_plan_memory(run->device, options, &model, distilled ? &run->source->config : NULL, &plan);
+    if (status == OBI_ERROR_MEMORY) return OBI_OK; /* not even one sequence can be bound: the trainer says what would help */
+    OBI_TRY(status);
     obi_memory_expect(run->device, plan.total - plan.transfers);
     if (run->hooks->memory) run->hooks->memory(&plan, run->hooks->user);
     return OBI_OK;

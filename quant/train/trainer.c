@@ -100,7 +100,8 @@ static obi_status measure_work(obi_trainer *trainer, obi_work_bytes *work)
     return status;
 }
 
-obi_status obi_trainer_measure(const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher, obi_work_bytes *out)
+obi_status obi_trainer_measure(const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher,
+                               obi_work_bytes *out)
 {
     obi_trainer trainer = { .device = model->device,
                             .options = options,
@@ -120,7 +121,8 @@ static obi_status make_work(obi_trainer *trainer)
     obi_work_bytes work;
     obi_status status;
     OBI_TRY(measure_work(trainer, &work));
-    OBI_TRY(obi_memory_fits(trainer->device, work.activations + work.teacher_activations + work.logits + work.other, "the activations of a batch"));
+    OBI_TRY(obi_memory_fits(trainer->device, work.activations + work.teacher_activations + work.logits + work.other,
+                            "the activations of a batch"));
     OBI_TRY_GOTO(obi_pass_create(trainer->model, trainer->sequences, T, keeping, &trainer->pass));
     if (trainer->teacher) OBI_TRY_GOTO(obi_pass_create(trainer->teacher, trainer->sequences, T, OBI_PASS_FORWARD, &trainer->teacher_pass));
     status = make_buffers(trainer);

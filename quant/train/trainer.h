@@ -1,5 +1,6 @@
 /* trainer: one model learning, step by step. Everything that changes from step to step is in the model's parameters and in
- * `step`, and what evaluations found in `best` and `without_better`: a trainer made anew with them goes on with the same bits. One thread. */
+ * `step`, and what evaluations found in `best` and `without_better`: a trainer made anew with them goes on with the same
+ * bits. One thread. */
 #ifndef OBI_QUANT_TRAIN_TRAINER_H
 #define OBI_QUANT_TRAIN_TRAINER_H
 
@@ -57,7 +58,8 @@ typedef struct obi_work_bytes {
 
 /* The same from shapes, without a trainer: `model` and `teacher` (or NULL) need their config, device, and the shapes of their
  * params. OBI_ERROR_MEMORY when one of its buffers could not be bound. */
-obi_status obi_trainer_measure(const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher, obi_work_bytes *out);
+obi_status obi_trainer_measure(const obi_train_options *options, obi_train_model *model, const obi_train_model *teacher,
+                               obi_work_bytes *out);
 
 /* Buffers for a run of `steps` steps. The pieces are borrowed and must outlive the trainer. Where device memory does not
  * hold them, here or later, the trainer takes fewer sequences at once and more batches: the same tokens in the same order make

@@ -151,9 +151,9 @@ static void test_estimate(void **state)
 {
     (void)state;
     watcher seen = { .told = false };
-    run(&seen, (const char *const[]){ TINY_TEACHER, "cutoff_len", "64", "per_device_train_batch_size", "2", "max_steps", "250", "eval_dataset",
-                                      test_data_path("text/tinystories_valid_head.txt"), "eval_steps", "100", "save_steps", "50",
-                                      "trainable", "all", "dry_run", "true", NULL });
+    run(&seen, (const char *const[]){ TINY_TEACHER, "cutoff_len", "64", "per_device_train_batch_size", "2", "max_steps", "250",
+                                      "eval_dataset", test_data_path("text/tinystories_valid_head.txt"), "eval_steps", "100", "save_steps",
+                                      "50", "trainable", "all", "dry_run", "true", NULL });
     const obi_estimate *estimate = &seen.estimate;
     assert_int_equal(estimate->steps, 250);
     assert_int_equal(estimate->evaluations, 3); /* 100, 200 and the end */
