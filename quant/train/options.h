@@ -76,7 +76,8 @@ typedef struct obi_train_options {
 obi_status obi_train_options_init(obi_train_options *options);
 void obi_train_options_clear(obi_train_options *options);
 
-/* Sets one key from text. `preset` sets its keys except those that were set by this function, before or after. OBI_ERROR_ARGUMENT names an unknown key (with the nearest known one) or a bad value. */
+/* Sets one key from text. `preset` sets its keys except those that were set by this function, before or after.
+ * OBI_ERROR_ARGUMENT names an unknown key (with the nearest known one) or a bad value. */
 obi_status obi_train_options_set(obi_train_options *options, const char *key, const char *value);
 
 /* Reads a flat YAML mapping of scalars. OBI_ERROR_DATA names the line. */

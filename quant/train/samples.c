@@ -146,6 +146,7 @@ void obi_samples_close(obi_samples *samples)
 
 static obi_status append(char **text, size_t *length, size_t *room, const char *more, size_t count)
 {
+    if (count == 0) return OBI_OK;
     if (count > *room - *length) {
         size_t larger = (*length + count) * 2;
         char *grown = obi_realloc(*text, larger, 1);
