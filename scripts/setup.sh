@@ -17,6 +17,7 @@ onebit_packages=(
     gcc libc6-dev cmake ninja-build pkg-config               # the compiler and the build
     libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools # Vulkan headers, shaders
     libutf8proc-dev libpcre2-dev libjansson-dev libxxhash-dev libyaml-dev # tokenizers, importers, checksums, training configs
+    libopenmpi-dev openmpi-bin                                # to train with several processes
     libvulkan1 mesa-vulkan-drivers                            # to run: the loader, lavapipe, AMD's compiler
     libcmocka-dev vulkan-validationlayers g++                 # to test; g++ compiles the public headers as C++
 )

@@ -7,6 +7,7 @@
 #include "common/stop.h"
 #include "common/term.h"
 #include "onebit/onebit_train.h"
+#include "ranks.h"
 #include "view.h"
 
 #define OVERRIDES_MAX 128
@@ -31,7 +32,8 @@ static void print_help(void)
     char value[128];
     for (uint32_t i = 0; ob_train_option(i, &key, value, sizeof value, &help); i++)
         printf("  --%-32s %-16s %s\n", key, value[0] ? value : "-", help);
-    printf("\n  --device D                         index, name (any part of it) or UUID (default: the best one)\n"
+    printf("\n  --device D                         index, name (any part of it) or UUID (default: the best one); with several\n"
+           "                                     processes a list of indices or UUIDs with commas, taken in turn on each machine\n"
            "  --list-devices                     list the devices and exit\n"
            "  --dry-run                          the same as --dry_run true\n"
            "  --profile                          at the end a table of GPU time by kernel, on stderr\n"
@@ -118,33 +120,66 @@ static bool on_save(void *user)
     return app_take_save_request();
 }
 
-int main(int argc, char **argv)
+/* Says how the run of these ranks ended, once for all of them, and returns the exit code, the same for all. */
+static int end_ranks(const app_ranks *ranks, ob_status status)
 {
-    train_options o;
-    int code = parse(&o, argc, argv);
-    if (code >= 0) return app_end_stdout(code);
-    app_catch_signals();
-    app_catch_save_signal();
+    if (status == OB_OK) return 0;
+    if (ranks->ranks.size == 1) {
+        if (status == OB_ERROR_CANCELLED) app_note("%s", ob_last_error());
+        return app_fail(status);
+    }
+    if (status != OB_ERROR_CANCELLED) {
+        int code = app_fail(status);
+        app_ranks_abort(ranks, code); /* the others wait for this one */
+        return code;
+    }
+    if (ranks->ranks.rank == 0) app_note("%s", ob_last_error());
+    return 128 + app_ranks_largest(ranks, app_stop_signal()); /* it may have come to one of them only */
+}
+
+static int run(const train_options *o, const app_ranks *ranks)
+{
+    char device[64];
     train_view view;
     train_view_start(&view);
     ob_context *context = NULL;
-    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.device });
+    ob_status status =
+        ob_context_create(&context, &(ob_context_desc){ .device = app_ranks_device(ranks, o->device, device, sizeof device) });
     if (status == OB_OK)
-        status = ob_train(context, &(ob_train_desc){ .config = o.config,
-                                                     .overrides = o.overrides,
-                                                     .override_count = o.override_count,
+        status = ob_train(context, &(ob_train_desc){ .config = o->config,
+                                                     .overrides = o->overrides,
+                                                     .override_count = o->override_count,
                                                      .memory = train_view_memory,
                                                      .plan = train_view_plan,
                                                      .estimate = train_view_estimate,
                                                      .step = train_view_step,
                                                      .evaluation = train_view_evaluation,
-                                                     .profile = o.profile ? on_profile : NULL,
+                                                     .profile = o->profile ? on_profile : NULL,
                                                      .generated = train_view_generated,
                                                      .save = on_save,
                                                      .stop = on_stop,
-                                                     .user = &view });
+                                                     .user = &view,
+                                                     .ranks = &ranks->ranks });
     train_view_end(&view);
-    if (status == OB_ERROR_CANCELLED) app_note("%s", ob_last_error());
-    code = status == OB_OK ? 0 : app_fail(status);
-    return app_end_stdout(app_end_context(context, code));
+    int code = end_ranks(ranks, status);
+    return app_end_context(context, code);
+}
+
+int main(int argc, char **argv)
+{
+    train_options o;
+    app_ranks ranks;
+    char name[64];
+    int code = parse(&o, argc, argv);
+    if (code >= 0) return app_end_stdout(code);
+    if (!app_ranks_open(&ranks)) return app_end_stdout(2);
+    if (ranks.ranks.rank > 0) {
+        snprintf(name, sizeof name, "onebit-train-vk (rank %u)", ranks.ranks.rank);
+        app_set_name(name);
+    }
+    app_catch_signals();
+    app_catch_save_signal();
+    code = run(&o, &ranks);
+    app_ranks_close(&ranks);
+    return app_end_stdout(code);
 }

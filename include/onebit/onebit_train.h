@@ -105,6 +105,16 @@ typedef struct ob_generate_progress { /* of the stage generate */
     uint64_t device_bytes;             /* of model and working buffers */
 } ob_generate_progress;
 
+/* The processes that train one model together, each with a device of its own, as the caller's transport (such as MPI) has them.
+ * The functions are collective: all ranks call them, in the same order. They return false when the transport failed. */
+typedef struct ob_ranks {
+    uint32_t rank, size;
+    bool (*sum_floats)(float *values, size_t count, void *user);   /* in place; every rank must get the same bits */
+    bool (*sum_doubles)(double *values, size_t count, void *user); /* likewise */
+    bool (*broadcast)(void *bytes, size_t count, void *user);      /* rank 0's bytes for all */
+    void *user;
+} ob_ranks;
+
 typedef struct ob_train_desc {
     const char *config;              /* a YAML file, or NULL */
     const char *const *overrides;    /* key, value, key, value, ...: taken after the file */
@@ -122,6 +132,11 @@ typedef struct ob_train_desc {
     bool (*save)(void *user);        /* asked between steps; true: save a checkpoint now and go on */
     bool (*stop)(void *user);        /* asked between steps; true: save and return OB_ERROR_CANCELLED */
     void *user;
+    /* NULL: this process alone. Otherwise every rank calls ob_train with the same keys; each takes its part of the sequences of
+     * a step, so that `size` ranks learn in a step what one does with `size` times the accumulation. Rank 0 reads checkpoints,
+     * writes and reports; `save` and `stop` are asked on every rank, and one rank's answer is enough. When ob_train
+     * fails on one rank, other than by OB_ERROR_CANCELLED, the others may wait for it: the caller must end them. */
+    const ob_ranks *ranks;
 } ob_train_desc;
 
 /* Runs one training run; the keys are listed by ob_train_option. Its directory then holds resolved.yaml, log.jsonl, loss.svg,

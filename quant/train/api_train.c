@@ -116,7 +116,13 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
                             .save = on_save,
                             .stop = on_stop,
                             .user = &to };
+    obi_ranks ranks;
     obi_status status;
+    if (desc->ranks) {
+        const ob_ranks *given = desc->ranks;
+        ranks = (obi_ranks){ given->rank, given->size, given->sum_floats, given->sum_doubles, given->broadcast, given->user };
+        hooks.ranks = &ranks;
+    }
     OBI_TRY_GOTO(obi_train_options_init(&options));
     if (desc->config) OBI_TRY_GOTO(obi_train_options_read(&options, desc->config));
     for (size_t i = 0; i < desc->override_count; i++)

@@ -60,7 +60,7 @@ static void put_run(const obi_trainer *trainer, obi_gguf_writer *writer)
     obi_gguf_put_string(writer, "general.architecture", "onebitcheckpoint");
     obi_gguf_put_u64(writer, "checkpoint.step", trainer->step);
     obi_gguf_put_u64(writer, "checkpoint.seed", trainer->options->seed);
-    obi_gguf_put_u32(writer, "checkpoint.sequences_per_step", trainer->sequences * trainer->batches);
+    obi_gguf_put_u32(writer, "checkpoint.sequences_per_step", (uint32_t)obi_trainer_step_sequences(trainer));
     obi_gguf_put_u32(writer, "checkpoint.batch", trainer->options->per_device_train_batch_size);
     obi_gguf_put_u32(writer, "checkpoint.batch_that_fits", trainer->sequences);
     obi_gguf_put_u32(writer, "checkpoint.cutoff_len", trainer->pass->T);
@@ -297,7 +297,7 @@ static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
     OBI_TRY(get_u64(gguf, "checkpoint.seed", &seed));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.sequences_per_step", true, &sequences));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.cutoff_len", true, &length));
-    if (seed != trainer->options->seed || length != trainer->pass->T || sequences != trainer->sequences * trainer->batches)
+    if (seed != trainer->options->seed || length != trainer->pass->T || sequences != obi_trainer_step_sequences(trainer))
         return obi_fail(OBI_ERROR_DATA,
                         "%s belongs to a run with another seed, cutoff_len or batch; use another output_dir, or overwrite_output_dir: true",
                         gguf->mapping.path);

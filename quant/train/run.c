@@ -15,6 +15,7 @@
 #include "quant/train/directory.h"
 #include "quant/train/export.h"
 #include "quant/train/record.h"
+#include "quant/train/trainer_ranks.h"
 
 #define PATH_MAX_BYTES OBI_DIRECTORY_PATH_MAX
 #define OBI_VOCABULARY_MAX (1u << 22)
@@ -39,6 +40,9 @@ typedef struct training {
 } training;
 
 /* ---- the directory --------------------------------------------------------------------------------------------- */
+
+/* This process writes and reports; the others compute. */
+static bool leads(const training *run) { return obi_ranks_rank(run->hooks->ranks) == 0; }
 
 static obi_status path_in(const training *run, const char *name, char *path)
 {
@@ -142,21 +146,25 @@ static obi_status plan_memory(training *run)
     if (status == OBI_ERROR_MEMORY) return OBI_OK; /* not even one sequence can be bound: the trainer says what would help */
     OBI_TRY(status);
     obi_memory_expect(run->device, plan.total - plan.transfers);
-    if (run->hooks->memory) run->hooks->memory(&plan, run->hooks->user);
+    uint64_t exchange = obi_ranks_size(run->hooks->ranks) > 1 ? OBI_EXCHANGE_BYTES : 0; /* has an arena of its own */
+    plan.other += exchange;
+    plan.total += exchange;
+    if (run->hooks->memory && leads(run)) run->hooks->memory(&plan, run->hooks->user);
     return OBI_OK;
 }
 
 static uint64_t count_steps(const training *run)
 {
     if (run->options->max_steps > 0) return run->options->max_steps;
-    double per_step = (double)run->options->per_device_train_batch_size * run->options->gradient_accumulation_steps;
+    double per_step = (double)run->options->per_device_train_batch_size * run->options->gradient_accumulation_steps *
+                      obi_ranks_size(run->hooks->ranks);
     double steps = ceil(run->options->num_train_epochs * (double)run->data.blocks / per_step);
     return steps > 1 ? (uint64_t)steps : 1;
 }
 
 static void tell_plan(const training *run)
 {
-    if (!run->hooks->plan) return;
+    if (!run->hooks->plan || !leads(run)) return;
     obi_run_plan plan = { .steps = run->trainer->steps,
                           .first_step = run->trainer->step,
                           .train_tokens = run->data.blocks * run->data.length,
@@ -197,18 +205,20 @@ static obi_status evaluate(training *run)
         run->trainer->best = by_kl(run) ? kl : nll;
         run->trainer->without_better = 0;
         OBI_TRY(path_in(run, "best.gguf", path));
-        OBI_TRY(obi_train_export(run->model, vocab_of(run), "best", path));
+        if (leads(run)) OBI_TRY(obi_train_export(run->model, vocab_of(run), "best", path));
     } else {
         run->trainer->without_better++;
     }
     obi_record_evaluation(run->record, run->trainer->step, nll, kl, best);
     obi_record_draw(run->record);
-    if (run->hooks->evaluation) run->hooks->evaluation(run->trainer->step, nll, kl, best, run->hooks->user);
+    if (run->hooks->evaluation && leads(run)) run->hooks->evaluation(run->trainer->step, nll, kl, best, run->hooks->user);
     return OBI_OK;
 }
 
 static obi_status save(training *run)
 {
+    OBI_TRY(obi_trainer_share(run->trainer)); /* changes nothing where the ranks' devices round alike */
+    if (!leads(run)) return OBI_OK;
     obi_status status = obi_checkpoint_save(run->trainer, run->options->output_dir, run->options->save_total_limit);
     if (status != OBI_OK) obi_fail_prefix(status, "step %" PRIu64 " is not saved, earlier checkpoints are whole", run->trainer->step);
     return status;
@@ -221,8 +231,10 @@ static obi_status roll_back(training *run)
     uint64_t step = run->trainer->step;
     double best = run->trainer->best;
     uint32_t without_better = run->trainer->without_better;
-    bool found;
-    OBI_TRY(obi_checkpoint_load_newest(run->trainer, run->options->output_dir, &found));
+    bool found = false;
+    if (leads(run)) OBI_TRY(obi_checkpoint_load_newest(run->trainer, run->options->output_dir, &found));
+    OBI_TRY(obi_ranks_any(run->hooks->ranks, &found));
+    OBI_TRY(obi_trainer_share(run->trainer));
     if (!found)
         return obi_fail(OBI_ERROR_RUNTIME,
                         "the gradient was not finite three times in a row and there is no checkpoint to go back to; lower learning_rate");
@@ -243,7 +255,7 @@ static int by_falling_seconds(const void *left, const void *right)
 
 static void tell_profile(const training *run)
 {
-    if (!run->hooks->profile) return;
+    if (!run->hooks->profile || !leads(run)) return;
     obi_profile_row rows[OBI_KERNEL_COUNT];
     uint32_t count = obi_cmd_profile_rows(run->trainer->cmd, rows);
     qsort(rows, count, sizeof *rows, by_falling_seconds);
@@ -270,7 +282,7 @@ static obi_status loop(training *run)
         run->profiled_steps++;
         run->profiled_seconds += seconds;
         run->broken = report.skipped ? run->broken + 1 : 0;
-        if (run->hooks->step) run->hooks->step(trainer->step, trainer->steps, &report, seconds, run->hooks->user);
+        if (run->hooks->step && leads(run)) run->hooks->step(trainer->step, trainer->steps, &report, seconds, run->hooks->user);
         if (options->dry_run) break; /* there is no directory and no log */
         if (trainer->step % options->logging_steps == 0 || report.skipped || trainer->step == trainer->steps)
             obi_record_step(run->record, trainer->step, &report, report.factor * options->learning_rate, seconds,
@@ -281,6 +293,8 @@ static obi_status loop(training *run)
         enough = has_stopped_early(run);
         bool wanted = run->hooks->save && run->hooks->save(run->hooks->user);
         bool asked = run->hooks->stop && run->hooks->stop(run->hooks->user);
+        OBI_TRY(obi_ranks_any(run->hooks->ranks, &wanted));
+        OBI_TRY(obi_ranks_any(run->hooks->ranks, &asked));
         if (last || enough || wanted || asked || (options->save_steps > 0 && trainer->step % options->save_steps == 0)) OBI_TRY(save(run));
         if (last || enough || wanted || asked) obi_record_draw(run->record);
         if (asked && !last)
@@ -314,13 +328,14 @@ static obi_status tell_estimate(const training *run, uint64_t before)
     obi_estimate estimate;
     if (!run->hooks->estimate) return OBI_OK;
     OBI_TRY(obi_estimate_run(run->trainer, &run->held_out, EVAL_BLOCKS_MAX, &estimate));
-    run->hooks->estimate(&estimate, run->device->memory.peak_bytes - before, run->hooks->user);
+    if (leads(run)) run->hooks->estimate(&estimate, run->device->memory.peak_bytes - before, run->hooks->user);
     return OBI_OK;
 }
 
 static obi_status finish(training *run)
 {
     char path[PATH_MAX_BYTES];
+    if (!leads(run)) return OBI_OK;
     OBI_TRY(path_in(run, "model.gguf", path));
     if (run->options->load_best_model_at_end) return take_best(run, path);
     return obi_train_export(run->model, vocab_of(run), "model", path);
@@ -348,13 +363,16 @@ obi_status obi_train_run(obi_device *device, const obi_train_options *options, c
     obi_status status;
     OBI_TRY_GOTO(open_tokenizer(&run));
     OBI_TRY_GOTO(open_texts(&run));
-    if (!options->dry_run) OBI_TRY_GOTO(open_directory(&run));
+    if (!options->dry_run && leads(&run)) OBI_TRY_GOTO(open_directory(&run));
     uint64_t before = device->memory.reserved_bytes;
     OBI_TRY_GOTO(plan_memory(&run));
     OBI_TRY_GOTO(make_models(&run));
     OBI_TRY_GOTO(obi_trainer_create(device, options, run.model, run.teacher, &run.data, count_steps(&run), &run.trainer));
-    if (options->resume && !options->dry_run) OBI_TRY_GOTO(obi_checkpoint_load_newest(run.trainer, options->output_dir, &resumed));
-    if (!options->dry_run && run.trainer->step < run.trainer->steps)
+    OBI_TRY_GOTO(obi_trainer_join(run.trainer, hooks->ranks));
+    if (options->resume && !options->dry_run && leads(&run))
+        OBI_TRY_GOTO(obi_checkpoint_load_newest(run.trainer, options->output_dir, &resumed));
+    OBI_TRY_GOTO(obi_trainer_share(run.trainer));
+    if (!options->dry_run && leads(&run) && run.trainer->step < run.trainer->steps)
         OBI_TRY_GOTO(obi_record_open(options->output_dir, run.trainer->step, &run.record));
     tell_plan(&run);
     OBI_TRY_GOTO(loop(&run));

@@ -33,6 +33,7 @@ typedef struct obi_run_hooks {
     bool (*save)(void *user); /* asked between steps: true saves a checkpoint and goes on */
     bool (*stop)(void *user); /* asked between steps: true saves and ends with OBI_ERROR_CANCELLED */
     void *user;
+    const obi_ranks *ranks; /* NULL: this process alone. `stop` and `save` are asked on every rank, the others on rank 0 */
 } obi_run_hooks; /* any may be NULL */
 
 /* Runs it. Options must have been checked. OUTPUT/ then holds resolved.yaml, log.jsonl, checkpoints and model.gguf. A

@@ -12,6 +12,7 @@
 #include "ops/op_optim.h"
 #include "quant/train/pass_views.h"
 #include "quant/train/schedule.h"
+#include "quant/train/trainer_ranks.h"
 
 #define TILE_BYTES_MAX (32ull << 20) /* of logits at once */
 #define KL_WORDS 2                   /* obi_op_kd_xent gives KL and entropy for each token */
@@ -171,6 +172,23 @@ static obi_status shrink(obi_trainer *trainer)
     return fit(trainer);
 }
 
+/* *status is this rank's of what may be tried again, and becomes OBI_ERROR_MEMORY for all when it was for one. */
+static obi_status take_less_together(obi_trainer *trainer, obi_status *status)
+{
+    bool out = *status == OBI_ERROR_MEMORY;
+    if (!out) OBI_TRY(*status);
+    OBI_TRY(obi_ranks_any(trainer->ranks, &out));
+    if (!out) return OBI_OK;
+    *status = OBI_ERROR_MEMORY;
+    OBI_TRY(shrink(trainer));
+    return obi_trainer_agree_batch(trainer);
+}
+
+uint64_t obi_trainer_step_sequences(const obi_trainer *trainer)
+{
+    return (uint64_t)trainer->sequences * trainer->batches * obi_ranks_size(trainer->ranks);
+}
+
 obi_status obi_trainer_set_batch(obi_trainer *trainer, uint32_t sequences)
 {
     uint64_t step = (uint64_t)trainer->sequences * trainer->batches;
@@ -250,6 +268,7 @@ void obi_trainer_destroy(obi_trainer *trainer)
     if (!trainer) return;
     obi_cmd_destroy(trainer->cmd);
     obi_flips_destroy(trainer->flips);
+    obi_exchange_destroy(trainer->exchange);
     free_buffers(trainer);
     obi_free(trainer);
 }
@@ -361,7 +380,7 @@ static obi_status run_batch(obi_trainer *trainer, uint64_t position, obi_step_re
     obi_cmd *cmd = trainer->cmd;
     bool kd = trainer->teacher != NULL, hidden = kd && options->kd_beta > 0 && trainer->model->config.layers > 1;
     double share = report->trained > 0 ? 1.0 / (double)report->trained : 0;
-    double hidden_share = 1.0 / ((double)pass->N * trainer->batches); /* every token has hidden states */
+    double hidden_share = 1.0 / ((double)obi_trainer_step_sequences(trainer) * pass->T); /* every token has hidden states */
     hidden_user user = { trainer, (float)(options->kd_beta * hidden_share) };
     OBI_TRY(put_batch(trainer, trainer->data, position, true));
     obi_cmd_begin(cmd);
@@ -426,8 +445,10 @@ static obi_status measure_gradient(obi_trainer *trainer, double *norm, bool *fin
     uint32_t broken;
     memcpy(&sum, trainer->sums_host->mapped, 4);
     memcpy(&broken, (const char *)trainer->sums_host->mapped + 4, 4);
-    *norm = sqrt((double)sum);
-    *finite = broken == 0 && isfinite(sum);
+    double measured[2] = { sqrt((double)sum), broken == 0 && isfinite(sum) };
+    OBI_TRY(obi_ranks_broadcast(trainer->ranks, measured, sizeof measured)); /* devices may round differently: rank 0 decides */
+    *norm = measured[0];
+    *finite = measured[1] != 0;
     return OBI_OK;
 }
 
@@ -488,7 +509,7 @@ static obi_status update(obi_trainer *trainer, double gradient_scale, obi_step_r
     return obi_flips_read(flips, &report->flipped, &report->moved);
 }
 
-/* The gradient of a step, from nothing. */
+/* The gradient of this rank's part of a step, from nothing. */
 static obi_status accumulate(obi_trainer *trainer, obi_step_report *report)
 {
     memset(report, 0, sizeof *report);
@@ -496,9 +517,11 @@ static obi_status accumulate(obi_trainer *trainer, obi_step_report *report)
     obi_cmd_begin(trainer->cmd);
     clear_gradients(trainer);
     OBI_TRY(obi_cmd_run(trainer->cmd));
-    uint64_t sequences = (uint64_t)trainer->batches * trainer->sequences, first = trainer->step * sequences;
+    uint64_t sequences = obi_trainer_step_sequences(trainer), first = trainer->step * sequences;
+    uint64_t stride = (uint64_t)trainer->sequences * obi_ranks_size(trainer->ranks); /* the ranks take batches in turn */
     report->trained = trained_tokens(trainer, trainer->data, first, sequences, true);
-    for (uint64_t done = 0; done < sequences; done += trainer->sequences) OBI_TRY(run_batch(trainer, first + done, report));
+    first += (uint64_t)trainer->sequences * obi_ranks_rank(trainer->ranks);
+    for (uint64_t done = 0; done < sequences; done += stride) OBI_TRY(run_batch(trainer, first + done, report));
     return OBI_OK;
 }
 
@@ -506,8 +529,11 @@ obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
 {
     const obi_train_options *options = trainer->options;
     obi_status status;
-    while ((status = accumulate(trainer, report)) == OBI_ERROR_MEMORY) OBI_TRY(shrink(trainer)); /* nothing was updated yet */
-    OBI_TRY(status);
+    do {
+        status = accumulate(trainer, report);
+        OBI_TRY(take_less_together(trainer, &status)); /* nothing was updated yet */
+    } while (status == OBI_ERROR_MEMORY);
+    OBI_TRY(obi_trainer_sum_gradient(trainer, report));
     bool finite;
     OBI_TRY(measure_gradient(trainer, &report->gradient_norm, &finite));
     report->loss = trainer->teacher ? options->kd_alpha * report->kl + options->kd_beta * report->hidden : report->nll;
@@ -521,35 +547,48 @@ obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
     return OBI_OK;
 }
 
-static obi_status evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double *nll, double *kl)
+/* How many of the first `blocks` sequences come in whole batches. */
+static uint64_t whole_batches(const obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks)
+{
+    if (held_out->blocks < blocks) blocks = held_out->blocks;
+    return blocks / trainer->sequences * trainer->sequences;
+}
+
+/* This rank's part of an evaluation: sums of NLL and KL. */
+static obi_status evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double sums[2])
 {
     obi_cmd *cmd = trainer->cmd;
-    uint64_t sequences = trainer->pass->sequences, batches = (blocks < held_out->blocks ? blocks : held_out->blocks) / sequences;
-    double nll_sum = 0, kl_sum = 0;
+    uint64_t sequences = trainer->sequences, batches = whole_batches(trainer, held_out, blocks) / sequences;
+    sums[0] = sums[1] = 0;
     if (batches == 0) return obi_fail(OBI_ERROR_DATA, "the held-out text has fewer than %llu sequences", (unsigned long long)sequences);
-    for (uint64_t batch = 0; batch < batches; batch++) {
+    for (uint64_t batch = obi_ranks_rank(trainer->ranks); batch < batches; batch += obi_ranks_size(trainer->ranks)) {
         OBI_TRY(put_batch(trainer, held_out, batch * sequences, false));
         obi_cmd_begin(cmd);
         obi_pass_forward(trainer->pass, cmd);
         record_losses(trainer, cmd, false, 0, false);
         OBI_TRY(obi_cmd_run(cmd));
-        OBI_TRY(sum_losses(trainer, 1, &nll_sum));
+        OBI_TRY(sum_losses(trainer, 1, &sums[0]));
         if (!trainer->teacher) continue;
         obi_cmd_begin(cmd);
         obi_pass_forward(trainer->teacher_pass, cmd);
         record_losses(trainer, cmd, true, 0, false);
         OBI_TRY(obi_cmd_run(cmd));
-        OBI_TRY(sum_losses(trainer, KL_WORDS, &kl_sum));
+        OBI_TRY(sum_losses(trainer, KL_WORDS, &sums[1]));
     }
-    double tokens = (double)trained_tokens(trainer, held_out, 0, batches * sequences, false);
-    *nll = nll_sum / tokens;
-    *kl = trainer->teacher ? kl_sum / tokens : NAN;
     return OBI_OK;
 }
 
 obi_status obi_trainer_evaluate(obi_trainer *trainer, const obi_dataset *held_out, uint64_t blocks, double *nll, double *kl)
 {
     obi_status status;
-    while ((status = evaluate(trainer, held_out, blocks, nll, kl)) == OBI_ERROR_MEMORY) OBI_TRY(shrink(trainer));
-    return status;
+    double sums[2];
+    do {
+        status = evaluate(trainer, held_out, blocks, sums);
+        OBI_TRY(take_less_together(trainer, &status));
+    } while (status == OBI_ERROR_MEMORY);
+    OBI_TRY(obi_ranks_sum_doubles(trainer->ranks, sums, 2));
+    double tokens = (double)trained_tokens(trainer, held_out, 0, whole_batches(trainer, held_out, blocks), false);
+    *nll = sums[0] / tokens;
+    *kl = trainer->teacher ? sums[1] / tokens : NAN;
+    return OBI_OK;
 }

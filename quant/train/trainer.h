@@ -5,6 +5,7 @@
 #define OBI_QUANT_TRAIN_TRAINER_H
 
 #include "quant/train/dataset.h"
+#include "quant/train/exchange.h"
 #include "quant/train/flips.h"
 #include "quant/train/pass.h"
 
@@ -32,7 +33,10 @@ typedef struct obi_trainer {
     obi_pass *pass, *teacher_pass;
     obi_cmd *cmd;
     obi_flips *flips;               /* NULL: no signs */
-    uint32_t sequences, batches;    /* at once, and how many such batches make a step: the options', or as memory allows */
+    const obi_ranks *ranks;         /* NULL: alone; borrowed (trainer_ranks.h) */
+    obi_exchange *exchange;         /* NULL: alone */
+    uint32_t sequences, batches;    /* at once, and how many such batches make this rank's part of a step: the options', or
+                                       as memory allows */
     uint32_t tile;                  /* rows of logits at once */
     obi_buffer *logits, *teacher_logits; /* (tile, V) */
     obi_buffer *targets;            /* (N) u32, host-visible; 0xFFFFFFFF = no target */
@@ -68,7 +72,10 @@ obi_status obi_trainer_create(obi_device *device, const obi_train_options *optio
                               const obi_dataset *data, uint64_t steps, obi_trainer **out);
 void obi_trainer_destroy(obi_trainer *trainer); /* NULL is allowed */
 
-/* Goes on with `sequences` at once; they must divide those of a step. For a run that was stopped after it had to. */
+/* Sequences of a step, all ranks together. */
+uint64_t obi_trainer_step_sequences(const obi_trainer *trainer);
+
+/* Goes on with `sequences` at once; they must divide this rank's part of a step. For a run that was stopped after it had to. */
 obi_status obi_trainer_set_batch(obi_trainer *trainer, uint32_t sequences);
 
 /* One optimiser step: forward, backward and accumulation of every batch of it, clipping, update. */

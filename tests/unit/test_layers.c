@@ -20,7 +20,7 @@ typedef struct room {
     const char *path, *folders, *libraries;
 } room;
 
-#define LIBRARIES "volk vulkan jansson pcre2 utf8proc xxhash yaml"
+#define LIBRARIES "volk vulkan jansson pcre2 utf8proc xxhash yaml mpi"
 static const room rooms[] = {
     { "runtime/ref/", "ref", "" }, /* the specification of the kernels: C's mathematics and nothing else */
     { "runtime/core/", "core", "xxhash" },
@@ -35,6 +35,7 @@ static const room rooms[] = {
     { "quant/train/api_", "core gpu ops selftest model engine api quant quant/import onebit", "" },
     { "quant/train/", "core gpu ops model quant quant/import", "xxhash yaml" },
     { "quant/", "core gpu ops model quant quant/import", "" },
+    { "apps/onebit-train-vk/", "common onebit", "mpi" },
     { "apps/", "common onebit", "" },
     { "tests/api/", "onebit", "" },
     { "include/", "onebit", "" },
@@ -185,6 +186,8 @@ static void test_rules(void **state)
         { "apps/onebit-run-vk/main.c", "#include \"common/args.h\"", true },
         { "apps/onebit-run-vk/main.c", "#include \"onebit/onebit.h\"", true },
         { "apps/onebit-run-vk/main.c", "#include \"core/status.h\"", false },
+        { "apps/onebit-train-vk/ranks_mpi.c", "#include <mpi.h>", true },
+        { "quant/train/ranks.c", "#include <mpi.h>", false },
         { "tests/api/test_run.c", "#include \"device.h\"", false },
         { "tests/api/test_run.c", "#include \"core/status.h\"", false },
         { "somewhere/else.c", "#include \"core/status.h\"", false },
