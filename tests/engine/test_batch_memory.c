@@ -166,7 +166,8 @@ static void release(void *block, void *user)
     free(block);
 }
 
-/* Whatever allocation of the second step is refused: the step is made with less at once, once, and comes to the same. */
+/* One of the second step's allocations is refused, sooner and later: the step is made with less at once, once, and comes to
+ * the same. */
 static void test_in_the_middle_of_a_run(void **state)
 {
     (void)state;
@@ -178,7 +179,7 @@ static void test_in_the_middle_of_a_run(void **state)
     TEST_OK(obi_trainer_step(l.trainer, &want));
     close_learner(&l);
     size_t refused = 0;
-    for (size_t i = 1;; i++) {
+    for (size_t i = 1;; i = i * 4 + 1) {
         open_learner(&l, 6, 1);
         TEST_OK(make_trainer(&l));
         TEST_OK(obi_trainer_step(l.trainer, &got));
