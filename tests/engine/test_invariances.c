@@ -29,6 +29,7 @@ static int open_source(void **state)
     options.cutoff_len = TOKENS;
     options.learning_rate = options.scales_learning_rate = options.other_learning_rate = 0;
     options.weight_decay = 0;
+    options.trainable = OBI_TRAIN_ALL;
     return 0;
 }
 
@@ -58,8 +59,8 @@ static void test_a_student_that_is_its_teacher(void **state)
     (void)state;
     obi_train_model *teacher, *student;
     obi_step_report report;
-    TEST_OK(obi_train_model_from_source(test_device(), source, false, &teacher));
-    TEST_OK(obi_train_model_from_source(test_device(), source, true, &student));
+    TEST_OK(obi_train_model_from_source(test_device(), source, NULL, &teacher));
+    TEST_OK(obi_train_model_from_source(test_device(), source, &options, &student));
     step(student, teacher, &report);
     assert_true(fabs(report.kl) < 1e-6);
     assert_true(fabs(report.hidden) < 1e-6 * (student->config.layers - 1));
@@ -93,7 +94,7 @@ static void test_a_student_turned_round(void **state)
     obi_train_model *models[2];
     obi_step_report report;
     for (int i = 0; i < 2; i++) {
-        TEST_OK(obi_train_model_from_source(test_device(), source, i == 1, &models[i]));
+        TEST_OK(obi_train_model_from_source(test_device(), source, i == 1 ? &options : NULL, &models[i]));
         for (uint32_t layer = 0; layer < models[i]->config.layers; layer++)
             scale_weight(models[i], models[i]->layers[layer].linear[OBI_LINEAR_DOWN].weight, 0);
     }
