@@ -129,6 +129,10 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
         OBI_TRY_GOTO(obi_train_options_set(&options, desc->overrides[2 * i], desc->overrides[2 * i + 1]));
     OBI_TRY_GOTO(obi_train_options_check(&options));
     bool generate = options.stage == OBI_STAGE_GENERATE;
+    if (generate && obi_ranks_size(hooks.ranks) > 1) {
+        status = obi_fail(OBI_ERROR_ARGUMENT, "stage: generate is done by one process; start it without mpirun");
+        goto done;
+    }
     status = generate ? obi_generate_run(context->device, &options, &hooks) : obi_train_run(context->device, &options, &hooks);
 done:
     obi_train_options_clear(&options);
