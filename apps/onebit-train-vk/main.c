@@ -48,7 +48,9 @@ static void print_help(void)
            "  onebit-train-vk --stage generate --teacher_model_name_or_path teacher/model.gguf --num_samples 5000 --output_dir texts\n"
            "      the teacher writes texts/generated.txt, a dataset for kd where there is none\n"
            "  onebit-train-vk run.yaml --learning_rate 2e-4 --dry-run\n"
-           "      the memory plan, an estimate of the time and one step, nothing written\n\n"
+           "      the memory plan, an estimate of the time and one step, nothing written\n"
+           "  mpirun --bind-to none -n 4 onebit-train-vk run.yaml\n"
+           "      four processes, each with a device and a part of every step\n\n"
            "Ctrl-C and SIGTERM save and stop (exit codes 130 and 143), a second one stops at once; SIGUSR1 saves and goes on.\n");
 }
 
