@@ -6,7 +6,7 @@
 // b0 w  c  f32
 // push: obi_push_straight
 // spec 0: workgroup, 128      spec 1: careful      spec 2: k's of the stretch, 32, 64, 128 or 256
-// grid: x = ceil(q_count / 32), y = ceil(p_count / 8), z = products of a batch; below 256 each
+// grid: x = ceil(q_count / 8), y = ceil(p_count / 32), z = products of a batch; below 256 each
 // tiers: A
 //
 // A subgroup makes 2 p's x 8 q's. Its lanes are eight k's, so that both inputs are whole vectors as they lie in memory; in
