@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "ops/matmul.h"
 #include "ops/op_attn_bwd.h"
 #include "ops/op_bitlinear_bwd.h"
 #include "ops/op_norm_bwd.h"
+#include "ops/rows_straight.h"
 
 static obi_status make(obi_pass *pass, obi_buffer **buffer, uint64_t elements, obi_memory_kind kind)
 {
@@ -126,6 +128,28 @@ obi_status obi_pass_measure(const obi_train_model *model, uint32_t sequences, ui
     *bytes = pass->bytes;
     obi_pass_destroy(pass);
     return OBI_OK;
+}
+
+uint64_t obi_pass_scratch_bytes(const obi_train_model *model, uint32_t sequences, uint32_t T, uint32_t tile)
+{
+    const obi_device *device = model->device;
+    const obi_config *config = &model->config;
+    uint32_t N = sequences * T, D = config->width, V = config->vocabulary;
+    uint64_t bytes[2 * OBI_LINEAR_COUNT + 4], most = 0;
+    size_t count = 0;
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        uint32_t rows, columns;
+        obi_config_linear_shape(config, kind, &rows, &columns);
+        bytes[count++] = obi_matmul_scratch_bytes(device, rows, columns, N, true);
+        bytes[count++] = config->onebit ? 0 : obi_matmul_scratch_bytes(device, N, columns, rows, false);
+    }
+    bytes[count++] = obi_matmul_scratch_bytes(device, V, D, tile, true);
+    bytes[count++] = obi_matmul_scratch_bytes(device, tile, D, V, false);
+    bytes[count++] = obi_op_attn_scratch_bytes(device, sequences, T, config->heads, config->kv_heads, config->head_size);
+    if (device->caps.straight) bytes[count++] = obi_rows_straight_bytes(N);
+    for (size_t i = 0; i < count; i++)
+        if (bytes[i] > most) most = bytes[i];
+    return most;
 }
 
 static void destroy_layer(obi_device *device, obi_layer_acts *acts)

@@ -50,6 +50,9 @@ void obi_pass_destroy(obi_pass *pass); /* NULL is allowed */
 /* What such a pass takes, without making it; OBI_ERROR_MEMORY when one of its buffers could not be bound. */
 obi_status obi_pass_measure(const obi_train_model *model, uint32_t sequences, uint32_t T, obi_pass_keeping keeping, uint64_t *bytes);
 
+/* What its recording takes of the cmd's scratch, the head for `tile` tokens at a time. */
+uint64_t obi_pass_scratch_bytes(const obi_train_model *model, uint32_t sequences, uint32_t T, uint32_t tile);
+
 /* Puts N ids where the embedding reads them; the device must be done with the last ones. */
 obi_status obi_pass_set_ids(obi_pass *pass, uint32_t sequence, const uint32_t *ids);
 

@@ -60,7 +60,10 @@ static obi_status make_buffers(obi_trainer *trainer)
     OBI_TRY(make(trainer, &trainer->scratch, scratch_bytes(trainer) / 4, OBI_MEMORY_DEVICE));
     OBI_TRY(make(trainer, &trainer->plan, OBI_EMBED_PLAN_WORDS(N), OBI_MEMORY_UPLOAD));
     OBI_TRY(make(trainer, &trainer->sums, 2, OBI_MEMORY_DEVICE));
-    return make(trainer, &trainer->sums_host, 2, OBI_MEMORY_READBACK);
+    OBI_TRY(make(trainer, &trainer->sums_host, 2, OBI_MEMORY_READBACK));
+    uint64_t scratch = obi_pass_scratch_bytes(trainer->model, trainer->sequences, trainer->options->cutoff_len, trainer->tile);
+    trainer->measured += scratch;
+    return trainer->measuring ? OBI_OK : obi_cmd_reserve(trainer->cmd, scratch);
 }
 
 static void free_buffers(obi_trainer *trainer)

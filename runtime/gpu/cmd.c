@@ -82,18 +82,25 @@ uint32_t obi_cmd_submits(const obi_cmd *cmd) { return cmd->submits; }
 uint32_t obi_cmd_barriers(const obi_cmd *cmd) { return cmd->barriers; }
 uint32_t obi_cmd_dispatches(const obi_cmd *cmd) { return cmd->dispatches; }
 
+obi_status obi_cmd_reserve(obi_cmd *cmd, uint64_t bytes)
+{
+    if (bytes == 0 || (cmd->scratch && cmd->scratch->size >= bytes)) return OBI_OK;
+    obi_buffer *larger;
+    OBI_TRY(obi_buffer_create(cmd->device, bytes, OBI_MEMORY_DEVICE, &larger));
+    int used = 0;
+    while (cmd->outgrown[used]) used++;
+    cmd->outgrown[used] = cmd->scratch;
+    cmd->scratch = larger;
+    return OBI_OK;
+}
+
 bool obi_cmd_scratch(obi_cmd *cmd, uint64_t bytes, obi_view *view)
 {
     if (cmd->status != OBI_OK) return false;
     if (!cmd->scratch || cmd->scratch->size < bytes) {
-        obi_buffer *larger;
-        uint64_t size = cmd->scratch && cmd->scratch->size * 2 > bytes ? cmd->scratch->size * 2 : bytes;
-        cmd->status = obi_buffer_create(cmd->device, size, OBI_MEMORY_DEVICE, &larger);
+        uint64_t twice = cmd->scratch ? cmd->scratch->size * 2 : 0;
+        cmd->status = obi_cmd_reserve(cmd, twice > bytes ? twice : bytes);
         if (cmd->status != OBI_OK) return false;
-        int used = 0;
-        while (cmd->outgrown[used]) used++;
-        cmd->outgrown[used] = cmd->scratch;
-        cmd->scratch = larger;
     }
     view->buffer = cmd->scratch;
     view->offset = 0;

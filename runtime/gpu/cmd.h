@@ -57,6 +57,8 @@ void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word); /* size a multipl
 /* A view of at least `bytes` on the device for what is recorded next; the following call gives the same memory again, and
  * barriers order the two. False: out of memory, and the cmd has failed. Grows, and stays until the cmd is destroyed. */
 bool obi_cmd_scratch(obi_cmd *cmd, uint64_t bytes, obi_view *view);
+/* Makes it `bytes` large now, so that recording needs no memory later. Not while commands wait to be submitted. */
+obi_status obi_cmd_reserve(obi_cmd *cmd, uint64_t bytes);
 void obi_cmd_fail(obi_cmd *cmd, obi_status status); /* an op's own check failed: obi_fail was called, keep the code */
 obi_status obi_cmd_status(const obi_cmd *cmd);
 

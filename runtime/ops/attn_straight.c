@@ -38,7 +38,7 @@ static uint64_t stats_bytes(const obi_attn_shape *shape)
 
 static uint64_t turned_bytes(const obi_attn_shape *shape) { return (uint64_t)round_heads(shape) * shape->C * shape->T * 4; }
 
-static uint64_t scratch_bytes(const obi_attn_shape *shape)
+uint64_t obi_attn_straight_bytes(const obi_attn_shape *shape)
 {
     return 2 * matrix_bytes(shape) + stats_bytes(shape) + turned_bytes(shape); /* all multiples of OBI_BUFFER_ALIGNMENT, as T is of 32 */
 }
@@ -215,7 +215,7 @@ static void find_weights(const heads *some, obi_view q, obi_view k)
 void obi_attn_straight_fwd(obi_cmd *cmd, const obi_attn_shape *shape, obi_view out, obi_view q, obi_view k, obi_view v)
 {
     obi_view scratch;
-    if (!obi_cmd_scratch(cmd, scratch_bytes(shape), &scratch)) return;
+    if (!obi_cmd_scratch(cmd, obi_attn_straight_bytes(shape), &scratch)) return;
     for (uint32_t sequence = 0; sequence < shape->B; sequence++)
         for (uint32_t first = 0; first < shape->K; first += round_heads(shape)) {
             heads some = heads_of(cmd, shape, scratch, sequence, first);
@@ -227,7 +227,7 @@ void obi_attn_straight_fwd(obi_cmd *cmd, const obi_attn_shape *shape, obi_view o
 void obi_attn_straight_bwd(obi_cmd *cmd, const obi_attn_shape *shape, obi_attn_parts gradients, obi_attn_parts parts, obi_view dout)
 {
     obi_view scratch;
-    if (!obi_cmd_scratch(cmd, scratch_bytes(shape), &scratch)) return;
+    if (!obi_cmd_scratch(cmd, obi_attn_straight_bytes(shape), &scratch)) return;
     for (uint32_t sequence = 0; sequence < shape->B; sequence++)
         for (uint32_t first = 0; first < shape->K; first += round_heads(shape)) {
             heads some = heads_of(cmd, shape, scratch, sequence, first);

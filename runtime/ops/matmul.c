@@ -22,6 +22,13 @@ static uint32_t step_of(uint32_t k_count, uint64_t words)
     return most < k_count ? (uint32_t)most : k_count;
 }
 
+uint64_t obi_matmul_scratch_bytes(const obi_device *device, uint32_t p_count, uint32_t q_count, uint32_t k_count, bool a_across)
+{
+    if (!device->caps.straight) return 0;
+    uint64_t a_words = a_across ? p_count : 0, step = step_of(k_count, a_words + q_count);
+    return obi_align_up(a_words * step * 4, OBI_BUFFER_ALIGNMENT) + (uint64_t)q_count * step * 4;
+}
+
 /* The products whose k is not the inner index of both inputs: what has it outside is turned first, so that all can be sums
  * over lanes (dot_straight), the fastest way on a software driver. `product` is as for the untouched inputs. */
 static void turn_and_multiply(obi_cmd *cmd, const obi_straight *product)

@@ -12,4 +12,7 @@
  * OBI_KERNEL_DENSE_GEMM_F32/F16, _BWD_X_F32/F16 or _BWD_W. The caller has checked that the views hold all of it. */
 void obi_matmul(obi_cmd *cmd, int kernel, obi_view c, obi_view a, obi_view b, const struct obi_push_dense_gemm *push);
 
+/* What it takes of the cmd's scratch (obi_cmd_reserve) for such sizes; a_across as of OBI_KERNEL_DENSE_BWD_W, otherwise of _BWD_X. */
+uint64_t obi_matmul_scratch_bytes(const obi_device *device, uint32_t p_count, uint32_t q_count, uint32_t k_count, bool a_across);
+
 #endif

@@ -135,3 +135,9 @@ void obi_op_attn_bwd(obi_cmd *cmd, obi_view dqkv, obi_view stats, obi_view qkv, 
     obi_op_attn_bwd_q(cmd, dqkv, qkv, dout, stats, B, T, H, K, C);
     obi_op_attn_bwd_kv(cmd, dqkv, qkv, dout, stats, B, T, H, K, C);
 }
+
+uint64_t obi_op_attn_scratch_bytes(const obi_device *device, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C)
+{
+    obi_attn_shape sizes = { B, T, H, K, C };
+    return obi_attn_straight_takes(device, &sizes) ? obi_attn_straight_bytes(&sizes) : 0;
+}

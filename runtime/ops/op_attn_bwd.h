@@ -20,6 +20,9 @@ void obi_op_attn_bwd(obi_cmd *cmd, obi_view dqkv, obi_view stats, obi_view qkv, 
                      uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
 uint64_t obi_attn_stats_bytes(uint64_t tokens, uint32_t H);
 
+/* What training's attention, forward and backward, takes of the cmd's scratch. */
+uint64_t obi_op_attn_scratch_bytes(const obi_device *device, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
+
 /* Its three steps: what the others need of each query; dq; dk and dv. The last two do not depend on each other. */
 void obi_op_attn_stats(obi_cmd *cmd, obi_view stats, obi_view qkv, obi_view out, obi_view dout, uint32_t B, uint32_t T, uint32_t H,
                        uint32_t K, uint32_t C);

@@ -80,10 +80,12 @@ static void record(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats)
 
 /* ---- norms ------------------------------------------------------------------------------------------------------------- */
 
+uint64_t obi_rows_straight_bytes(uint32_t rows) { return (uint64_t)rows * STATS_BYTES; }
+
 static void norm(obi_cmd *cmd, job *task, uint32_t stats_step, uint32_t step)
 {
     task->kernel = OBI_KERNEL_NORM_ROWS_STRAIGHT;
-    if (!obi_cmd_scratch(cmd, (uint64_t)task->rows * STATS_BYTES, &task->stats)) return;
+    if (!obi_cmd_scratch(cmd, obi_rows_straight_bytes(task->rows), &task->stats)) return;
     record(cmd, task, stats_step, true);
     record(cmd, task, step, false);
 }

@@ -8,6 +8,8 @@
 /* Whether the device takes this way for arrays of (rows, columns): rows a multiple of 16, columns of 8. */
 bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t columns);
 
+uint64_t obi_rows_straight_bytes(uint32_t rows); /* of scratch that a norm takes */
+
 void obi_rows_straight_rmsnorm(obi_cmd *cmd, obi_view y, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps);
 void obi_rows_straight_rmsnorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dy, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps,
                                    bool accumulate);

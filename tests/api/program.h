@@ -32,6 +32,8 @@ typedef struct program {
     char err[1 << 16];
 } program;
 
+static pid_t program_alive; /* started and not waited for; 0: none */
+
 static inline void program_sleep(long milliseconds)
 {
     struct timespec pause = { milliseconds / 1000, milliseconds % 1000 * 1000000 };
@@ -71,6 +73,7 @@ static inline program *program_start_with(const char *const *argv, const char *c
     free(environment);
     if (output >= 0) close(output);
     if (error) fail_msg("cannot start %s: %s", path, strerror(error));
+    program_alive = run.pid;
     return &run;
 }
 
@@ -95,6 +98,7 @@ static inline void program_wait(program *run)
         kill(run->pid, SIGKILL);
         waitpid(run->pid, &status, 0);
     }
+    program_alive = 0;
     run->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     program_read("stdout", run->out, sizeof run->out);
     program_read("stderr", run->err, sizeof run->err);
@@ -146,6 +150,7 @@ static inline int program_remove_entry(const char *path, const struct stat *info
 /* Group teardown that takes everything in the scratch directory along. */
 static inline int program_scratch_remove(void **state)
 {
+    if (program_alive > 0) kill(program_alive, SIGKILL); /* a test failed before it waited: nothing may run on */
     (void)state;
     return nftw(scratch_directory, program_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
