@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The main job, from a bare machine: builds the programs, brings a LLaMA model in, quantises it to 1 bit on the GPU (or on
-# the CPU's Vulkan driver where there is none), and generates text with the model before and after.
+# The main job, from a bare machine: builds the programs, generates text with a small story model, brings it to 1 bit on the
+# GPU (or on the CPU's Vulkan driver where there is none), and generates text with its trained 1-bit student. Nothing is
+# downloaded but Debian packages: both models are in models/.
 #
 #   scripts/demo.sh [MODEL] [--tokenizer FILE] [--text FILE] [--prompt TEXT] [--device D]
 #
-#   MODEL      a Hugging Face directory, a GGUF file or a llama2.c .bin file. Without it the demo takes the small
-#              story model in $ONEBIT_TEST_DATA, by default ../shared/data beside the project.
-#   --text     a text to measure both models on; its first 16 KiB are used
+#   MODEL      a model of your own instead: a Hugging Face directory, a GGUF file or a llama2.c .bin file; it has no student
+#   --text     a text to measure the models on; its first 16 KiB are used. By default a held-out one in
+#              $ONEBIT_TEST_DATA, by default ../shared/data beside the project, where that is there
 # Files are written to build/demo.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -26,12 +27,10 @@ while [ $# -gt 0 ]; do
 done
 
 data=${ONEBIT_TEST_DATA:-$onebit_root/../shared/data}
+student=
 if [ -z "$model" ]; then
-    model=$data/models/stories260K/stories260K.bin
-    : "${tokenizer:=$data/models/stories260K/tok512.bin}" "${text:=$data/text/tinystories_valid_head.txt}"
-    if [ ! -r "$model" ]; then
-        onebit_fail "there is no model in $data; name one: scripts/demo.sh MODEL_DIR, where MODEL_DIR is a Hugging Face LLaMA directory" || exit 5
-    fi
+    model=$onebit_root/models/stories-teacher.gguf student=models/stories-onebit.gguf
+    if [ -z "$text" ] && [ -r "$data/text/tinystories_valid_head.txt" ]; then text=$data/text/tinystories_valid_head.txt; fi
 fi
 # Paths are the caller's; the rest runs in the project's root.
 for name in model tokenizer text; do
@@ -67,16 +66,22 @@ echo
 title "2. The same model in 1 bit: each weight a sign, two scale vectors per layer (SVID)"
 run onebit-quant-vk "${import[@]}" -o build/demo/onebit.gguf --form onebit
 
-title "3. Text from the 1-bit model"
+title "3. Text from it, before training"
 onebit_say "Signs and scales alone do not keep a model's skill: before training (knowledge distillation) the text is unreadable."
 run onebit-run-vk -m build/demo/onebit.gguf -p "$prompt" -n 60 --temp 0
 echo
 
+models=(build/demo/float.gguf build/demo/onebit.gguf)
+if [ -n "$student" ]; then
+    title "4. Text from the 1-bit student, trained by onebit-train-vk (models/README.md)"
+    run onebit-run-vk -m "$student" -p "$prompt" -n 120 --temp 0
+    echo
+    models+=("$student")
+fi
 if [ -n "$text" ]; then
-    title "4. Both measured on the same text: how surprised they are by each next token (lower is better)"
+    title "All measured on the same text: how surprised they are by each next token (lower is better)"
     head -c 16384 -- "$text" >build/demo/text.txt
-    run onebit-eval-vk ppl -m build/demo/float.gguf -f build/demo/text.txt -c 256
-    run onebit-eval-vk ppl -m build/demo/onebit.gguf -f build/demo/text.txt -c 256
+    for name in "${models[@]}"; do run onebit-eval-vk ppl -m "$name" -f build/demo/text.txt -c 256; done
 fi
 title "Done. The files are in build/demo:"
-ls -l build/demo/*.gguf
+ls -l build/demo/*.gguf ${student:+"$student"}
