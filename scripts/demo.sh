@@ -42,7 +42,7 @@ cd "$onebit_root"
 onebit_setup_packages
 mkdir -p build/demo
 onebit_say "Building (the log is in build/demo/build.log)"
-if ! { cmake --preset release && cmake --build --preset release -j "$(nproc)" -t onebit-quant-vk onebit-run-vk onebit-eval-vk; } >build/demo/build.log 2>&1; then
+if ! { cmake --preset release && cmake --build --preset release -j "$(nproc)" -t onebit-quant-vk onebit-run-vk onebit-eval-vk onebit-train-vk; } >build/demo/build.log 2>&1; then
     tail -n 30 build/demo/build.log >&2
     onebit_fail "the build failed" || exit 1
 fi
