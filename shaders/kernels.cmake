@@ -34,6 +34,7 @@ onebit_kernel(optim adamw TIERS a)
 onebit_kernel(optim sumsq TIERS a b)
 onebit_kernel(optim sumsq_fold TIERS a b)
 onebit_kernel(optim scale TIERS a)
+onebit_kernel(optim tie TIERS a b)
 onebit_kernel(optim estimator TIERS a)
 onebit_kernel(optim flip_count TIERS a b)
 

@@ -64,6 +64,8 @@ static void put_run(const obi_trainer *trainer, obi_gguf_writer *writer)
     obi_gguf_put_u32(writer, "checkpoint.batch", trainer->options->per_device_train_batch_size);
     obi_gguf_put_u32(writer, "checkpoint.batch_that_fits", trainer->sequences);
     obi_gguf_put_u32(writer, "checkpoint.cutoff_len", trainer->pass->T);
+    obi_gguf_put_u32(writer, "checkpoint.method", (uint32_t)trainer->options->method);
+    obi_gguf_put_u32(writer, "checkpoint.scales_init", (uint32_t)trainer->options->scales_init);
     uint64_t best;
     memcpy(&best, &trainer->best, sizeof best);
     obi_gguf_put_u64(writer, "checkpoint.best_bits", best);
@@ -293,13 +295,19 @@ static void load_best(obi_trainer *trainer, const obi_gguf *gguf)
 static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
 {
     uint64_t seed = 0;
-    uint32_t sequences = 0, length = 0;
+    uint32_t sequences = 0, length = 0, method = 0, scales_init = 0; /* earlier versions knew one form only and do not say */
     OBI_TRY(get_u64(gguf, "checkpoint.seed", &seed));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.sequences_per_step", true, &sequences));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.cutoff_len", true, &length));
     if (seed != trainer->options->seed || length != trainer->pass->T || sequences != obi_trainer_step_sequences(trainer))
         return obi_fail(OBI_ERROR_DATA,
                         "%s belongs to a run with another seed, cutoff_len or batch; use another output_dir, or overwrite_output_dir: true",
+                        gguf->mapping.path);
+    OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.method", false, &method));
+    OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.scales_init", false, &scales_init));
+    if (method != (uint32_t)trainer->options->method || scales_init != (uint32_t)trainer->options->scales_init)
+        return obi_fail(OBI_ERROR_DATA,
+                        "%s belongs to a run with another method or scales_init; use another output_dir, or overwrite_output_dir: true",
                         gguf->mapping.path);
     return OBI_OK;
 }

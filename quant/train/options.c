@@ -72,6 +72,10 @@ static const option table[] = {
     { "warmup_steps", COUNT, AT(warmup_steps), "0", 0, MANY, NULL, "steps over which it rises first" },
     { "warmup_ratio", REAL, AT(warmup_ratio), "0", 0, 1, NULL, "the same as a share of all steps; with warmup_steps: the fewer of both" },
     { "seed", SEED, AT(seed), "1", 0, 0, NULL, "of initial weights and of the order of the data" },
+    { "method", CHOICE, AT(method), "onebit", 0, 0, "onebit|xnor|bitnet_b1",
+      "form of a 1-bit layer. onebit: g and h; xnor: a scale for each row, no g; bitnet_b1: one scale, signs of W - mean W" },
+    { "scales_init", CHOICE, AT(scales_init), "svid", 0, 0, "svid|plain|random",
+      "onebit: first g and h. svid: the best for W; plain: 1 and mean|W|; random: normal numbers of that size" },
     { "post_norm", SWITCH, AT(post_norm), "true", 0, 0, NULL, "LayerNorm after each 1-bit layer" },
     { "estimator", CHOICE, AT(estimator), "onebit", 0, 0, "onebit|identity|clip|tanh",
       "gradient through the sign: 1.001-tanh^2, 1, |w|<alpha, alpha(1-tanh^2(alpha w))" },
@@ -273,6 +277,8 @@ obi_status obi_train_options_check(obi_train_options *options)
     if (options->greedy_tokens_min > options->greedy_tokens_max)
         return obi_fail(OBI_ERROR_ARGUMENT, "greedy_tokens_min: %u is more than greedy_tokens_max, %u", options->greedy_tokens_min,
                         options->greedy_tokens_max);
+    if (options->scales_init != OBI_SCALES_SVID && options->method != OBI_METHOD_ONEBIT)
+        return obi_fail(OBI_ERROR_ARGUMENT, "scales_init: only method: onebit has a choice; the other methods begin with mean |W|");
     if (options->stage == OBI_STAGE_SFT && !options->model_name_or_path[0])
         return obi_fail(OBI_ERROR_ARGUMENT, "model_name_or_path: an sft run needs the model that learns to answer");
     if (options->stage == OBI_STAGE_PRETRAIN && !options->model_name_or_path[0]) {

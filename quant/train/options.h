@@ -17,6 +17,12 @@ typedef enum obi_latent_init {
     OBI_LATENT_ROWMEAN,  /* latent_scale * W / mean |W| of the row: keeps the order of magnitudes */
     OBI_LATENT_RAW       /* W */
 } obi_latent_init;
+typedef enum obi_method { OBI_METHOD_ONEBIT, OBI_METHOD_XNOR, OBI_METHOD_BITNET_B1 } obi_method; /* quant/train/scales.h */
+typedef enum obi_scales_init {
+    OBI_SCALES_SVID,  /* the best g and h for W */
+    OBI_SCALES_PLAIN, /* g = 1, h = mean |W| */
+    OBI_SCALES_RANDOM /* absolute normal numbers, g h of mean |W| */
+} obi_scales_init;
 typedef enum obi_first_token { OBI_FIRST_RANDOM, OBI_FIRST_ENUMERATE } obi_first_token; /* of a generated text */
 typedef enum obi_trainable { OBI_TRAIN_LINEARS, OBI_TRAIN_ALL } obi_trainable; /* W, g, h only; or embedding, head and norms too */
 
@@ -51,6 +57,8 @@ typedef struct obi_train_options {
     double warmup_ratio;
     uint64_t seed;
     /* 1-bit */
+    obi_method method;
+    obi_scales_init scales_init;
     bool post_norm;
     uint32_t estimator;
     double estimator_alpha;

@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "ops/op_svid.h"
 #include "quant/svid.h"
+#include "quant/train/scales.h"
 
 /* What filling a model needs at hand. */
 typedef struct filler {
@@ -44,6 +45,7 @@ typedef struct row_maker {
     double sd;
     bool ones;
     bool latent;
+    double center; /* taken off each weight before it takes its latent form */
 } row_maker;
 
 static void make_latent(const obi_train_options *options, float *row, uint32_t columns)
@@ -68,9 +70,11 @@ static obi_status read_latent(const obi_source_tensor *tensor, uint32_t first, u
     return OBI_OK;
 }
 
-static obi_status fill_weight(filler *fill, const char *name, const obi_weight *weight, row_maker maker)
+typedef obi_status (*use_rows)(const filler *fill, void *user, uint32_t first, uint32_t count, float *values);
+
+/* Hands `use` the rows of a tensor in order, as many at once as are CHUNK_FLOATS. */
+static obi_status each_rows(filler *fill, const char *name, uint32_t rows, uint32_t columns, row_maker maker, use_rows use, void *user)
 {
-    uint32_t rows = weight->rows, columns = weight->columns;
     uint32_t at_once = CHUNK_FLOATS / columns ? CHUNK_FLOATS / columns : 1;
     if (at_once > rows) at_once = rows;
     const obi_source_tensor *tensor = NULL;
@@ -89,15 +93,78 @@ static obi_status fill_weight(filler *fill, const char *name, const obi_weight *
         else if (tensor) OBI_TRY_GOTO(obi_source_read(tensor, first, count, values));
         else
             for (uint64_t i = 0; i < elements; i++) values[i] = maker.ones ? 1 : (float)(maker.sd * obi_rng_normal(&fill->rng));
-        for (uint32_t i = 0; maker.latent && i < count; i++) make_latent(fill->options, values + (uint64_t)i * columns, columns);
-        OBI_TRY_GOTO(obi_weight_upload(fill->upload, weight, first, count, (const uint32_t *)(const void *)values));
+        OBI_TRY_GOTO(use(fill, user, first, count, values));
     }
-    if (status == OBI_OK) status = obi_upload_finish(fill->upload);
 done:
     obi_free(values);
     obi_free(words);
     if (tensor) obi_source_release(tensor);
     return status;
+}
+
+/* Rows on their way to the device. */
+typedef struct destination {
+    const obi_weight *weight;
+    row_maker maker;
+} destination;
+
+static obi_status upload_rows(const filler *fill, void *user, uint32_t first, uint32_t count, float *values)
+{
+    const destination *to = user;
+    uint32_t columns = to->weight->columns;
+    for (uint32_t i = 0; to->maker.latent && i < count; i++) {
+        float *row = values + (uint64_t)i * columns;
+        for (uint32_t j = 0; j < columns; j++) row[j] = (float)((double)row[j] - to->maker.center);
+        make_latent(fill->options, row, columns);
+    }
+    return obi_weight_upload(fill->upload, to->weight, first, count, (const uint32_t *)(const void *)values);
+}
+
+static obi_status fill_weight(filler *fill, const char *name, const obi_weight *weight, row_maker maker)
+{
+    destination to = { weight, maker };
+    OBI_TRY(each_rows(fill, name, weight->rows, weight->columns, maker, upload_rows, &to));
+    return obi_upload_finish(fill->upload);
+}
+
+/* What is asked of each row, and the answers. */
+typedef struct measurement {
+    uint32_t columns;
+    double center;
+    bool absolute;
+    double *means;
+} measurement;
+
+static obi_status measure_rows(const filler *fill, void *user, uint32_t first, uint32_t count, float *values)
+{
+    (void)fill;
+    const measurement *of = user;
+    for (uint32_t i = 0; i < count; i++)
+        of->means[first + i] = obi_scales_row_mean(values + (uint64_t)i * of->columns, of->columns, of->center, of->absolute);
+    return OBI_OK;
+}
+
+/* The mean of each row of W - maker.center, or of its absolute value. To be freed. Without a source the random weight is drawn,
+ * and the generator is left as it was. */
+static obi_status row_means(filler *fill, const char *name, uint32_t rows, uint32_t columns, row_maker maker, bool absolute, double **out)
+{
+    obi_rng before = fill->rng;
+    measurement of = { columns, maker.center, absolute, obi_calloc(rows, sizeof *of.means) };
+    if (!of.means) return OBI_ERROR_MEMORY;
+    obi_status status = each_rows(fill, name, rows, columns, maker, measure_rows, &of);
+    fill->rng = before;
+    if (status == OBI_OK) *out = of.means;
+    else obi_free(of.means);
+    return status;
+}
+
+static obi_status find_center(filler *fill, const char *name, uint32_t rows, uint32_t columns, row_maker *maker)
+{
+    double *means;
+    OBI_TRY(row_means(fill, name, rows, columns, *maker, false, &means));
+    maker->center = obi_scales_mean(means, rows);
+    obi_free(means);
+    return OBI_OK;
 }
 
 static obi_status fill_param(filler *fill, uint32_t index, row_maker maker)
@@ -106,7 +173,7 @@ static obi_status fill_param(filler *fill, uint32_t index, row_maker maker)
     return fill_weight(fill, param->name, &param->w, maker);
 }
 
-/* g and h by SVID of the source's weight, which passes through the device once as it is. Without a source the same random
+/* g and h from sizes of the weight's rows, or by SVID of the source's weight, which passes through the device once as it is. Without a source the same random
  * weight is drawn again. */
 static obi_status find_scales(filler *fill, const char *name, uint32_t rows, uint32_t columns, row_maker maker, float *g, float *h)
 {
@@ -114,6 +181,13 @@ static obi_status find_scales(filler *fill, const char *name, uint32_t rows, uin
     obi_svid_options options = { 0 };
     obi_svid_result result;
     obi_status status;
+    if (!obi_scales_by_svid(fill->options)) {
+        double *sizes;
+        OBI_TRY(row_means(fill, name, rows, columns, maker, true, &sizes));
+        obi_scales_start(fill->options, name, sizes, rows, columns, g, h);
+        obi_free(sizes);
+        return OBI_OK;
+    }
     OBI_TRY_GOTO(obi_weight_create(fill->model->device, OBI_WEIGHT_F32, rows, columns, 0, &whole));
     OBI_TRY_GOTO(fill_weight(fill, name, &whole, maker));
     status = obi_svid_run(fill->svid, &whole, &options, &result);
@@ -175,6 +249,7 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
                         .latent = config->onebit && !packed_source(fill) };
     OBI_TRY(add_param(fill, name, OBI_GROUP_WEIGHT, rows, columns, &linear->weight));
     obi_rng before = fill->rng;
+    if (maker.latent && obi_scales_centred(fill->options)) OBI_TRY(find_center(fill, name, rows, columns, &maker));
     OBI_TRY(fill_param(fill, linear->weight, maker));
     if (!config->onebit) return OBI_OK;
     /* The same rows in each block as the latent weights have, so that a block of one packs into a block of the other. */
@@ -186,9 +261,13 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     uint64_t floats = obi_scales_floats(rows, columns);
     if (floats > UINT32_MAX) return obi_fail(OBI_ERROR_DATA, "the tensor %s is too large", name);
     OBI_TRY(add_param(fill, scales_name, OBI_GROUP_SCALES, 1, (uint32_t)floats, &linear->scales));
+    obi_scales_tell(&model->params[linear->scales], fill->options, rows, columns);
+    obi_rng after = fill->rng;
     fill->rng = before;
     maker.latent = false;
-    return fill_scales(fill, prefix, linear->scales, rows, columns, maker);
+    OBI_TRY(fill_scales(fill, prefix, linear->scales, rows, columns, maker));
+    fill->rng = after;
+    return OBI_OK;
 }
 
 static obi_status add_all(filler *fill, bool linears_only)
@@ -250,7 +329,8 @@ static obi_status build(filler *fill, obi_device *device, const obi_config *conf
         memcpy(model->rope_factors, fill->source->rope_factors, bytes);
     }
     OBI_TRY_GOTO(obi_upload_create(device, &fill->upload));
-    if (config->onebit && !packed_source(fill)) OBI_TRY_GOTO(obi_svid_create(device, fill->upload, &fill->svid));
+    if (config->onebit && !packed_source(fill) && obi_scales_by_svid(fill->options))
+        OBI_TRY_GOTO(obi_svid_create(device, fill->upload, &fill->svid));
     OBI_TRY_GOTO(add_all(fill, linears_only));
     if (!config->onebit) goto done;
     OBI_TRY_GOTO(obi_cmd_create(device, &cmd));

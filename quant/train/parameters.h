@@ -19,6 +19,8 @@ typedef struct obi_param {
     char name[64];       /* GGUF's; the scales of a linear are "blk.N.R.scales" */
     obi_group group;
     bool trained;        /* false: gradient, m and v do not exist */
+    uint32_t first, count; /* of scales whose g is fixed: what is trained of the row; count 0: all of it */
+    bool tied;           /* that is one number, which stands `count` times */
     obi_weight w, gradient, m, v; /* F32; a vector is one row */
 } obi_param;
 
@@ -61,8 +63,8 @@ obi_status obi_train_model_random(obi_device *device, const obi_train_options *o
 obi_status obi_train_model_random_teacher(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
 obi_status obi_train_model_random_student(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
 
-/* A 1-bit student of a dense source: SVID gives g and h, options->latent_init the latent weights. Embedding, head and norms
- * are the source's, trained when options->trainable says so. */
+/* A 1-bit student of a dense source: g and h begin as options->method and scales_init say (scales.h), the latent weights as
+ * latent_init does. Embedding, head and norms are the source's, trained when options->trainable says so. */
 obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out);
 
 void obi_train_model_free(obi_train_model *model); /* NULL is allowed */

@@ -15,6 +15,7 @@
 #include "quant/train/directory.h"
 #include "quant/train/export.h"
 #include "quant/train/record.h"
+#include "quant/train/scales.h"
 #include "quant/train/trainer_ranks.h"
 
 #define PATH_MAX_BYTES OBI_DIRECTORY_PATH_MAX
@@ -176,7 +177,7 @@ static void tell_plan(const training *run)
         const obi_param *param = &run->model->params[i];
         uint64_t count = (uint64_t)param->w.rows * param->w.columns;
         if (param->group != OBI_GROUP_SCALES) plan.parameters += count;
-        if (param->trained) plan.trained += count;
+        if (param->trained) plan.trained += param->tied ? 1 : param->count ? param->count : count;
     }
     run->hooks->plan(&plan, run->hooks->user);
 }
@@ -362,6 +363,7 @@ obi_status obi_train_run(obi_device *device, const obi_train_options *options, c
     bool resumed = false;
     obi_status status;
     OBI_TRY_GOTO(open_tokenizer(&run));
+    OBI_TRY_GOTO(obi_scales_check(options, options->stage == OBI_STAGE_KD ? run.student : run.source));
     OBI_TRY_GOTO(open_texts(&run));
     if (!options->dry_run && leads(&run)) OBI_TRY_GOTO(open_directory(&run));
     uint64_t before = device->memory.reserved_bytes;

@@ -10,7 +10,9 @@
 #include "ops/op_embed_bwd.h"
 #include "ops/op_loss.h"
 #include "ops/op_optim.h"
+#include "quant/train/gradient.h"
 #include "quant/train/pass_views.h"
+#include "quant/train/scales.h"
 #include "quant/train/schedule.h"
 #include "quant/train/trainer_ranks.h"
 
@@ -205,15 +207,6 @@ obi_status obi_trainer_set_batch(obi_trainer *trainer, uint32_t sequences)
     return fit(trainer);
 }
 
-static void clear_gradients(obi_trainer *trainer)
-{
-    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
-        const obi_param *param = &trainer->model->params[i];
-        for (uint32_t block = 0; param->trained && block < param->gradient.block_count; block++)
-            obi_cmd_fill(trainer->cmd, obi_view_of(param->gradient.blocks[block]), 0);
-    }
-}
-
 static void clear_optimiser(obi_trainer *trainer)
 {
     for (uint32_t i = 0; i < trainer->model->param_count; i++) {
@@ -255,7 +248,7 @@ obi_status obi_trainer_create(obi_device *device, const obi_train_options *optio
     OBI_TRY_GOTO(obi_flips_create(model, &trainer->flips));
     obi_cmd_begin(trainer->cmd); /* first: now the system has given the memory that it promised for these */
     clear_optimiser(trainer);
-    clear_gradients(trainer);
+    obi_gradient_clear(trainer);
     obi_train_model_pack(trainer->cmd, model);
     obi_flips_begin(trainer->flips, trainer->cmd);
     OBI_TRY_GOTO(obi_cmd_run(trainer->cmd));
@@ -414,47 +407,6 @@ static obi_status run_batch(obi_trainer *trainer, uint64_t position, obi_step_re
 
 /* ---- the update ------------------------------------------------------------------------------------------------ */
 
-static uint64_t block_elements(const obi_weight *weight, uint32_t block)
-{
-    uint32_t first, rows;
-    obi_weight_block(weight, block, &first, &rows);
-    return (uint64_t)rows * weight->row_words;
-}
-
-/* From the gradient of the signs to that of the latent weights, and the norm of it all. */
-static obi_status measure_gradient(obi_trainer *trainer, double *norm, bool *finite)
-{
-    const obi_train_options *options = trainer->options;
-    obi_cmd *cmd = trainer->cmd;
-    bool first = true;
-    obi_cmd_begin(cmd);
-    for (uint32_t i = 0; i < trainer->model->param_count; i++) {
-        const obi_param *param = &trainer->model->params[i];
-        bool latent = trainer->model->config.onebit && param->group == OBI_GROUP_WEIGHT;
-        for (uint32_t block = 0; param->trained && block < param->w.block_count; block++) {
-            uint64_t count = block_elements(&param->w, block);
-            obi_view gradient = obi_view_of(param->gradient.blocks[block]);
-            if (latent)
-                obi_op_estimator(cmd, gradient, obi_view_of(param->w.blocks[block]), count, (obi_estimator_kind)options->estimator,
-                                 (float)options->estimator_alpha);
-            obi_op_sumsq(cmd, obi_view_of(trainer->sums), obi_view_of(trainer->scratch), gradient, count, !first);
-            first = false;
-        }
-    }
-    obi_cmd_copy(cmd, obi_view_of(trainer->sums_host), obi_view_of(trainer->sums));
-    OBI_TRY(obi_cmd_run(cmd));
-    OBI_TRY(obi_buffer_invalidate(trainer->device, trainer->sums_host, 0, 8));
-    float sum;
-    uint32_t broken;
-    memcpy(&sum, trainer->sums_host->mapped, 4);
-    memcpy(&broken, (const char *)trainer->sums_host->mapped + 4, 4);
-    double measured[2] = { sqrt((double)sum), broken == 0 && isfinite(sum) };
-    OBI_TRY(obi_ranks_broadcast(trainer->ranks, measured, sizeof measured)); /* devices may round differently: rank 0 decides */
-    *norm = measured[0];
-    *finite = measured[1] != 0;
-    return OBI_OK;
-}
-
 static void group_rates(const obi_train_options *options, const obi_param *param, double *rate, double *decay)
 {
     switch (param->group) {
@@ -490,10 +442,13 @@ static void record_update(obi_trainer *trainer, double factor, double gradient_s
                             .c1 = (float)(1 - pow(options->adam_beta1, count)),
                             .c2 = (float)(1 - pow(options->adam_beta2, count)),
                             .grad_scale = (float)gradient_scale };
-        for (uint32_t block = 0; param->trained && block < param->w.block_count; block++)
-            obi_op_adamw(trainer->cmd, obi_view_of(param->w.blocks[block]), obi_view_of(param->gradient.blocks[block]),
-                         obi_view_of(param->m.blocks[block]), obi_view_of(param->v.blocks[block]), block_elements(&param->w, block),
-                         &adamw);
+        for (uint32_t block = 0; param->trained && block < param->w.block_count; block++) {
+            uint64_t elements;
+            obi_view w = obi_param_trained(param, &param->w, block, &elements);
+            obi_op_adamw(trainer->cmd, w, obi_param_trained(param, &param->gradient, block, &elements),
+                         obi_param_trained(param, &param->m, block, &elements), obi_param_trained(param, &param->v, block, &elements),
+                         elements, &adamw);
+        }
     }
     obi_train_model_pack(trainer->cmd, trainer->model);
 }
@@ -518,7 +473,7 @@ static obi_status accumulate(obi_trainer *trainer, obi_step_report *report)
     memset(report, 0, sizeof *report);
     report->distilled = trainer->teacher != NULL;
     obi_cmd_begin(trainer->cmd);
-    clear_gradients(trainer);
+    obi_gradient_clear(trainer);
     OBI_TRY(obi_cmd_run(trainer->cmd));
     uint64_t sequences = obi_trainer_step_sequences(trainer), first = trainer->step * sequences;
     uint64_t stride = (uint64_t)trainer->sequences * obi_ranks_size(trainer->ranks); /* the ranks take batches in turn */
@@ -538,7 +493,7 @@ obi_status obi_trainer_step(obi_trainer *trainer, obi_step_report *report)
     } while (status == OBI_ERROR_MEMORY);
     OBI_TRY(obi_trainer_sum_gradient(trainer, report));
     bool finite;
-    OBI_TRY(measure_gradient(trainer, &report->gradient_norm, &finite));
+    OBI_TRY(obi_gradient_measure(trainer, &report->gradient_norm, &finite));
     report->loss = trainer->teacher ? options->kd_alpha * report->kl + options->kd_beta * report->hidden : report->nll;
     report->factor = obi_schedule_factor(options, trainer->step, trainer->steps);
     report->skipped = !finite || !isfinite(report->loss);

@@ -103,6 +103,18 @@ void obi_op_scale(obi_cmd *cmd, obi_view x, uint64_t count, float factor)
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
+void obi_op_tie(obi_cmd *cmd, obi_view x, uint64_t count)
+{
+    obi_device *device = obi_cmd_device(cmd);
+    if (!obi_check_words(cmd, "tie", "x", x, count, 1) ||
+        !obi_check(cmd, count / obi_workgroup_size(device) < OBI_LOOP_MAX / 2, "tie", "there are more elements than a kernel can add up"))
+        return;
+    struct obi_push_optim_tie push = { (uint32_t)count };
+    obi_dispatch dispatch = dispatch_of(device, OBI_KERNEL_OPTIM_TIE, &push, sizeof push);
+    bind(&dispatch, obi_updates(first_of(x, count)));
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
 void obi_op_estimator(obi_cmd *cmd, obi_view dw, obi_view w, uint64_t count, obi_estimator_kind kind, float alpha)
 {
     obi_device *device = obi_cmd_device(cmd);

@@ -21,6 +21,9 @@ uint64_t obi_op_sumsq_scratch_bytes(uint64_t count);
 
 void obi_op_scale(obi_cmd *cmd, obi_view x, uint64_t count, float factor); /* x *= factor */
 
+/* Each x = the sum of all x: the gradient of one parameter that stands `count` times. All get the same bits. */
+void obi_op_tie(obi_cmd *cmd, obi_view x, uint64_t count);
+
 /* Stand-ins for the derivative of sign(w); shaders/common/estimator.glsl has the same numbers. */
 typedef enum obi_estimator_kind {
     OBI_ESTIMATOR_ONEBIT = 0,   /* 1.001 - tanh(w)^2 */

@@ -27,6 +27,13 @@ double ref_optim_sumsq(const float *x, uint64_t count, uint64_t *bad)
     return sum;
 }
 
+double ref_optim_tie(const float *x, uint64_t count)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < count; i++) sum += (double)x[i];
+    return sum;
+}
+
 double ref_optim_estimator(double w, uint32_t kind, double alpha)
 {
     double slope = kind == 3 ? tanh(alpha * w) : tanh(w);

@@ -17,6 +17,9 @@ void ref_optim_adamw(float *w, const float *dw, float *m, float *v, uint64_t cou
 /* The sum of the squares of the finite x; *bad = how many are infinite or NaN. */
 double ref_optim_sumsq(const float *x, uint64_t count, uint64_t *bad);
 
+/* The sum of x, which training puts in the place of each: the gradient of one parameter that stands `count` times. */
+double ref_optim_tie(const float *x, uint64_t count);
+
 /* e(w), which training multiplies the gradient of sign(w) by to have one of w. kind 0: 1.001 - tanh(w)^2 (OneBit);
  * 1: one (Bengio et al. 2013); 2: |w| < alpha ? 1 : 0; 3: alpha (1 - tanh(alpha w)^2). */
 double ref_optim_estimator(double w, uint32_t kind, double alpha);

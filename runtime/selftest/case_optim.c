@@ -91,6 +91,32 @@ static obi_status run_scale(obi_case_env *env, const uint32_t *sizes, obi_case_r
     return OBI_OK;
 }
 
+/* A lane adds its share of the values, then up to 128 lanes are joined; with cancellation, so each addition may err by half an
+ * ulp of the sum of |x|. The copies must be the same bits. */
+static obi_status run_tie(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint64_t count = sizes[0];
+    float *x = obi_case_normal(env, count, 1.0), *got = obi_case_zeros(env, count), *want = obi_case_zeros(env, count);
+    float *tolerance = obi_case_zeros(env, count);
+    if (!x || !got || !want || !tolerance) return OBI_ERROR_MEMORY;
+    double size = 0, sum = ref_optim_tie(x, count);
+    for (uint64_t i = 0; i < count; i++) size += fabs((double)x[i]);
+    for (uint64_t i = 0; i < count; i++) {
+        want[i] = (float)sum;
+        tolerance[i] = (float)(((double)count / obi_workgroup_size(env->device) + 128) * size * U);
+    }
+    obi_view view;
+    OBI_TRY(obi_case_upload(env, x, count * 4, &view));
+    obi_cmd_begin(env->cmd);
+    obi_op_tie(env->cmd, view, count);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, view, got, count * 4));
+    obi_case_compare(result, "x", got, want, count, tolerance, 0, 0);
+    for (uint64_t i = 0; i < count; i++) want[i] = got[0];
+    obi_case_compare(result, "alike", got, want, count, NULL, 0, 0);
+    return OBI_OK;
+}
+
 /* 4 p / (1 + p)^2 follows p = exp(-2|x|), whose error is relative: 3 + 4|x| ulp by Vulkan, 17 on software drivers, and
  * 2|x| u for the argument. */
 static obi_status run_estimator(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
@@ -150,5 +176,6 @@ const obi_case obi_case_optim_adamw = { "optim_adamw", OBI_KERNEL_OPTIM_ADAMW, "
 const obi_case obi_case_optim_sumsq = { "optim_sumsq", OBI_KERNEL_OPTIM_SUMSQ, "count accumulate", { 3333, 1 }, run_sumsq };
 const obi_case obi_case_optim_sumsq_fold = { "optim_sumsq_fold", OBI_KERNEL_OPTIM_SUMSQ_FOLD, "count accumulate", { 3333, 1 }, run_sumsq };
 const obi_case obi_case_optim_scale = { "optim_scale", OBI_KERNEL_OPTIM_SCALE, "count", { 333 }, run_scale };
+const obi_case obi_case_optim_tie = { "optim_tie", OBI_KERNEL_OPTIM_TIE, "count", { 333 }, run_tie };
 const obi_case obi_case_optim_estimator = { "optim_estimator", OBI_KERNEL_OPTIM_ESTIMATOR, "count kind", { 333, 0 }, run_estimator };
 const obi_case obi_case_optim_flip_count = { "optim_flip_count", OBI_KERNEL_OPTIM_FLIP_COUNT, "words", { 333 }, run_flip_count };

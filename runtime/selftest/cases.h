@@ -47,6 +47,7 @@
     X(optim_sumsq)          \
     X(optim_sumsq_fold)     \
     X(optim_scale)          \
+    X(optim_tie)            \
     X(optim_estimator)      \
     X(optim_flip_count)     \
     X(bitlinear_gemv)       \

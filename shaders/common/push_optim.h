@@ -20,6 +20,9 @@ struct obi_push_optim_scale {
     OB_U32 count;
     OB_F32 factor;
 };
+struct obi_push_optim_tie {
+    OB_U32 count;
+};
 struct obi_push_optim_estimator {
     OB_U32 count, kind;
     OB_F32 alpha;

@@ -31,6 +31,12 @@ static void test_scale(void **state)
     EVERY_COUNT(obi_case_optim_scale);
 }
 
+static void test_tie(void **state)
+{
+    (void)state;
+    EVERY_COUNT(obi_case_optim_tie);
+}
+
 static void test_estimator(void **state)
 {
     (void)state;
@@ -64,6 +70,7 @@ static void test_workgroup_sizes(void **state)
     for (*size = 1; *size < 64; *size *= 4) {
         TEST_CASE(obi_case_optim_sumsq, 5000, 1);
         TEST_CASE(obi_case_optim_flip_count, 5000);
+        TEST_CASE(obi_case_optim_tie, 5000);
     }
     *size = before;
 }
@@ -145,6 +152,9 @@ static void test_bad_arguments_are_refused(void **state)
     obi_op_scale(env->cmd, view, 0, 1);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     obi_cmd_begin(env->cmd);
+    obi_op_tie(env->cmd, view, 101);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    obi_cmd_begin(env->cmd);
     obi_op_sumsq(env->cmd, view, view, two, 101, false);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     test_device_check();
@@ -156,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_sumsq),
         cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_tie),
         cmocka_unit_test(test_estimator),
         cmocka_unit_test(test_flip_count),
         cmocka_unit_test(test_folded_grids),
