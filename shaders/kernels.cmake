@@ -53,7 +53,7 @@ onebit_kernel(dense bwd_x NAME dense_bwd_x_f32 SOURCE dense/gemm.comp DEFINES OB
 onebit_kernel(dense bwd_x NAME dense_bwd_x_f16 SOURCE dense/gemm.comp DEFINES OB_B_ACROSS OB_F16=1 TIERS a)
 onebit_kernel(dense bwd_w SOURCE dense/gemm.comp DEFINES OB_A_ACROSS OB_B_ACROSS TIERS a)
 onebit_kernel(bitlinear gemm_straight TIERS a)
-onebit_kernel(bitlinear bwd_x_straight TIERS a)
+onebit_kernel(bitlinear turn_straight TIERS a)
 onebit_kernel(dense dot_straight TIERS a)
 onebit_kernel(dense turn_straight TIERS a)
 onebit_kernel(dense gemm_straight NAME dense_gemm_f16_straight DEFINES OB_F16=1 TIERS a)

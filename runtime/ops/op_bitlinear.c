@@ -46,9 +46,14 @@ static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
                                             .h_offset = obi_scales_h_offset(weight->columns), .tokens = T };
     obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
     if (obi_cmd_device(cmd)->caps.straight) {
-        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, .c = y, .a = x, .b = bits, .p_count = T,
-                                 .q_count = push.row_count, .k_count = push.n, .a_stride = push.n, .b_stride = push.row_words,
-                                 .c_first = push.first_row, .c_stride = push.m, .h_first = push.h_offset + push.first_row, .b_in_word = 32 };
+        obi_view turned;
+        if (!obi_cmd_scratch(cmd, (uint64_t)push.row_count * push.row_words * 4, &turned)) return;
+        obi_straight turn = { .c = turned, .a = bits, .c_stride = push.row_count, .a_stride = push.row_words };
+        obi_straight_turn(cmd, &turn, push.row_count, push.row_words);
+        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, .c = y, .a = x, .b = turned, .p_count = T,
+                                 .q_count = push.row_count, .k_count = push.n, .a_stride = push.n, .b_stride = push.row_count,
+                                 .c_first = push.first_row, .c_stride = push.m, .h_first = push.h_offset + push.first_row,
+                                 .b_across = true, .b_in_word = 32 };
         if (scaled) product.scales = scales;
         obi_straight_record(cmd, &product);
         return;

@@ -13,10 +13,16 @@
 static void sum_rows(obi_cmd *cmd, obi_view du, obi_view dv, obi_view bits, const struct obi_push_bitlinear_bwd_x *push)
 {
     if (obi_cmd_device(cmd)->caps.straight) {
-        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_BWD_X_STRAIGHT, .c = du, .a = dv, .b = bits, .p_count = push->tokens,
+        uint32_t columns = 32 * push->row_words;
+        obi_view turned;
+        if (!obi_cmd_scratch(cmd, obi_div_ceil(push->row_count, 32) * columns * 4, &turned)) return;
+        obi_straight turn = { .c = turned, .a = bits, .c_stride = columns, .a_first = push->block_row * push->row_words,
+                              .a_stride = push->row_words };
+        obi_straight_turn_signs(cmd, &turn, push->row_count, push->row_words);
+        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, .c = du, .a = dv, .b = turned, .p_count = push->tokens,
                                  .q_count = push->n, .k_count = push->row_count, .a_first = push->first_row, .a_stride = push->m,
-                                 .b_first = push->block_row * push->row_words, .b_stride = push->row_words, .c_stride = push->n,
-                                 .b_across = true, .b_in_word = 32, .accumulate = push->accumulate != 0 };
+                                 .b_stride = columns, .c_stride = push->n, .b_across = true, .b_in_word = 32,
+                                 .accumulate = push->accumulate != 0 };
         obi_straight_record(cmd, &product);
         return;
     }

@@ -18,14 +18,14 @@ static const shape dense_shape = { 8, 8, 32, 32, { { 128, 128 }, { 64, 64 }, { 3
 static const shape dot_shape = { 2, 8, 32, 8, { { 256, 256 }, { 128, 128 }, { 64, 64 }, { 32, 32 } } };
 static const shape turn_shape = { 16, 8, 64, 32, { { 1, 0 } } };
 static const shape outer_shape = { 16, 8, 64, 32, { { 64, 64 }, { 32, 32 } } };
+static const shape turn_signs_shape = { 32, 1, 256, 2, { { 1, 0 } } };
 static const shape gemm_shape = { 2, 32, 16, 64, { { 128, 4 }, { 64, 2 }, { 32, 1 } } };
-static const shape bwd_x_shape = { 2, 32, 16, 64, { { 96, 32 }, { 24, 8 } } };
 
 static const shape *shape_of(int kernel)
 {
     switch (kernel) {
     case OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT: return &gemm_shape;
-    case OBI_KERNEL_BITLINEAR_BWD_X_STRAIGHT: return &bwd_x_shape;
+    case OBI_KERNEL_BITLINEAR_TURN_STRAIGHT: return &turn_signs_shape;
     case OBI_KERNEL_DENSE_OUTER_STRAIGHT: return &outer_shape;
     case OBI_KERNEL_DENSE_DOT_STRAIGHT: return &dot_shape;
     case OBI_KERNEL_DENSE_TURN_STRAIGHT: return &turn_shape;
@@ -40,12 +40,17 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
                    uint32_t q_count, uint32_t k, uint32_t k_count, uint32_t spec, bool careful)
 {
     uint64_t a = product->a_first + (product->a_across ? (uint64_t)k * product->a_stride + p : (uint64_t)p * product->a_stride + k);
-    uint64_t b = product->b_first + (product->b_across ? (uint64_t)k * product->b_stride + q / product->b_in_word
-                                                       : (uint64_t)q * product->b_stride + k / product->b_in_word);
+    uint64_t b = product->b_first + (form == &gemm_shape  ? (uint64_t)(k / 32) * product->b_stride + q
+                                     : product->b_across ? (uint64_t)k * product->b_stride + q / product->b_in_word
+                                                         : (uint64_t)q * product->b_stride + k / product->b_in_word);
     uint64_t c = product->c_first + (uint64_t)p * product->c_stride + q;
     if (form == &turn_shape) {
         a = product->a_first + (uint64_t)p * product->a_stride + q;
         c = product->c_first + (uint64_t)q * product->c_stride + p;
+    }
+    if (form == &turn_signs_shape) {
+        a = product->a_first + (uint64_t)p * product->a_stride + q;
+        c = product->c_first + (uint64_t)(p / 32) * product->c_stride + 32 * (uint64_t)q;
     }
     a = product->a.buffer->address + product->a.offset + 4 * a;
     b = product->b.buffer ? product->b.buffer->address + product->b.offset + 4 * b : 0;
@@ -97,17 +102,27 @@ static void record_rectangle(obi_cmd *cmd, const obi_straight *product, const sh
     }
 }
 
-void obi_straight_turn(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t columns)
+static void record_turn(obi_cmd *cmd, int kernel, const obi_straight *both, uint32_t rows, uint32_t columns)
 {
     obi_straight turn = *both;
     obi_view none = { 0 };
-    turn.kernel = OBI_KERNEL_DENSE_TURN_STRAIGHT;
+    turn.kernel = kernel;
     turn.b = turn.scales = none;
     turn.p_count = rows;
     turn.q_count = columns;
     turn.k_count = turn.b_in_word = 1;
     turn.accumulate = false;
     obi_straight_record(cmd, &turn);
+}
+
+void obi_straight_turn(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t columns)
+{
+    record_turn(cmd, OBI_KERNEL_DENSE_TURN_STRAIGHT, both, rows, columns);
+}
+
+void obi_straight_turn_signs(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t words)
+{
+    record_turn(cmd, OBI_KERNEL_BITLINEAR_TURN_STRAIGHT, both, rows, words);
 }
 
 void obi_straight_record(obi_cmd *cmd, const obi_straight *product)

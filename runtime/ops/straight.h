@@ -16,8 +16,8 @@ typedef struct obi_straight {
     uint32_t a_first, a_stride, b_first, b_stride, c_first, c_stride;
     uint32_t h_first;              /* where in `scales` the scale of q = 0 lies */
     bool a_across;                 /* a is [k][p], not [p][k] */
-    bool b_across;                 /* b is [k][q], not [q][k] */
-    uint32_t b_in_word;            /* elements of b in a word: 1, 2 or 32 */
+    bool b_across;                 /* b is [k][q], not [q][k]; where a word holds several k's, [k / b_in_word][q] */
+    uint32_t b_in_word;            /* elements of b in a word: 1, 2 (of f16, along the inner index) or 32 (signs, along k) */
     bool accumulate;               /* c is added to */
     uint32_t batch;                /* products side by side, below 256; 0 is 1; dense kernels only */
     uint32_t a_skip, b_skip, c_skip; /* words from a product of the batch to the next */
@@ -25,6 +25,9 @@ typedef struct obi_straight {
 
 /* Records c[q,p] = a[p,q] for a matrix of rows p and columns q, or a batch of them: of `both` the fields of a, c and batch. */
 void obi_straight_turn(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t columns);
+
+/* Records c[p / 32, q] = bits q of rows p of signs a, as words along p: of `both` the fields of a (rows x words) and c. */
+void obi_straight_turn_signs(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t words);
 
 /* Records it. The caller has checked that the views hold all of it. */
 void obi_straight_record(obi_cmd *cmd, const obi_straight *product);

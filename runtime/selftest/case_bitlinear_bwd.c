@@ -117,7 +117,7 @@ const obi_case obi_case_bitlinear_sign_gemm = { "bitlinear_sign_gemm", OBI_KERNE
 const obi_case obi_case_bitlinear_sign_gemm_straight = { "bitlinear_sign_gemm_straight", OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, PRODUCT_SIZES,
                                                          { 75, 45, 21, 0 }, run_sign_gemm_straight };
 const obi_case obi_case_bitlinear_bwd_x = { "bitlinear_bwd_x", OBI_KERNEL_BITLINEAR_BWD_X, PRODUCT_SIZES, { 131, 69, 37, 70 }, run_bwd_x_plain };
-const obi_case obi_case_bitlinear_bwd_x_straight = { "bitlinear_bwd_x_straight", OBI_KERNEL_BITLINEAR_BWD_X_STRAIGHT, PRODUCT_SIZES,
+const obi_case obi_case_bitlinear_bwd_x_straight = { "bitlinear_bwd_x_straight", OBI_KERNEL_BITLINEAR_TURN_STRAIGHT, PRODUCT_SIZES,
                                                      { 43, 75, 21, 0 }, run_bwd_x_straight };
 const obi_case obi_case_bitlinear_scale_columns = { "bitlinear_scale_columns", OBI_KERNEL_BITLINEAR_SCALE_COLUMNS, "T n accumulate",
                                                     { 7, 61, 1 }, run_scale_plain };

@@ -78,4 +78,11 @@ void ob_store(ob_tile tile, uint row, uint first, float value)
 #undef OB_STORE
 }
 
+// Ends a block of code by a store that changes nothing. LLVM puts the instructions of a block in an order of its own, and
+// in a long one it has far more values alive at once than there are registers.
+void ob_split(ob_tile tile)
+{
+    c[push.c_first + tile.p * push.c_stride + tile.q + tile.c_skip] = ob_word(ob_c_row(tile, 0u), 0u);
+}
+
 #endif
