@@ -1,25 +1,22 @@
-/* onebit-eval-vk: measures a model. "ppl" is its perplexity on a text. */
-#include <inttypes.h>
+/* onebit-eval-vk: measures a model. "ppl" is its perplexity on a text, "agree" how close it is to its teacher there. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/args.h"
-#include "common/json.h"
 #include "common/model.h"
 #include "common/stop.h"
 #include "common/term.h"
 #include "common/text_file.h"
 #include "onebit/onebit.h"
-#include "score.h"
+#include "report.h"
 
 #define LARGEST_DEFAULT_WINDOW 2048
 
 typedef struct eval_options {
     app_common common;
-    const char *what, *model, *text, *mark;
-    int64_t window, bytes, documents; /* 0: default */
+    const char *what, *model, *teacher, *text, *mark; /* teacher: only agree has one */
+    int64_t window, bytes, documents;                 /* 0: default */
     bool json;
 } eval_options;
 
@@ -29,7 +26,9 @@ static const char examples[] =
     "  onebit-eval-vk ppl -m story.gguf -f stories.txt --split \"<|endoftext|>\" --docs 20\n"
     "      each of the first 20 stories by itself\n"
     "  onebit-eval-vk ppl -m story.gguf -f stories.txt -c 256 --bytes 16384 --json\n"
-    "      the first 16384 bytes in windows of 256 tokens, for a script\n";
+    "      the first 16384 bytes in windows of 256 tokens, for a script\n"
+    "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt -c 256\n"
+    "      how far a student's predictions are from its teacher's\n";
 
 static int parse(eval_options *o, int argc, char **argv)
 {
@@ -37,6 +36,7 @@ static int parse(eval_options *o, int argc, char **argv)
     const app_option options[] = {
         APP_ROW_HEADING("Model and text"),
         APP_ROW_TEXT('m', "model", "FILE", "the model, a GGUF file (required)", &o->model),
+        APP_ROW_TEXT(0, "teacher", "FILE", "agree: the model that it is compared with (required)", &o->teacher),
         APP_ROW_TEXT('f', "file", "FILE", "the text, - for stdin (required)", &o->text),
         APP_ROW_INTEGER(0, "bytes", "N", "only the first N bytes of the text (default: all)", &o->bytes, 1, 9e18),
         APP_ROW_HEADING("Windows, each scored with a fresh context"),
@@ -53,8 +53,8 @@ static int parse(eval_options *o, int argc, char **argv)
     };
     const app_program program = {
         .name = "onebit-eval-vk",
-        .purpose = "measures how well a model predicts a text: ppl gives perplexity and bits per byte.",
-        .usage = "ppl -m MODEL.gguf -f TEXT [options]",
+        .purpose = "measures how well a model predicts a text: ppl gives perplexity and bits per byte, agree compares it with another.",
+        .usage = "ppl|agree -m MODEL.gguf [--teacher MODEL.gguf] -f TEXT [options]",
         .options = options,
         .common = &o->common,
         .examples = examples,
@@ -62,88 +62,76 @@ static int parse(eval_options *o, int argc, char **argv)
     };
     int outcome = app_parse(&program, argc, argv, &o->what);
     if (outcome != APP_GO_ON) return outcome;
-    if (!o->what) return app_usage_error("say what to measure: ppl");
-    if (strcmp(o->what, "ppl") != 0) return app_usage_error("'%s' cannot be measured, only ppl", o->what);
+    if (!o->what) return app_usage_error("say what to measure: ppl or agree");
+    bool agree = strcmp(o->what, "agree") == 0;
+    if (!agree && strcmp(o->what, "ppl") != 0) return app_usage_error("'%s' cannot be measured, only ppl and agree", o->what);
     if (!o->model) return app_usage_error("no model was given; -m names a GGUF file");
+    if (agree && !o->teacher) return app_usage_error("agree needs a second model; --teacher names a GGUF file");
+    if (!agree && o->teacher) return app_usage_error("only agree compares with a --teacher");
     if (!o->text) return app_usage_error("no text was given; -f names a text file");
     if (o->mark && !*o->mark) return app_usage_error("--split needs a mark that is not empty");
     if (o->documents && !o->mark) return app_usage_error("--docs counts what --split separates; give both");
     return APP_GO_ON;
 }
 
-/* What the result is about. */
-typedef struct eval_subject {
-    const eval_options *options;
-    ob_model_info model;
-    ob_device_info device;
-    size_t text_bytes, window;
-    const eval_corpus *corpus;
-} eval_subject;
+/* The models, the second one only of agree. */
+typedef struct eval_models {
+    ob_context *context;
+    ob_model *model, *teacher;
+    ob_session *session, *teacher_session;
+} eval_models;
 
-static void print_score(const eval_subject *s, const eval_score *r)
+/* Token by token: two models that call things by other numbers cannot be compared. */
+static int check_vocabularies(const eval_options *o, const eval_models *models, const eval_subject *s)
 {
-    printf("model          %s: %s, %s parameters, %s on %s, tier %c\n", s->model.name[0] ? s->model.name : s->options->model,
-           s->model.onebit ? "1-bit LLaMA" : "LLaMA", app_count(s->model.parameters).text, app_bytes(s->model.device_bytes).text,
-           s->device.name, s->device.tier);
-    printf("text           %s: %zu bytes, %zu tokens\n", s->options->text, s->text_bytes, s->corpus->id_count);
-    if (s->options->mark)
-        printf("documents      %zu, of them %zu cut to %zu tokens\n", s->corpus->window_count, s->corpus->cut, s->window);
-    else
-        printf("windows        %zu of %zu tokens, %zu tokens left over\n", s->corpus->window_count, s->corpus->windows[0].count,
-               s->corpus->left_over);
-    printf("predicted      %zu tokens, %" PRIu64 " bytes\n", r->predictions, r->bytes);
-    printf("mean NLL       %.6f +/- %.6f nats per token\n", r->nll, r->nll_error);
-    if (r->bytes > 0) printf("bits per byte  %.6f\n", r->bits_per_byte);
-    printf("time           %s, %.1f tokens/s\n", app_duration(r->seconds).text, r->seconds > 0 ? (double)r->predictions / r->seconds : 0.0);
-    printf("Final estimate: PPL = %.4f +/- %.4f\n", r->perplexity, r->ppl_error);
+    if (s->model.vocabulary != s->teacher.vocabulary)
+        return app_refuse(2, "%s and %s have different vocabularies, of %u and %u tokens; agree needs models with the same one", o->model,
+                          o->teacher, s->model.vocabulary, s->teacher.vocabulary);
+    if (!s->model.has_tokenizer || !s->teacher.has_tokenizer) return APP_GO_ON; /* that there are as many is all we know */
+    for (uint32_t id = 0; id < s->model.vocabulary; id++) {
+        char piece[256], other[256];
+        size_t bytes = ob_model_piece(models->model, id, id, piece, sizeof piece);
+        if (bytes == ob_model_piece(models->teacher, id, id, other, sizeof other) &&
+            memcmp(piece, other, bytes < sizeof piece ? bytes : sizeof piece) == 0)
+            continue;
+        return app_refuse(2, "%s and %s have different vocabularies, which differ in token %u; agree needs models with the same one",
+                          o->model, o->teacher, id);
+    }
+    return APP_GO_ON;
 }
 
-static void print_score_json(const eval_subject *s, const eval_score *r)
+/* As long as a model's context, at most LARGEST_DEFAULT_WINDOW. */
+static size_t default_window(const eval_options *o, const eval_subject *s)
 {
-    app_json json = { .file = stdout };
-    app_json_open(&json, NULL, '{');
-    app_json_text(&json, "program", "onebit-eval-vk");
-    app_json_text(&json, "version", ob_version());
-    app_json_text(&json, "model", s->options->model);
-    app_json_text(&json, "model_name", s->model.name);
-    app_json_text(&json, "architecture", s->model.architecture);
-    app_json_count(&json, "parameters", s->model.parameters);
-    app_json_text(&json, "device", s->device.name);
-    app_json_text(&json, "driver", s->device.driver);
-    app_json_text(&json, "tier", (char[2]){ s->device.tier, 0 });
-    app_json_text(&json, "text", s->options->text);
-    app_json_count(&json, "text_bytes", s->text_bytes);
-    app_json_count(&json, "text_tokens", s->corpus->id_count);
-    app_json_count(&json, "window", s->options->mark ? s->window : s->corpus->windows[0].count);
-    app_json_count(&json, s->options->mark ? "documents" : "windows", s->corpus->window_count);
-    app_json_count(&json, "tokens_left_over", s->corpus->left_over);
-    app_json_count(&json, "predicted_tokens", r->predictions);
-    app_json_count(&json, "predicted_bytes", r->bytes);
-    app_json_number(&json, "nll", r->nll);
-    app_json_number(&json, "nll_standard_error", r->nll_error);
-    app_json_number(&json, "ppl", r->perplexity);
-    app_json_number(&json, "ppl_standard_error", r->ppl_error);
-    app_json_number(&json, "bits_per_byte", r->bytes ? r->bits_per_byte : NAN);
-    app_json_number(&json, "seconds", r->seconds);
-    app_json_number(&json, "tokens_per_second", r->seconds > 0 ? (double)r->predictions / r->seconds : NAN);
-    app_json_close(&json);
+    size_t window = s->model.context < LARGEST_DEFAULT_WINDOW ? s->model.context : LARGEST_DEFAULT_WINDOW;
+    return o->teacher && s->teacher.context < window ? s->teacher.context : window;
 }
 
-/* Everything after the model is loaded. Returns the exit code. */
-static int measure(const eval_options *o, ob_context *context, ob_model *model, const char *text, size_t bytes)
+/* First, because a window that a model cannot hold is refused here. */
+static ob_status open_sessions(const eval_options *o, eval_models *models, size_t window)
+{
+    const ob_session_desc desc = { .context = (uint32_t)window };
+    ob_status status = ob_session_create(&models->session, models->model, &desc);
+    return status == OB_OK && o->teacher ? ob_session_create(&models->teacher_session, models->teacher, &desc) : status;
+}
+
+/* Everything after the models are loaded. Returns the exit code. */
+static int measure(const eval_options *o, eval_models *models, const char *text, size_t bytes)
 {
     eval_corpus corpus = { 0 };
-    eval_subject subject = { .options = o, .text_bytes = bytes, .corpus = &corpus };
-    ob_session *session = NULL;
+    eval_subject subject = { .model_path = o->model, .teacher_path = o->teacher, .text_path = o->text, .documents = o->mark != NULL,
+                             .text_bytes = bytes, .corpus = &corpus };
+    ob_model *model = models->model;
     ob_status status = ob_model_info_get(model, &subject.model);
-    if (status == OB_OK) status = ob_context_info(context, &subject.device);
+    if (status == OB_OK && o->teacher) status = ob_model_info_get(models->teacher, &subject.teacher);
+    if (status == OB_OK) status = ob_context_info(models->context, &subject.device);
     if (status != OB_OK) return app_fail(status);
-    size_t standard = subject.model.context < LARGEST_DEFAULT_WINDOW ? subject.model.context : LARGEST_DEFAULT_WINDOW;
-    size_t window = subject.window = o->window ? (size_t)o->window : standard;
+    int code = o->teacher ? check_vocabularies(o, models, &subject) : APP_GO_ON;
+    if (code != APP_GO_ON) return code;
+    size_t window = subject.window = o->window ? (size_t)o->window : default_window(o, &subject);
 
-    int code = 0;
-    /* First, because a window that the model cannot hold is refused here. */
-    status = ob_session_create(&session, model, &(ob_session_desc){ .context = (uint32_t)window });
+    code = 0;
+    status = open_sessions(o, models, window);
     if (status == OB_OK)
         status = o->mark ? corpus_from_documents(&corpus, model, text, bytes, o->mark, (size_t)o->documents, window)
                          : corpus_from_text(&corpus, model, text, bytes, window);
@@ -158,17 +146,16 @@ static int measure(const eval_options *o, ob_context *context, ob_model *model, 
     if (!o->mark && corpus.windows[0].count < window)
         app_note("the text has only %zu tokens: scoring one window of %zu instead of %zu", corpus.id_count, corpus.id_count, window);
     eval_score score;
-    status = score_corpus(&score, session, model, &corpus);
+    eval_agreement agreement;
+    status = score_corpus(&score, o->teacher ? &agreement : NULL, models->session, models->teacher_session, model, &corpus);
     if (status != OB_OK) {
         code = app_fail(status);
         goto done;
     }
-    if (o->json) print_score_json(&subject, &score);
-    else print_score(&subject, &score);
-    if (!isfinite(score.nll))
+    report_print(&subject, &score, o->teacher ? &agreement : NULL, o->json);
+    if (!isfinite(score.nll) || (o->teacher && !(isfinite(agreement.teacher.nll) && isfinite(agreement.kl))))
         code = app_refuse(1, "the model gave numbers that are not finite; check the device with onebit-info-vk --selftest");
 done:
-    ob_session_destroy(session);
     corpus_free(&corpus);
     return code;
 }
@@ -179,6 +166,7 @@ int main(int argc, char **argv)
     int code = parse(&o, argc, argv);
     if (code != APP_GO_ON) return code;
     code = app_check_model_path(o.model);
+    if (code == APP_GO_ON && o.teacher) code = app_check_model_path(o.teacher);
     if (code != APP_GO_ON) return code;
     char *text = NULL;
     size_t bytes = 0;
@@ -186,13 +174,16 @@ int main(int argc, char **argv)
     if (code != APP_GO_ON) return code;
     app_catch_signals();
 
-    ob_context *context = NULL;
-    ob_model *model = NULL;
-    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device });
-    if (status == OB_OK) status = app_load_model(&model, context, o.model);
-    code = status == OB_OK ? measure(&o, context, model, text, bytes) : app_fail(status);
-    ob_model_destroy(model);
-    code = app_end_context(context, code);
+    eval_models models = { 0 };
+    ob_status status = ob_context_create(&models.context, &(ob_context_desc){ .device = o.common.device });
+    if (status == OB_OK) status = app_load_model(&models.model, models.context, o.model);
+    if (status == OB_OK && o.teacher) status = app_load_model(&models.teacher, models.context, o.teacher);
+    code = status == OB_OK ? measure(&o, &models, text, bytes) : app_fail(status);
+    ob_session_destroy(models.session);
+    ob_session_destroy(models.teacher_session);
+    ob_model_destroy(models.model);
+    ob_model_destroy(models.teacher);
+    code = app_end_context(models.context, code);
     free(text);
     return app_end_stdout(code);
 }

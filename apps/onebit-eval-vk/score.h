@@ -1,4 +1,4 @@
-/* score: how well a model predicts a corpus. */
+/* score: how well a model predicts a corpus, and how close it is to another one there. */
 #ifndef ONEBIT_EVAL_SCORE_H
 #define ONEBIT_EVAL_SCORE_H
 
@@ -15,7 +15,15 @@ typedef struct eval_score {
     double seconds;
 } eval_score;
 
-/* `session` has room for the longest window. OB_ERROR_CANCELLED after a signal. Shows progress on stderr. */
-ob_status score_corpus(eval_score *score, ob_session *session, const ob_model *model, const eval_corpus *corpus);
+typedef struct eval_agreement {
+    eval_score teacher;
+    double kl, kl_error; /* KL(teacher || student): mean, nats per token, and its standard error */
+    size_t same;         /* predictions at which both have the same likeliest token */
+} eval_agreement;
+
+/* `session` has room for the longest window, and so has `teacher`. With `agreement` NULL there is no teacher. `model` is the
+ * session's, whose tokens are counted in bytes. OB_ERROR_CANCELLED after a signal. Shows progress on stderr. */
+ob_status score_corpus(eval_score *score, eval_agreement *agreement, ob_session *session, ob_session *teacher, const ob_model *model,
+                       const eval_corpus *corpus);
 
 #endif

@@ -206,6 +206,16 @@ OB_API ob_status ob_session_logits(ob_session *session, float *logits);
 /* Starts anew with `count` tokens and gives nll[i] = -ln p(ids[i+1] | ids[0..i]) for i = 0 .. count-2. */
 OB_API ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll);
 
+typedef struct ob_agreement { /* of two models on one token */
+    double nll, teacher_nll;  /* -ln p(ids[i+1] | ids[0..i]) by each */
+    double kl;                /* KL(teacher || student) of the distributions after ids[i], nats */
+    bool same_choice;         /* both find the same token the likeliest */
+} ob_agreement;
+/* Starts both sessions anew with the same `count` tokens and compares them: agreements[i] for i = 0 .. count-2. Two sessions;
+ * OB_ERROR_ARGUMENT also when the models' vocabularies are not equally large. */
+OB_API ob_status ob_session_agree(ob_session *student, ob_session *teacher, const uint32_t *ids, size_t count,
+                                  ob_agreement *agreements);
+
 typedef struct ob_kernel_time { const char *kernel; uint64_t calls; double seconds; uint64_t bytes; } ob_kernel_time;
 /* GPU time by kernel. on = true starts anew. Where the device has no timestamps nothing is counted. */
 OB_API void ob_session_profile(ob_session *session, bool on);

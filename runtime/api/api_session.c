@@ -2,6 +2,7 @@
 
 #include "api/api_internal.h"
 #include "core/alloc.h"
+#include "engine/agree.h"
 
 ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc)
 {
@@ -45,6 +46,18 @@ ob_status ob_session_logits(ob_session *session, float *logits) { return obi_pub
 ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll)
 {
     return obi_public(obi_session_score(session->engine, ids, count, nll));
+}
+
+ob_status ob_session_agree(ob_session *student, ob_session *teacher, const uint32_t *ids, size_t count, ob_agreement *agreements)
+{
+    size_t room = count <= student->engine->context ? count : 0; /* more is refused before anything is found */
+    obi_agreement *found = obi_calloc(room, sizeof *found);
+    if (!found) return OB_ERROR_MEMORY;
+    obi_status status = obi_session_agree(student->engine, teacher->engine, ids, count, found);
+    for (size_t i = 0; status == OBI_OK && i + 1 < count; i++)
+        agreements[i] = (ob_agreement){ found[i].nll, found[i].teacher_nll, found[i].kl, found[i].same };
+    obi_free(found);
+    return obi_public(status);
 }
 
 void ob_session_profile(ob_session *session, bool on) { obi_cmd_profile(session->engine->cmd, on); }

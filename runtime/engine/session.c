@@ -1,11 +1,11 @@
 #include "engine/session.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "engine/distribution.h"
 #include "engine/forward.h"
 #include "ops/op_attn.h"
 #include "ops/op_util.h"
@@ -270,16 +270,6 @@ obi_status obi_session_sample(obi_session *session, uint32_t *id)
     return status;
 }
 
-/* -ln softmax(logits)[target], in double. */
-static double negative_log_likelihood(const float *logits, uint32_t V, uint32_t target)
-{
-    double largest = -INFINITY, sum = 0;
-    for (uint32_t i = 0; i < V; i++)
-        if (!(logits[i] <= largest)) largest = logits[i]; /* a NaN wins, and shows */
-    for (uint32_t i = 0; i < V; i++) sum += exp((double)logits[i] - largest);
-    return largest + log(sum) - (double)logits[target];
-}
-
 static obi_status prepare_scoring(obi_session *session)
 {
     if (session->score_logits) return OBI_OK;
@@ -293,10 +283,8 @@ static obi_status prepare_scoring(obi_session *session)
     return make(session, &session->score_logits, rows * V, OBI_MEMORY_DEVICE);
 }
 
-obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll)
+obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, size_t count)
 {
-    const obi_config *config = &session->weights->config;
-    uint32_t V = config->vocabulary;
     if (count < 2) return obi_fail(OBI_ERROR_ARGUMENT, "scoring needs at least two tokens");
     if (count > session->context)
         return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit into a context of %u positions", count, session->context);
@@ -304,26 +292,45 @@ obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t c
     OBI_TRY(prepare_scoring(session));
     session->position = 0;
     session->ready = false;
+    return OBI_OK;
+}
+
+obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uint32_t T, const float **rows)
+{
+    const obi_config *config = &session->weights->config;
+    obi_view logits = obi_view_rows(session->score_logits, 0, T, config->vocabulary);
+    obi_view host = obi_view_rows(session->score_host, 0, T, config->vocabulary);
     obi_status status;
-    for (size_t done = 0; done < count - 1;) { /* the last id is only predicted, never fed */
-        size_t left = count - 1 - done;
-        uint32_t T = left < session->score_rows ? (uint32_t)left : session->score_rows;
-        obi_view logits = obi_view_rows(session->score_logits, 0, T, V), host = obi_view_rows(session->score_host, 0, T, V);
-        OBI_TRY_GOTO(put_ids(session, ids + done, T));
-        obi_cmd_begin(session->cmd);
-        obi_forward_layers(session, T);
-        obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width),
-                         obi_view_rows(session->x, 0, T, config->width), T);
-        obi_cmd_copy(session->cmd, host, logits);
-        OBI_TRY_GOTO(obi_cmd_run(session->cmd));
-        OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));
-        const float *rows = session->score_host->mapped;
-        for (uint32_t t = 0; t < T; t++) nll[done + t] = negative_log_likelihood(rows + (uint64_t)t * V, V, ids[done + t + 1]);
-        memcpy(session->history + session->position, ids + done, (size_t)T * 4);
-        session->position += T;
-        done += T;
-    }
+    OBI_TRY_GOTO(put_ids(session, ids, T));
+    obi_cmd_begin(session->cmd);
+    obi_forward_layers(session, T);
+    obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), obi_view_rows(session->x, 0, T, config->width),
+                     T);
+    obi_cmd_copy(session->cmd, host, logits);
+    OBI_TRY_GOTO(obi_cmd_run(session->cmd));
+    OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));
+    *rows = session->score_host->mapped;
+    memcpy(session->history + session->position, ids, (size_t)T * 4);
+    session->position += T;
 done:
     if (status != OBI_OK) session->position = 0;
     return status;
+}
+
+obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll)
+{
+    uint32_t V = session->weights->config.vocabulary;
+    OBI_TRY(obi_session_score_begin(session, ids, count));
+    for (size_t done = 0; done < count - 1;) { /* the last id is only predicted, never fed */
+        size_t left = count - 1 - done;
+        uint32_t T = left < session->score_rows ? (uint32_t)left : session->score_rows;
+        const float *rows;
+        OBI_TRY(obi_session_score_rows(session, ids + done, T, &rows));
+        for (uint32_t t = 0; t < T; t++) {
+            const float *logits = rows + (uint64_t)t * V;
+            nll[done + t] = obi_log_partition(logits, V) - (double)logits[ids[done + t + 1]];
+        }
+        done += T;
+    }
+    return OBI_OK;
 }

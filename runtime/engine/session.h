@@ -57,4 +57,9 @@ obi_status obi_session_logits(obi_session *session, float *logits);
 /* nll[i] = -ln p(ids[i+1] | ids[0..i]), i < count-1, from position 0. */
 obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll);
 
+/* The same in parts, for who needs the logits themselves. begin checks all and starts anew; then rows takes the ids in order,
+ * T <= score_rows at a time and never the last one: *rows are their logits (T,V), the session's until its next call. */
+obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, size_t count);
+obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uint32_t T, const float **rows);
+
 #endif
