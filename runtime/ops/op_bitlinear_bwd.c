@@ -92,6 +92,63 @@ static uint32_t chunk_rows(uint32_t T)
 
 uint64_t obi_column_dot_floats(uint32_t T, uint32_t n) { return obi_div_ceil(T, chunk_rows(T)) * n; }
 
+/* ---- column sums on software drivers --------------------------------------------------------------------------- */
+
+#define STRAIGHT_ROWS 64u    /* of a chunk, at most */
+#define STRAIGHT_CHUNKS 255u /* of a dispatch */
+
+typedef struct column_sum {
+    int kernel;
+    obi_view out, a, b; /* b: none in the second pass, which adds to out */
+    uint32_t n;
+} column_sum;
+
+static uint64_t address_of(obi_view view, uint64_t floats) { return view.buffer->address + view.offset + floats * 4; }
+
+/* `chunks` chunks of `chunk_rows` rows from row `row` on; their sums are rows `chunk` and after of out. */
+static void sum_chunks(obi_cmd *cmd, const column_sum *task, uint32_t row, uint32_t chunk_rows, uint32_t chunk, uint32_t chunks)
+{
+    bool fold = task->b.buffer == NULL;
+    for (uint32_t column = 0; column < task->n;) {
+        uint32_t width = task->n - column >= 16 ? 16 : 8, blocks = (task->n - column) / width;
+        if (blocks > 16 * 255) blocks = 16 * 255;
+        uint64_t first = (uint64_t)row * task->n + column, out_first = (uint64_t)chunk * task->n + column;
+        uint64_t a = address_of(task->a, first), b = fold ? address_of(task->out, out_first) : address_of(task->b, first);
+        struct obi_push_bitlinear_column_dot_straight push = { .a_low = (uint32_t)a, .a_high = (uint32_t)(a >> 32), .b_low = (uint32_t)b,
+                                                               .b_high = (uint32_t)(b >> 32), .n = task->n,
+                                                               .out_first = (uint32_t)out_first, .last_block = blocks - 1 };
+        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+        obi_dispatch dispatch = { .kernel = task->kernel,
+                                  .spec = { 128, width, chunk_rows },
+                                  .spec_count = 3,
+                                  .groups = { (uint32_t)obi_div_ceil(blocks, 16), chunks, 1 },
+                                  .push = &push,
+                                  .push_bytes = sizeof push,
+                                  .bindings = { fold ? obi_updates(task->out) : obi_writes(task->out), obi_reads(task->a) },
+                                  .binding_count = 2,
+                                  .bytes = 4ull * blocks * width * chunks * (chunk_rows * (fold ? 1 : 2) + 1) };
+        if (!fold) dispatch.bindings[dispatch.binding_count++] = obi_reads(task->b);
+        obi_cmd_dispatch(cmd, &dispatch);
+        column += blocks * width;
+    }
+}
+
+static void column_dot_straight(obi_cmd *cmd, obi_view out, obi_view scratch, obi_view a, obi_view b, uint32_t T, uint32_t n)
+{
+    column_sum dot = { OBI_KERNEL_BITLINEAR_COLUMN_DOT_STRAIGHT, scratch, a, b, n };
+    uint32_t chunks = 0;
+    for (uint32_t row = 0; row < T;) {
+        uint32_t rows = T - row < STRAIGHT_ROWS ? T - row : STRAIGHT_ROWS, count = (T - row) / rows;
+        if (count > STRAIGHT_CHUNKS) count = STRAIGHT_CHUNKS;
+        sum_chunks(cmd, &dot, row, rows, chunks, count);
+        chunks += count;
+        row += rows * count;
+    }
+    column_sum fold = { .kernel = OBI_KERNEL_BITLINEAR_COLUMN_FOLD_STRAIGHT, .out = out, .a = scratch, .n = n };
+    for (uint32_t row = 0; row < chunks; row += STRAIGHT_ROWS)
+        sum_chunks(cmd, &fold, row, chunks - row < STRAIGHT_ROWS ? chunks - row : STRAIGHT_ROWS, 0, 1);
+}
+
 void obi_op_column_dot(obi_cmd *cmd, obi_view out, obi_view scratch, obi_view a, obi_view b, uint32_t T, uint32_t n)
 {
     static const char *const name = "column_dot";
@@ -99,6 +156,10 @@ void obi_op_column_dot(obi_cmd *cmd, obi_view out, obi_view scratch, obi_view a,
         !obi_matrix_check_view(cmd, name, "b", &b, T, n) ||
         !obi_matrix_check_view(cmd, name, "scratch", &scratch, obi_column_dot_floats(T, n), 1))
         return;
+    if (obi_cmd_device(cmd)->caps.straight && n % 8 == 0 && chunk_rows(T) <= STRAIGHT_ROWS && (uint64_t)T * n <= UINT32_MAX / 4) {
+        column_dot_straight(cmd, out, scratch, a, b, T, n);
+        return;
+    }
     uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd));
     uint32_t columns = (uint32_t)obi_div_ceil(n, workgroup), chunks = (uint32_t)obi_div_ceil(T, chunk_rows(T));
     struct obi_push_bitlinear_column_dot push = { .n = n, .rows = T, .chunk_rows = chunk_rows(T) };

@@ -111,6 +111,7 @@ static obi_status run_column_dot(obi_case_env *env, const uint32_t *sizes, obi_c
 OBI_CASE_FORMS(run_sign_gemm)
 OBI_CASE_FORMS(run_bwd_x)
 OBI_CASE_FORMS(run_scale)
+OBI_CASE_FORMS(run_column_dot)
 
 #define PRODUCT_SIZES "m n T block_rows"
 const obi_case obi_case_bitlinear_sign_gemm = { "bitlinear_sign_gemm", OBI_KERNEL_BITLINEAR_GEMM, PRODUCT_SIZES, { 67, 205, 37, 40 }, run_sign_gemm_plain };
@@ -121,7 +122,11 @@ const obi_case obi_case_bitlinear_bwd_x_straight = { "bitlinear_bwd_x_straight",
                                                      { 43, 75, 21, 0 }, run_bwd_x_straight };
 const obi_case obi_case_bitlinear_scale_columns = { "bitlinear_scale_columns", OBI_KERNEL_BITLINEAR_SCALE_COLUMNS, "T n accumulate",
                                                     { 7, 61, 1 }, run_scale_plain };
-const obi_case obi_case_bitlinear_column_dot = { "bitlinear_column_dot", OBI_KERNEL_BITLINEAR_COLUMN_DOT, "T n", { 31, 67 }, run_column_dot };
-const obi_case obi_case_bitlinear_column_fold = { "bitlinear_column_fold", OBI_KERNEL_BITLINEAR_COLUMN_FOLD, "T n", { 71, 67 }, run_column_dot };
+const obi_case obi_case_bitlinear_column_dot = { "bitlinear_column_dot", OBI_KERNEL_BITLINEAR_COLUMN_DOT, "T n", { 31, 67 }, run_column_dot_plain };
+const obi_case obi_case_bitlinear_column_fold = { "bitlinear_column_fold", OBI_KERNEL_BITLINEAR_COLUMN_FOLD, "T n", { 71, 67 }, run_column_dot_plain };
 const obi_case obi_case_bitlinear_scale_columns_straight = { "bitlinear_scale_columns_straight", OBI_KERNEL_ACT_ROWS_STRAIGHT,
                                                              "T n accumulate", { 16, 160, 1 }, run_scale_straight };
+const obi_case obi_case_bitlinear_column_dot_straight = { "bitlinear_column_dot_straight", OBI_KERNEL_BITLINEAR_COLUMN_DOT_STRAIGHT, "T n",
+                                                          { 75, 56 }, run_column_dot_straight };
+const obi_case obi_case_bitlinear_column_fold_straight = { "bitlinear_column_fold_straight", OBI_KERNEL_BITLINEAR_COLUMN_FOLD_STRAIGHT,
+                                                           "T n", { 139, 24 }, run_column_dot_straight };

@@ -67,6 +67,8 @@
     X(bitlinear_gemm_straight) \
     X(bitlinear_sign_gemm_straight) \
     X(bitlinear_bwd_x_straight) \
+    X(bitlinear_column_dot_straight) \
+    X(bitlinear_column_fold_straight) \
     X(dense_dot_straight) \
     X(dense_gemm_f16_straight) \
     X(dense_turn_straight) \

@@ -39,4 +39,12 @@ struct obi_push_bitlinear_column_dot {
     OB_U32 chunk_rows; /* rows that one lane sums */
 };
 
+struct obi_push_bitlinear_column_dot_straight {
+    OB_U32 a_low, a_high, b_low, b_high; /* addresses of the first row and column, halves of 64 bits; b: of out in the second pass */
+    OB_U32 n;
+    OB_U32 out_first;  /* in the bound view */
+    OB_U32 last_block; /* of columns */
+    OB_U32 digit[16];  /* 0, 1, 2, ...: straight.glsl says why */
+};
+
 #endif

@@ -57,16 +57,21 @@ static void test_scale(void **state)
     TEST_CASE(obi_case_bitlinear_scale_columns, 100, 4096);
 }
 
-static void test_column_dot(void **state)
+static void column_dot(const obi_case *test)
 {
-    (void)state;
     for (uint32_t i = 0; i < COUNT(counts); i++) {
-        TEST_CASE(obi_case_bitlinear_column_dot, 9, counts[i]);
-        TEST_CASE(obi_case_bitlinear_column_dot, counts[i], 70);
+        TEST_CASE(*test, 9, counts[i]);
+        TEST_CASE(*test, counts[i], 70);
+        TEST_CASE(*test, counts[i], 24);
     }
-    TEST_CASE(obi_case_bitlinear_column_dot, 100, 4096);
-    TEST_CASE(obi_case_bitlinear_column_dot, 70000, 3);
+    TEST_CASE(*test, 100, 4096);
+    TEST_CASE(*test, 70000, 3);
+    TEST_CASE(*test, 65536, 8);  /* of a software driver: the most chunks, in several dispatches, folded in several */
+    TEST_CASE(*test, 3, 65304); /* past the columns of its dispatch */
 }
+
+static void test_column_dot(void **state) { (void)state; column_dot(&obi_case_bitlinear_column_dot); }
+static void test_column_dot_straight(void **state) { (void)state; column_dot(&obi_case_bitlinear_column_dot_straight); }
 
 /* Small integers are exact whatever the order: any wrong bit shows, without a tolerance. */
 static void test_integers_are_exact(void **state)
@@ -180,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_bwd_x_straight),
         cmocka_unit_test(test_scale),
         cmocka_unit_test(test_column_dot),
+        cmocka_unit_test(test_column_dot_straight),
         cmocka_unit_test(test_integers_are_exact),
         cmocka_unit_test(test_sums_repeat_and_scale_in_place),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_refused),
