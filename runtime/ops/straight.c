@@ -6,16 +6,20 @@
 #define WORKGROUP 128u  /* 16 subgroups */
 #define GROUPS_MAX 255u /* of an axis: what two digits of the kernels can count */
 #define STRETCHES 4
+#define DOT_STEP 16u  /* dot_straight, where it is not careful, takes any multiple of it */
+#define DOT_MOST 256u /* up to this one */
 
 /* What a workgroup makes, and the stretches of k that its kernel offers, longest first, with their spec constant. */
 typedef struct shape {
     uint32_t tile_p, tile_q;   /* of a subgroup */
     uint32_t group_p, group_q; /* of a workgroup */
-    struct { uint32_t length, spec; } stretch[STRETCHES];
+    struct {
+        uint32_t length, spec;
+    } stretch[STRETCHES];
 } shape;
 
 static const shape dense_shape = { 8, 8, 32, 32, { { 128, 128 }, { 64, 64 }, { 32, 32 } } };
-static const shape dot_shape = { 2, 8, 32, 8, { { 256, 256 }, { 128, 128 }, { 64, 64 }, { 32, 32 } } };
+static const shape dot_shape = { 4, 8, 64, 8, { { 32, 32 } } }; /* and DOT_STEP, ... DOT_MOST */
 static const shape turn_shape = { 16, 8, 64, 32, { { 1, 0 } } };
 static const shape outer_shape = { 16, 8, 64, 32, { { 64, 64 }, { 32, 32 } } };
 static const shape turn_signs_shape = { 32, 1, 256, 2, { { 1, 0 } } };
@@ -36,11 +40,11 @@ static const shape *shape_of(int kernel)
 static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* One dispatch: p's from p on, q's from q on, k's from k on. */
-static void record(obi_cmd *cmd, const obi_straight *product, const shape *form, uint32_t p, uint32_t p_count, uint32_t q,
-                   uint32_t q_count, uint32_t k, uint32_t k_count, uint32_t spec, bool careful)
+static void record(obi_cmd *cmd, const obi_straight *product, const shape *form, uint32_t p, uint32_t p_count, uint32_t q, uint32_t q_count,
+                   uint32_t k, uint32_t k_count, uint32_t spec, bool careful)
 {
     uint64_t a = product->a_first + (product->a_across ? (uint64_t)k * product->a_stride + p : (uint64_t)p * product->a_stride + k);
-    uint64_t b = product->b_first + (form == &gemm_shape  ? (uint64_t)(k / 32) * product->b_stride + q
+    uint64_t b = product->b_first + (form == &gemm_shape ? (uint64_t)(k / 32) * product->b_stride + q
                                      : product->b_across ? (uint64_t)k * product->b_stride + q / product->b_in_word
                                                          : (uint64_t)q * product->b_stride + k / product->b_in_word);
     uint64_t c = product->c_first + (uint64_t)p * product->c_stride + q;
@@ -57,12 +61,23 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
     uint64_t c_address = product->c.buffer->address + product->c.offset + 4 * c;
     bool scaled = product->scales.buffer != NULL;
     uint64_t scales = scaled ? product->scales.buffer->address + product->scales.offset + 4 * (uint64_t)k : 0;
-    struct obi_push_straight push = {
-        .c_low = (uint32_t)c_address, .c_high = (uint32_t)(c_address >> 32), .a_low = (uint32_t)a, .a_high = (uint32_t)(a >> 32),
-        .b_low = (uint32_t)b, .b_high = (uint32_t)(b >> 32), .counts = p_count | q_count << 16, .k_count = k_count,
-        .a_stride = product->a_stride, .b_stride = product->b_stride, .c_stride = product->c_stride, .c_first = (uint32_t)c,
-        .flags = (k > 0 || product->accumulate ? OB_STRAIGHT_KEEP : 0) | (k + k_count == product->k_count ? OB_STRAIGHT_LAST : 0),
-        .scales_low_or_a_skip = product->a_skip, .scales_high_or_b_skip = product->b_skip, .scales_skip_or_c_skip = product->c_skip };
+    struct obi_push_straight push = { .c_low = (uint32_t)c_address,
+                                      .c_high = (uint32_t)(c_address >> 32),
+                                      .a_low = (uint32_t)a,
+                                      .a_high = (uint32_t)(a >> 32),
+                                      .b_low = (uint32_t)b,
+                                      .b_high = (uint32_t)(b >> 32),
+                                      .counts = p_count | q_count << 16,
+                                      .k_count = k_count,
+                                      .a_stride = product->a_stride,
+                                      .b_stride = product->b_stride,
+                                      .c_stride = product->c_stride,
+                                      .c_first = (uint32_t)c,
+                                      .flags = (k > 0 || product->accumulate ? OB_STRAIGHT_KEEP : 0) |
+                                               (k + k_count == product->k_count ? OB_STRAIGHT_LAST : 0),
+                                      .scales_low_or_a_skip = product->a_skip,
+                                      .scales_high_or_b_skip = product->b_skip,
+                                      .scales_skip_or_c_skip = product->c_skip };
     if (form == &gemm_shape) {
         push.scales_low_or_a_skip = (uint32_t)scales;
         push.scales_high_or_b_skip = (uint32_t)(scales >> 32);
@@ -96,8 +111,10 @@ static void record_rectangle(obi_cmd *cmd, const obi_straight *product, const sh
         uint32_t left = product->k_count - k;
         int i = careful ? unit : 0;
         while (i < unit && form->stretch[i].length > left) i++;
-        uint32_t length = smaller(form->stretch[i].length, left);
-        record(cmd, product, form, p, p_count, q, q_count, k, length, form->stretch[i].spec, careful || length < form->stretch[i].length);
+        uint32_t whole = form->stretch[i].length, spec = form->stretch[i].spec;
+        if (form == &dot_shape && !careful && left >= DOT_STEP) whole = spec = smaller(left, DOT_MOST) / DOT_STEP * DOT_STEP;
+        uint32_t length = smaller(whole, left);
+        record(cmd, product, form, p, p_count, q, q_count, k, length, spec, careful || length < whole);
         k += length;
     }
 }

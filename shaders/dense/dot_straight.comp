@@ -5,11 +5,11 @@
 //
 // b0 w  c  f32
 // push: obi_push_straight
-// spec 0: workgroup, 128      spec 1: careful      spec 2: k's of the stretch, 32, 64, 128 or 256
-// grid: x = ceil(q_count / 8), y = ceil(p_count / 32), z = products of a batch; below 256 each
+// spec 0: workgroup, 128      spec 1: careful      spec 2: k's of the stretch, a multiple of 16 up to 256
+// grid: x = ceil(q_count / 8), y = ceil(p_count / 64), z = products of a batch; below 256 each
 // tiers: A
 //
-// A subgroup makes 2 p's x 8 q's. Its lanes are eight k's, so that both inputs are whole vectors as they lie in memory; in
+// A subgroup makes 4 p's x 8 q's, two p's after the other two. Its lanes are eight k's, so that both inputs are whole vectors as they lie in memory; in
 // the end the eight sums of a row are added up over the lanes, and lane q gets the q-th.
 #include "common/straight_tile.glsl"
 
@@ -37,7 +37,7 @@ float take(uint64_t row, uint k, uint k_last)
 
 void main()
 {
-    ob_tile tile = ob_find_tile(1u, 2u, 8u);
+    ob_tile tile = ob_find_tile(1u, 4u, 8u);
     uint product_index = ob_digits(gl_WorkGroupID.z);
     uint64_t a = ob_address(push.a_low, push.a_high) + uint64_t(product_index * push.scales_low_or_a_skip) * 4ul;
     uint64_t b = ob_address(push.b_low, push.b_high) + uint64_t(product_index * push.scales_high_or_b_skip) * 4ul;
@@ -45,36 +45,42 @@ void main()
     uint k_last = push.k_count - 1u;
     tile.c_skip = product_index * push.scales_skip_or_c_skip;
 
-#define A_ROW(i) uint64_t a_row##i = a + uint64_t(tile.p + (CAREFUL ? min(uint(i), tile.p_last) : uint(i))) * a_step; float old##i = ob_old(tile, uint(i), 0u);
-#define B_ROW(i) uint64_t b_row##i = b + uint64_t(tile.q + (CAREFUL ? min(uint(i), tile.q_last) : uint(i))) * b_step; float first##i = 0.0, second##i = 0.0;
-    EACH2(A_ROW)
+#define A_ROW(i) uint64_t a_row##i = a + uint64_t(tile.p + (CAREFUL ? min(uint(i), tile.p_last) : uint(i))) * a_step;
+#define B_ROW(i) uint64_t b_row##i = b + uint64_t(tile.q + (CAREFUL ? min(uint(i), tile.q_last) : uint(i))) * b_step;
+#define DECLARE(i) float first##i, second##i;
+    EACH4(A_ROW)
     EACH8(B_ROW)
+    EACH8(DECLARE)
 
-#define MADD(i)                                        \
-            {                                          \
-                float value = take(b_row##i, k, k_last);       \
-                first##i += left * value;              \
-                second##i += right * value;            \
+#define BEGIN(i) first##i = second##i = 0.0;
+#define MADD(i)                                           \
+            {                                             \
+                float value = take(b_row##i, k, k_last);  \
+                first##i += left * value;                 \
+                second##i += right * value;               \
             }
-#define STEP(k_)                                                                \
-        {                                                                       \
-            const uint k = (k_);                                                \
-            float left = take(a_row0, k, k_last), right = take(a_row1, k, k_last);              \
-            EACH8(MADD)                                                         \
+#define STEP(i, j, k_)                                                                    \
+        {                                                                                 \
+            const uint k = (k_);                                                          \
+            float left = take(a_row##i, k, k_last), right = take(a_row##j, k, k_last);    \
+            EACH8(MADD)                                                                   \
         }
-#define STEPS32(k) STEP(k) STEP((k) + 8u) STEP((k) + 16u) STEP((k) + 24u)
-#define STEPS128(k) STEPS32(k) STEPS32((k) + 32u) STEPS32((k) + 64u) STEPS32((k) + 96u)
-    STEPS32(0u)
-    if (OB_DEPTH > 32u) {
-        STEPS32(32u)
+#define STEPS(i, j, n) if (OB_DEPTH > 16u * n) { STEP(i, j, 16u * n) STEP(i, j, 16u * n + 8u) }
+#define TWO_ROWS(i, j)                                                                                                     \
+    {                                                                                                                      \
+        float old##i = ob_old(tile, uint(i), 0u), old##j = ob_old(tile, uint(j), 0u);                                      \
+        EACH8(BEGIN)                                                                                                       \
+        STEPS(i, j, 0u) STEPS(i, j, 1u) STEPS(i, j, 2u) STEPS(i, j, 3u) STEPS(i, j, 4u) STEPS(i, j, 5u) STEPS(i, j, 6u)    \
+        STEPS(i, j, 7u) STEPS(i, j, 8u) STEPS(i, j, 9u) STEPS(i, j, 10u) STEPS(i, j, 11u) STEPS(i, j, 12u)                 \
+        STEPS(i, j, 13u) STEPS(i, j, 14u) STEPS(i, j, 15u)                                                                 \
+        ob_store(tile, uint(i), 0u, old##i + fold8(first0, first1, first2, first3, first4, first5, first6, first7));       \
+        ob_store(tile, uint(j), 0u, old##j + fold8(second0, second1, second2, second3, second4, second5, second6, second7)); \
     }
-    if (OB_DEPTH > 64u) {
-        STEPS32(64u)
-        STEPS32(96u)
-    }
-    if (OB_DEPTH > 128u) {
-        STEPS128(128u)
-    }
-    ob_store(tile, 0u, 0u, old0 + fold8(first0, first1, first2, first3, first4, first5, first6, first7));
-    ob_store(tile, 1u, 0u, old1 + fold8(second0, second1, second2, second3, second4, second5, second6, second7));
+    TWO_ROWS(0, 1)
+
+    // The same rows of b once more, at addresses that no compiler knows to be the same: it would keep what it can of the first
+    // time, and load the rest word by word.
+#define AGAIN(i) b_row##i += uint64_t(push.digit[0]);
+    EACH8(AGAIN)
+    TWO_ROWS(2, 3)
 }
