@@ -10,6 +10,57 @@
 #define HEAD_SIZE_MAX 256u /* shaders/attn/attend_fwd.comp: shared memory and four outputs a lane */
 #define PREFILL_TILE 4u
 
+#define STRAIGHT_WORKGROUP 128u
+#define STRAIGHT_TOKENS 16u   /* of a workgroup */
+#define STRAIGHT_GROUPS 255u  /* of an axis: what two digits of the kernel can count */
+#define STRAIGHT_CHUNKS 16u   /* of the third: one digit */
+
+/* Floats of a token's table row that one unit of attn/rope_straight takes. */
+static uint32_t rope_unit(obi_rope_layout layout) { return layout == OBI_ROPE_PAIRS ? 8 : 16; }
+
+/* The units of a subgroup: as many as divide R. */
+static uint32_t rope_units(uint32_t R, obi_rope_layout layout)
+{
+    uint32_t units = 8;
+    while (R % (units * rope_unit(layout))) units /= 2;
+    return units;
+}
+
+static bool turns_straight(const obi_device *device, uint32_t T, uint32_t heads, uint32_t C, uint32_t R, obi_rope_layout layout)
+{
+    return device->caps.straight && T % STRAIGHT_TOKENS == 0 && R % rope_unit(layout) == 0 &&
+           R / rope_unit(layout) / rope_units(R, layout) <= STRAIGHT_CHUNKS && (uint64_t)T * heads * C <= UINT32_MAX / 4;
+}
+
+static void turn_straight(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint32_t heads, uint32_t C, uint32_t R,
+                          uint32_t first_position, obi_rope_layout layout, bool back)
+{
+    uint32_t units = rope_units(R, layout);
+    for (uint32_t token = 0; token < T; token += STRAIGHT_GROUPS * STRAIGHT_TOKENS)
+        for (uint32_t head = 0; head < heads; head += STRAIGHT_GROUPS) {
+            uint32_t groups = (T - token) / STRAIGHT_TOKENS, some = heads - head;
+            if (groups > STRAIGHT_GROUPS) groups = STRAIGHT_GROUPS;
+            if (some > STRAIGHT_GROUPS) some = STRAIGHT_GROUPS;
+            uint32_t x_first = (token * heads + head) * C;
+            uint64_t x_at = x.buffer->address + x.offset + 4ull * x_first;
+            uint64_t table_at = table.buffer->address + table.offset + 4ull * R * ((uint64_t)first_position + token);
+            struct obi_push_attn_rope_straight push = { .x_low = (uint32_t)x_at, .x_high = (uint32_t)(x_at >> 32),
+                                                        .table_low = (uint32_t)table_at, .table_high = (uint32_t)(table_at >> 32),
+                                                        .x_first = x_first, .token_stride = heads * C, .head_size = C, .rotated = R };
+            for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+            obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROPE_STRAIGHT,
+                                      .spec = { STRAIGHT_WORKGROUP, (uint32_t)layout, back, units },
+                                      .spec_count = 4,
+                                      .groups = { groups, some, R / rope_unit(layout) / units },
+                                      .push = &push,
+                                      .push_bytes = sizeof push,
+                                      .bindings = { obi_updates(x), obi_reads(table) },
+                                      .binding_count = 2,
+                                      .bytes = 4ull * groups * STRAIGHT_TOKENS * R * (2 * some + 1) };
+            obi_cmd_dispatch(cmd, &dispatch);
+        }
+}
+
 static void turn(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint32_t heads, uint32_t C, uint32_t R, uint32_t first_position,
                  obi_rope_layout layout, bool back)
 {
@@ -20,6 +71,10 @@ static void turn(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, uint32_t 
         return;
     uint64_t pairs = (uint64_t)T * heads * (R / 2); /* fits: x has more elements */
     if (!obi_check_lanes(cmd, "rope", pairs, workgroup, groups)) return;
+    if (turns_straight(obi_cmd_device(cmd), T, heads, C, R, layout)) {
+        turn_straight(cmd, x, table, T, heads, C, R, first_position, layout, back);
+        return;
+    }
     struct obi_push_attn_rope push = { (uint32_t)pairs, heads, C, R, first_position };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROPE_FWD,
                               .spec = { workgroup, (uint32_t)layout, back },

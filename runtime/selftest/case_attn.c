@@ -2,6 +2,7 @@
 
 #include "ops/op_attn.h"
 #include "ref/ref_attn.h"
+#include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 #define U 0x1p-24
@@ -100,7 +101,11 @@ static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_
     return OBI_OK;
 }
 
-const obi_case obi_case_attn_rope = { "attn_rope", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope };
+OBI_CASE_FORMS(run_rope)
+
+const obi_case obi_case_attn_rope = { "attn_rope", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope_plain };
+const obi_case obi_case_attn_rope_straight = { "attn_rope_straight", OBI_KERNEL_ATTN_ROPE_STRAIGHT, "T heads C R first layout",
+                                               { 32, 3, 50, 48, 2, 0 }, run_rope_straight };
 const obi_case obi_case_attn_kv_store = {
     "attn_kv_store", OBI_KERNEL_ATTN_KV_STORE_FWD, "T width first context", { 3, 35, 2, 7 }, run_kv_store
 };

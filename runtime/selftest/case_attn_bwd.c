@@ -127,9 +127,13 @@ static obi_status run_attention(obi_case_env *env, const uint32_t *sizes, obi_ca
     return OBI_OK;
 }
 
+OBI_CASE_FORMS(run_rope)
+
 const obi_case obi_case_attn_rope_bwd = {
-    "attn_rope_bwd", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope
+    "attn_rope_bwd", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope_plain
 };
+const obi_case obi_case_attn_rope_bwd_straight = { "attn_rope_bwd_straight", OBI_KERNEL_ATTN_ROPE_STRAIGHT, "T heads C R first layout",
+                                                   { 32, 3, 50, 48, 2, 1 }, run_rope_straight };
 OBI_CASE_FORMS(run_attention)
 
 /* One op, three kernels, or the products of software drivers. */

@@ -27,6 +27,8 @@
     X(attn_stats_bwd)       \
     X(attn_q_bwd)           \
     X(attn_rows_straight)   \
+    X(attn_rope_straight)   \
+    X(attn_rope_bwd_straight) \
     X(norm_rmsnorm_straight) \
     X(norm_layernorm_straight) \
     X(norm_rmsnorm_bwd_straight) \

@@ -6,6 +6,12 @@ struct obi_push_attn_rope {
     OB_U32 pairs; /* T * heads * R/2 */
     OB_U32 heads, head_size, rotated, first_position;
 };
+struct obi_push_attn_rope_straight {
+    OB_U32 x_low, x_high, table_low, table_high; /* addresses, halves of 64 bits */
+    OB_U32 x_first;                              /* in the bound view, in floats */
+    OB_U32 token_stride, head_size, rotated;     /* floats of a token; the others as above */
+    OB_U32 digit[16];                            /* 0, 1, 2, ...: straight.glsl says why */
+};
 struct obi_push_attn_kv_store {
     OB_U32 count, first; /* elements: T * width, and first_position * width */
 };

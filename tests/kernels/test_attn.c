@@ -20,6 +20,24 @@ static void test_rope(void **state)
     }
 }
 
+/* On software drivers, whole or parts of a head, whatever number of units; the last ones go the usual way. */
+static void test_rope_straight(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 8, 16, 24, 32, 48, 64, 80, 128, 176, 256, 6, 34 };
+    for (uint32_t layout = 0; layout < 2; layout++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            TEST_CASE(obi_case_attn_rope_straight, 16, 3, sizes[i], sizes[i], 0, layout);
+            TEST_CASE(obi_case_attn_rope_straight, 48, 1, sizes[i] + 3, sizes[i], 70, layout); /* the rest of the head stays */
+            TEST_CASE(obi_case_attn_rope_bwd_straight, 32, 5, sizes[i] + (uint32_t)(i % 2) * 3, sizes[i], 7 * (uint32_t)i, layout);
+        }
+        TEST_CASE(obi_case_attn_rope_straight, 4112, 2, 16, 16, 3, layout);  /* tokens past those of a dispatch */
+        TEST_CASE(obi_case_attn_rope_straight, 16, 300, 16, 16, 3, layout);  /* heads too */
+        TEST_CASE(obi_case_attn_rope_straight, 16, 2, 4096, 2064, 1, layout); /* more units than an axis takes: the usual way */
+        TEST_CASE(obi_case_attn_rope_straight, 15, 2, 32, 32, 1, layout);
+    }
+}
+
 static void test_kv_store(void **state)
 {
     (void)state;
@@ -147,8 +165,9 @@ static void test_bad_sizes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rope),           cmocka_unit_test(test_kv_store),
-        cmocka_unit_test(test_decode),         cmocka_unit_test(test_prefill),
+        cmocka_unit_test(test_rope),           cmocka_unit_test(test_rope_straight),
+        cmocka_unit_test(test_kv_store),       cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_prefill),
         cmocka_unit_test(test_extreme_scores), cmocka_unit_test(test_the_future_is_not_seen),
         cmocka_unit_test(test_bad_sizes_are_refused),
     };
