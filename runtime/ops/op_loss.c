@@ -3,6 +3,7 @@
 #include "core/checked.h"
 #include "ops/check.h"
 #include "ops/op_optim.h"
+#include "ops/rows_straight.h"
 #include "shaders/common/push_loss.h"
 
 /* A kernel goes over its row at most three times, and counts elements in 32 bits. */
@@ -78,6 +79,10 @@ void obi_op_hidden(obi_cmd *cmd, obi_view loss, obi_view dh, obi_view student, o
         obi_op_sumsq(cmd, sum, partial, teacher, (uint64_t)T * D, false);
         obi_view last = { loss.buffer, loss.offset + (uint64_t)T * 4, 4 };
         obi_cmd_copy(cmd, last, sum);
+    }
+    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, D)) {
+        obi_rows_straight_hidden(cmd, loss, dh, student, teacher, T, D, scale, kind == OBI_HIDDEN_COS);
+        return;
     }
     struct obi_push_loss_rows push = { T, D, scale };
     obi_dispatch dispatch = dispatch_of(obi_cmd_device(cmd), OBI_KERNEL_LOSS_HIDDEN, &push);

@@ -16,6 +16,7 @@ bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t c
 
 /* The steps, as in the shaders. */
 enum { RMS_STATS, RMS, RMS_BWD_STATS, RMS_BWD, LAYER_STATS, LAYER, LAYER_BWD };
+enum { HIDDEN_SQUARES, HIDDEN_DISTANCE, HIDDEN_GRADIENT };
 enum { ADD, SWIGLU, SWIGLU_BWD, SCALE };
 
 typedef struct job {
@@ -24,6 +25,7 @@ typedef struct job {
     uint32_t rows, columns;
     float eps;
     bool accumulate;
+    uint32_t kind; /* the kernel's last spec constant */
 } job;
 
 static void split(obi_view view, uint32_t *low, uint32_t *high)
@@ -36,7 +38,7 @@ static void split(obi_view view, uint32_t *low, uint32_t *high)
 static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats, uint32_t row, uint32_t rows, uint32_t column,
                          uint32_t columns, uint32_t count)
 {
-    struct obi_push_rows push = { .columns = task->columns, .first_row = row, .first_column = column, .eps = task->eps,
+    struct obi_push_rows push = { .columns = task->columns, .first_row = row, .first_column = column, .eps = task->eps, .rows = task->rows,
                                   .flags = (column == 0 ? OB_ROWS_FRESH : 0) | (task->accumulate ? OB_ROWS_ACCUMULATE : 0) };
     split(task->a, &push.a_low, &push.a_high);
     split(task->b, &push.b_low, &push.b_high);
@@ -45,8 +47,8 @@ static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_s
     split(task->stats, &push.stats_low, &push.stats_high);
     for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
     obi_dispatch dispatch = { .kernel = task->kernel,
-                              .spec = { WORKGROUP, step, columns },
-                              .spec_count = 3,
+                              .spec = { WORKGROUP, step, columns, task->kind },
+                              .spec_count = 4,
                               .groups = { rows / GROUP_ROWS, count, 1 },
                               .push = &push,
                               .push_bytes = sizeof push,
@@ -113,6 +115,22 @@ void obi_rows_straight_layernorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dz, obi
 {
     job task = { .out = dx, .a = x, .b = dz, .rows = rows, .columns = columns, .eps = eps };
     norm(cmd, &task, LAYER_STATS, LAYER_BWD);
+}
+
+/* ---- the loss of hidden states ----------------------------------------------------------------------------------------- */
+
+void obi_rows_straight_hidden(obi_cmd *cmd, obi_view loss, obi_view dh, obi_view student, obi_view teacher, uint32_t rows, uint32_t columns,
+                              float scale, bool direction)
+{
+    job task = { .kernel = OBI_KERNEL_LOSS_HIDDEN_STRAIGHT, .out = dh, .a = student, .b = teacher, .w = loss, .rows = rows,
+                 .columns = columns, .eps = scale, .kind = direction ? 0 : 1 };
+    if (!obi_cmd_scratch(cmd, obi_rows_straight_bytes(rows), &task.stats)) return;
+    if (direction) record(cmd, &task, HIDDEN_SQUARES, true);
+    task.more = loss;
+    record(cmd, &task, HIDDEN_DISTANCE, true);
+    obi_view none = { 0 };
+    task.more = none;
+    record(cmd, &task, HIDDEN_GRADIENT, false);
 }
 
 /* ---- element by element ------------------------------------------------------------------------------------------------ */

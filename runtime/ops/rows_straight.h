@@ -17,6 +17,10 @@ void obi_rows_straight_layernorm(obi_cmd *cmd, obi_view y, obi_view x, uint32_t 
 void obi_rows_straight_layernorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dz, obi_view x, uint32_t rows, uint32_t columns, float eps);
 void obi_rows_straight_scale(obi_cmd *cmd, obi_view y, obi_view x, obi_view s, uint32_t rows, uint32_t columns, bool accumulate);
 
+/* `direction`: kind OBI_HIDDEN_COS; else loss[rows] holds the sum of all teacher elements squared. */
+void obi_rows_straight_hidden(obi_cmd *cmd, obi_view loss, obi_view dh, obi_view student, obi_view teacher, uint32_t rows, uint32_t columns,
+                              float scale, bool direction);
+
 /* Of `count` elements, which are taken as rows of OBI_FLAT_COLUMNS. */
 #define OBI_FLAT_COLUMNS 128u
 void obi_rows_straight_add(obi_cmd *cmd, obi_view y, obi_view a, obi_view b, uint64_t count);

@@ -28,6 +28,7 @@
     X(attn_q_bwd)           \
     X(attn_rows_straight)   \
     X(attn_rope_straight)   \
+    X(loss_hidden_straight) \
     X(attn_rope_bwd_straight) \
     X(norm_rmsnorm_straight) \
     X(norm_layernorm_straight) \

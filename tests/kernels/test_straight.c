@@ -21,6 +21,13 @@ static void test_norms(void **state)
     }
 }
 
+static void test_hidden(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (uint32_t kind = 0; kind < 2; kind++) TEST_CASE(obi_case_loss_hidden_straight, shapes[i][0], shapes[i][1], kind);
+}
+
 static void test_elements(void **state)
 {
     (void)state;
@@ -43,12 +50,15 @@ static void test_other_shapes(void **state)
     TEST_CASE(obi_case_norm_rmsnorm_straight, 15, 32);
     TEST_CASE(obi_case_norm_layernorm_bwd_straight, 16, 33, 1);
     TEST_CASE(obi_case_act_swiglu_bwd_straight, 2049);
+    TEST_CASE(obi_case_loss_hidden_straight, 15, 32, 0);
+    TEST_CASE(obi_case_loss_hidden_straight, 16, 33, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_hidden),
         cmocka_unit_test(test_elements),
         cmocka_unit_test(test_other_shapes),
     };
