@@ -22,11 +22,15 @@ static uint32_t step_of(uint32_t k_count, uint64_t words)
     return most < k_count ? (uint32_t)most : k_count;
 }
 
+/* Words from a row of a turned matrix to the next: an odd number of cache lines, so that the rows of a tile do not all fall
+ * into the same sets of a cache, as they would with a power of two. */
+static uint32_t turned_stride(uint32_t k_count) { return ((k_count + 15) / 16 | 1) * 16; }
+
 uint64_t obi_matmul_scratch_bytes(const obi_device *device, uint32_t p_count, uint32_t q_count, uint32_t k_count, bool a_across)
 {
     if (!device->caps.straight) return 0;
-    uint64_t a_words = a_across ? p_count : 0, step = step_of(k_count, a_words + q_count);
-    return obi_align_up(a_words * step * 4, OBI_BUFFER_ALIGNMENT) + (uint64_t)q_count * step * 4;
+    uint64_t a_words = a_across ? p_count : 0, stride = turned_stride(step_of(k_count, a_words + q_count));
+    return obi_align_up(a_words * stride * 4, OBI_BUFFER_ALIGNMENT) + (uint64_t)q_count * stride * 4;
 }
 
 /* The products whose k is not the inner index of both inputs: what has it outside is turned first, so that all can be sums
@@ -36,22 +40,22 @@ static void turn_and_multiply(obi_cmd *cmd, const obi_straight *product)
     uint64_t a_words = product->a_across ? product->p_count : 0, b_words = product->q_count;
     uint32_t step = step_of(product->k_count, a_words + b_words);
     for (uint32_t k = 0; k < product->k_count; k += step) {
-        uint32_t count = product->k_count - k < step ? product->k_count - k : step;
+        uint32_t count = product->k_count - k < step ? product->k_count - k : step, stride = turned_stride(count);
         obi_view scratch;
-        uint64_t b_offset = obi_align_up(a_words * count * 4, OBI_BUFFER_ALIGNMENT), bytes = b_offset + b_words * count * 4;
+        uint64_t b_offset = obi_align_up(a_words * stride * 4, OBI_BUFFER_ALIGNMENT), bytes = b_offset + b_words * stride * 4;
         if (!obi_cmd_scratch(cmd, bytes, &scratch)) return;
-        obi_view a = { scratch.buffer, 0, a_words * count * 4 }, b = { scratch.buffer, b_offset, b_words * count * 4 };
+        obi_view a = { scratch.buffer, 0, a_words * stride * 4 }, b = { scratch.buffer, b_offset, b_words * stride * 4 };
         obi_straight part = *product;
         part.kernel = OBI_KERNEL_DENSE_DOT_STRAIGHT;
         part.accumulate = product->accumulate || k > 0;
         part.k_count = count;
         part.a_across = part.b_across = false;
-        obi_straight turn = { .c = b, .a = product->b, .c_stride = count, .a_stride = product->b_stride,
+        obi_straight turn = { .c = b, .a = product->b, .c_stride = stride, .a_stride = product->b_stride,
                               .a_first = product->b_first + k * product->b_stride };
         obi_straight_turn(cmd, &turn, count, product->q_count);
         part.b = b;
         part.b_first = 0;
-        part.b_stride = count;
+        part.b_stride = stride;
         if (product->a_across) {
             turn.c = a;
             turn.a = product->a;
@@ -60,7 +64,7 @@ static void turn_and_multiply(obi_cmd *cmd, const obi_straight *product)
             obi_straight_turn(cmd, &turn, count, product->p_count);
             part.a = a;
             part.a_first = 0;
-            part.a_stride = count;
+            part.a_stride = stride;
         } else {
             part.a_first = product->a_first + k;
         }
