@@ -7,8 +7,8 @@
 
 #include "quant/train/trainer.h"
 
-/* Writes checkpoint-<trainer->step>, points `latest` at it and removes the oldest beyond `keep`. On failure nothing but the partial directory,
- * which the next save replaces, is left and older checkpoints are untouched. */
+/* Writes checkpoint-<trainer->step>, points `latest` at it and removes the oldest beyond `keep`. On failure nothing but the partial
+ * directory, which the next save replaces, is left and older checkpoints are untouched. */
 obi_status obi_checkpoint_save(const obi_trainer *trainer, const char *output_dir, uint32_t keep);
 
 /* Loads the newest good checkpoint into the trainer (parameters, optimiser state, step). *found false: there is none.

@@ -173,8 +173,8 @@ static obi_status fill_param(filler *fill, uint32_t index, row_maker maker)
     return fill_weight(fill, param->name, &param->w, maker);
 }
 
-/* g and h from sizes of the weight's rows, or by SVID of the source's weight, which passes through the device once as it is. Without a source the same random
- * weight is drawn again. */
+/* g and h from sizes of the weight's rows, or by SVID of the source's weight, which passes through the device once as it is.
+ * Without a source the same random weight is drawn again. */
 static obi_status find_scales(filler *fill, const char *name, uint32_t rows, uint32_t columns, row_maker maker, float *g, float *h)
 {
     obi_weight whole = { 0 };

@@ -58,8 +58,9 @@ obi_status obi_buffer_invalidate(struct obi_device *device, const obi_buffer *bu
  * program without a word. `what` is "the weights", ... */
 obi_status obi_memory_fits(struct obi_device *device, uint64_t bytes, const char *what);
 
-/* Tells that about `bytes` more will be asked for, all in all and without large buffers of transfers, so that arenas are made to that measure: without it the last
- * arena of many may be nearly empty, and a buffer of 130 MiB leaves half of one unused. 0 takes it back. Starts peak_bytes anew. */
+/* Tells that about `bytes` more will be asked for, all in all and without large buffers of transfers, so that arenas are made to
+ * that measure: without it the last arena of many may be nearly empty, and a buffer of 130 MiB leaves half of one unused. 0 takes
+ * it back. Starts peak_bytes anew. */
 void obi_memory_expect(struct obi_device *device, uint64_t bytes);
 
 /* Used by obi_device_open and _close. */

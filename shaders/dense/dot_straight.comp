@@ -9,8 +9,8 @@
 // grid: x = ceil(q_count / 8), y = ceil(p_count / 64), z = products of a batch; below 256 each
 // tiers: A
 //
-// A subgroup makes 4 p's x 8 q's, two p's after the other two. Its lanes are eight k's, so that both inputs are whole vectors as they lie in memory; in
-// the end the eight sums of a row are added up over the lanes, and lane q gets the q-th.
+// A subgroup makes 4 p's x 8 q's, two p's after the other two. Its lanes are eight k's, so that both inputs are whole vectors
+// as they lie in memory; in the end the eight sums of a row are added up over the lanes, and lane q gets the q-th.
 #include "common/straight_tile.glsl"
 
 layout(constant_id = 2) const uint OB_DEPTH = 128u;

@@ -4,8 +4,8 @@
 // Statistics of a row are made chunk by chunk first, then the results.
 //   step 0  stats.x = sum of a^2                          step 1  out = a r w, r = 1 / sqrt(stats.x / n + eps)
 //   step 2  stats.xy = sums of a^2, of w b a              step 3  out (+)= r (w b - a r^2 stats.y / n)
-//   step 4  stats.xyzw = mean of a less the row's first element, sum of squares of a - mean, mean of b, sum of (a - mean) (b - its mean);  for LayerNorm's
-//           forward b is a
+//   step 4  stats.xyzw = mean of a less the row's first element, sum of squares of a - mean, mean of b,
+//           sum of (a - mean) (b - its mean); for LayerNorm's forward b is a
 //   step 5  out = (a - mean) r, r = 1 / sqrt(stats.y / n + eps)
 //   step 6  out = r ((b - its mean) - (a - mean) r^2 stats.w / n)
 // a: the norm's input; b: the gradient of its output; formulas as in rmsnorm_bwd and layernorm_bwd.
