@@ -46,6 +46,10 @@ void obi_op_kd_xent(obi_cmd *cmd, obi_view loss, obi_view student, obi_view teac
         !obi_check_words(cmd, "kd_xent", "the teacher's logits", teacher, T, V) || !obi_check_words(cmd, "kd_xent", "mask", mask, T, 1) ||
         !fits(cmd, "kd_xent", T, V))
         return;
+    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, V)) {
+        obi_rows_straight_kd(cmd, loss, student, teacher, mask, T, V, scale);
+        return;
+    }
     struct obi_push_loss_rows push = { T, V, scale };
     obi_dispatch dispatch = dispatch_of(obi_cmd_device(cmd), OBI_KERNEL_LOSS_KD_XENT, &push);
     dispatch.bindings[0] = obi_writes(loss);

@@ -17,6 +17,7 @@ bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t c
 /* The steps, as in the shaders. */
 enum { RMS_STATS, RMS, RMS_BWD_STATS, RMS_BWD, LAYER_STATS, LAYER, LAYER_BWD };
 enum { HIDDEN_SQUARES, HIDDEN_DISTANCE, HIDDEN_GRADIENT };
+enum { KD_TOPS, KD_SUMS, KD_GRADIENT };
 enum { ADD, SWIGLU, SWIGLU_BWD, SCALE };
 
 typedef struct job {
@@ -38,7 +39,11 @@ static void split(obi_view view, uint32_t *low, uint32_t *high)
 static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats, uint32_t row, uint32_t rows, uint32_t column,
                          uint32_t columns, uint32_t count)
 {
-    struct obi_push_rows push = { .columns = task->columns, .first_row = row, .first_column = column, .eps = task->eps, .rows = task->rows,
+    struct obi_push_rows push = { .columns = task->columns,
+                                  .first_row = row,
+                                  .first_column = column,
+                                  .eps = task->eps,
+                                  .rows = task->rows,
                                   .flags = (column == 0 ? OB_ROWS_FRESH : 0) | (task->accumulate ? OB_ROWS_ACCUMULATE : 0) };
     split(task->a, &push.a_low, &push.a_high);
     split(task->b, &push.b_low, &push.b_high);
@@ -60,7 +65,8 @@ static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_s
     if (!to_stats && task->stats.buffer) dispatch.bindings[dispatch.binding_count++] = obi_reads(task->stats);
     const obi_view inputs[] = { task->a, task->b };
     for (int i = 0; i < 2; i++)
-        if (inputs[i].buffer && dispatch.binding_count < OBI_BINDINGS_MAX) dispatch.bindings[dispatch.binding_count++] = obi_reads(inputs[i]);
+        if (inputs[i].buffer && dispatch.binding_count < OBI_BINDINGS_MAX)
+            dispatch.bindings[dispatch.binding_count++] = obi_reads(inputs[i]);
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
@@ -98,8 +104,8 @@ void obi_rows_straight_rmsnorm(obi_cmd *cmd, obi_view y, obi_view x, obi_view w,
     norm(cmd, &task, RMS_STATS, RMS);
 }
 
-void obi_rows_straight_rmsnorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dy, obi_view x, obi_view w, uint32_t rows, uint32_t columns, float eps,
-                                   bool accumulate)
+void obi_rows_straight_rmsnorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dy, obi_view x, obi_view w, uint32_t rows, uint32_t columns,
+                                   float eps, bool accumulate)
 {
     job task = { .out = dx, .a = x, .b = dy, .w = w, .rows = rows, .columns = columns, .eps = eps, .accumulate = accumulate };
     norm(cmd, &task, RMS_BWD_STATS, RMS_BWD);
@@ -117,13 +123,20 @@ void obi_rows_straight_layernorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dz, obi
     norm(cmd, &task, LAYER_STATS, LAYER_BWD);
 }
 
-/* ---- the loss of hidden states ----------------------------------------------------------------------------------------- */
+/* ---- losses ------------------------------------------------------------------------------------------------------------ */
 
 void obi_rows_straight_hidden(obi_cmd *cmd, obi_view loss, obi_view dh, obi_view student, obi_view teacher, uint32_t rows, uint32_t columns,
                               float scale, bool direction)
 {
-    job task = { .kernel = OBI_KERNEL_LOSS_HIDDEN_STRAIGHT, .out = dh, .a = student, .b = teacher, .w = loss, .rows = rows,
-                 .columns = columns, .eps = scale, .kind = direction ? 0 : 1 };
+    job task = { .kernel = OBI_KERNEL_LOSS_HIDDEN_STRAIGHT,
+                 .out = dh,
+                 .a = student,
+                 .b = teacher,
+                 .w = loss,
+                 .rows = rows,
+                 .columns = columns,
+                 .eps = scale,
+                 .kind = direction ? 0 : 1 };
     if (!obi_cmd_scratch(cmd, obi_rows_straight_bytes(rows), &task.stats)) return;
     if (direction) record(cmd, &task, HIDDEN_SQUARES, true);
     task.more = loss;
@@ -131,6 +144,26 @@ void obi_rows_straight_hidden(obi_cmd *cmd, obi_view loss, obi_view dh, obi_view
     obi_view none = { 0 };
     task.more = none;
     record(cmd, &task, HIDDEN_GRADIENT, false);
+}
+
+void obi_rows_straight_kd(obi_cmd *cmd, obi_view loss, obi_view student, obi_view teacher, obi_view mask, uint32_t rows, uint32_t columns,
+                          float scale)
+{
+    job task = { .kernel = OBI_KERNEL_LOSS_KD_STRAIGHT,
+                 .out = student,
+                 .a = student,
+                 .b = teacher,
+                 .w = mask,
+                 .rows = rows,
+                 .columns = columns,
+                 .eps = scale };
+    if (!obi_cmd_scratch(cmd, obi_rows_straight_bytes(rows), &task.stats)) return;
+    record(cmd, &task, KD_TOPS, true);
+    task.more = loss;
+    record(cmd, &task, KD_SUMS, true);
+    obi_view none = { 0 };
+    task.more = none;
+    record(cmd, &task, KD_GRADIENT, false);
 }
 
 /* ---- element by element ------------------------------------------------------------------------------------------------ */
@@ -161,7 +194,8 @@ void obi_rows_straight_swiglu(obi_cmd *cmd, obi_view y, obi_view gate, obi_view 
 
 void obi_rows_straight_swiglu_bwd(obi_cmd *cmd, obi_view gate, obi_view up, obi_view dy, uint64_t count)
 {
-    job task = { .out = gate, .more = up, .a = gate, .b = dy, .w = up, .rows = (uint32_t)(count / OBI_FLAT_COLUMNS),
-                 .columns = OBI_FLAT_COLUMNS };
+    job task = {
+        .out = gate, .more = up, .a = gate, .b = dy, .w = up, .rows = (uint32_t)(count / OBI_FLAT_COLUMNS), .columns = OBI_FLAT_COLUMNS
+    };
     elements(cmd, &task, SWIGLU_BWD);
 }

@@ -195,10 +195,13 @@ static obi_status run_hidden(obi_case_env *env, const uint32_t *sizes, obi_case_
     return OBI_OK;
 }
 
+OBI_CASE_FORMS(run_kd_xent)
 OBI_CASE_FORMS(run_hidden)
 
 const obi_case obi_case_loss_xent = { "loss_xent", OBI_KERNEL_LOSS_XENT, "T V", { 5, 135 }, run_xent };
-const obi_case obi_case_loss_kd_xent = { "loss_kd_xent", OBI_KERNEL_LOSS_KD_XENT, "T V", { 4, 135 }, run_kd_xent };
+const obi_case obi_case_loss_kd_xent = { "loss_kd_xent", OBI_KERNEL_LOSS_KD_XENT, "T V", { 4, 135 }, run_kd_xent_plain };
+const obi_case obi_case_loss_kd_straight = { "loss_kd_straight", OBI_KERNEL_LOSS_KD_STRAIGHT, "T V", { 16, 296 }, run_kd_xent_straight };
 const obi_case obi_case_loss_hidden = { "loss_hidden", OBI_KERNEL_LOSS_HIDDEN, "T D kind", { 5, 135, OBI_HIDDEN_MSE }, run_hidden_plain };
-const obi_case obi_case_loss_hidden_straight = { "loss_hidden_straight", OBI_KERNEL_LOSS_HIDDEN_STRAIGHT, "T D kind",
-                                                 { 16, 296, OBI_HIDDEN_COS }, run_hidden_straight };
+const obi_case obi_case_loss_hidden_straight = {
+    "loss_hidden_straight", OBI_KERNEL_LOSS_HIDDEN_STRAIGHT, "T D kind", { 16, 296, OBI_HIDDEN_COS }, run_hidden_straight
+};

@@ -45,6 +45,7 @@
     X(embed_scatter_bwd)    \
     X(loss_xent)            \
     X(loss_kd_xent)         \
+    X(loss_kd_straight)     \
     X(loss_hidden)          \
     X(optim_adamw)          \
     X(optim_sumsq)          \

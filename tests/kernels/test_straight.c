@@ -28,6 +28,13 @@ static void test_hidden(void **state)
         for (uint32_t kind = 0; kind < 2; kind++) TEST_CASE(obi_case_loss_hidden_straight, shapes[i][0], shapes[i][1], kind);
 }
 
+static void test_kd(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SHAPES; i++) TEST_CASE(obi_case_loss_kd_straight, shapes[i][0], shapes[i][1]);
+    TEST_CASE(obi_case_loss_kd_straight, 16, 32000);
+}
+
 static void test_elements(void **state)
 {
     (void)state;
@@ -52,6 +59,8 @@ static void test_other_shapes(void **state)
     TEST_CASE(obi_case_act_swiglu_bwd_straight, 2049);
     TEST_CASE(obi_case_loss_hidden_straight, 15, 32, 0);
     TEST_CASE(obi_case_loss_hidden_straight, 16, 33, 1);
+    TEST_CASE(obi_case_loss_kd_straight, 17, 256);
+    TEST_CASE(obi_case_loss_kd_straight, 16, 257);
 }
 
 int main(void)
@@ -59,6 +68,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norms),
         cmocka_unit_test(test_hidden),
+        cmocka_unit_test(test_kd),
         cmocka_unit_test(test_elements),
         cmocka_unit_test(test_other_shapes),
     };
