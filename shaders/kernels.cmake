@@ -34,11 +34,13 @@ onebit_kernel(loss hidden TIERS a b)
 onebit_kernel(loss hidden_straight TIERS a)
 onebit_kernel(loss kd_straight TIERS a)
 onebit_kernel(optim adamw TIERS a)
+onebit_kernel(optim adamw_straight TIERS a)
 onebit_kernel(optim sumsq TIERS a b)
 onebit_kernel(optim sumsq_fold TIERS a b)
 onebit_kernel(optim scale TIERS a)
 onebit_kernel(optim tie TIERS a b)
 onebit_kernel(optim estimator TIERS a)
+onebit_kernel(optim estimator_straight TIERS a)
 onebit_kernel(optim flip_count TIERS a b)
 
 # bitlinear, dense, svid

@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "ops/check.h"
+#include "ops/flat_straight.h"
 #include "shaders/common/push_optim.h"
 
 #define LANE_ELEMENTS_MIN 16u /* of a sum, so that short arrays are not all overhead */
@@ -37,13 +38,17 @@ void obi_op_adamw(obi_cmd *cmd, obi_view w, obi_view dw, obi_view m, obi_view v,
         !obi_check(cmd, step->c1 > 0 && step->c2 > 0, "adamw", "steps are counted from 1, so that its corrections are above 0") ||
         !obi_check_lanes(cmd, "adamw", count, obi_workgroup_size(device), groups))
         return;
+    uint64_t done = obi_flat_straight_adamw(cmd, w, dw, m, v, count, step);
+    if (done == count) return;
+    count -= done;
+    obi_fold_groups(device, obi_div_ceil(count, obi_workgroup_size(device)), groups);
     struct obi_push_optim_adamw push = { (uint32_t)count, step->lr, step->beta1, step->beta2, step->eps, step->weight_decay,
                                          step->c1, step->c2, step->grad_scale };
     obi_dispatch dispatch = dispatch_of(device, OBI_KERNEL_OPTIM_ADAMW, &push, sizeof push);
-    bind(&dispatch, obi_updates(first_of(w, count)));
-    bind(&dispatch, obi_reads(first_of(dw, count)));
-    bind(&dispatch, obi_updates(first_of(m, count)));
-    bind(&dispatch, obi_updates(first_of(v, count)));
+    bind(&dispatch, obi_updates(obi_view_part(w, done, count)));
+    bind(&dispatch, obi_reads(obi_view_part(dw, done, count)));
+    bind(&dispatch, obi_updates(obi_view_part(m, done, count)));
+    bind(&dispatch, obi_updates(obi_view_part(v, done, count)));
     for (int axis = 0; axis < 3; axis++) dispatch.groups[axis] = groups[axis];
     obi_cmd_dispatch(cmd, &dispatch);
 }
@@ -123,10 +128,14 @@ void obi_op_estimator(obi_cmd *cmd, obi_view dw, obi_view w, uint64_t count, obi
         !obi_check_words(cmd, "estimator", "dw", dw, count, 1) || !obi_check_words(cmd, "estimator", "w", w, count, 1) ||
         !obi_check_lanes(cmd, "estimator", count, obi_workgroup_size(device), groups))
         return;
+    uint64_t done = obi_flat_straight_estimator(cmd, dw, w, count, kind, alpha);
+    if (done == count) return;
+    count -= done;
+    obi_fold_groups(device, obi_div_ceil(count, obi_workgroup_size(device)), groups);
     struct obi_push_optim_estimator push = { (uint32_t)count, (uint32_t)kind, alpha };
     obi_dispatch dispatch = dispatch_of(device, OBI_KERNEL_OPTIM_ESTIMATOR, &push, sizeof push);
-    bind(&dispatch, obi_updates(first_of(dw, count)));
-    bind(&dispatch, obi_reads(first_of(w, count)));
+    bind(&dispatch, obi_updates(obi_view_part(dw, done, count)));
+    bind(&dispatch, obi_reads(obi_view_part(w, done, count)));
     for (int axis = 0; axis < 3; axis++) dispatch.groups[axis] = groups[axis];
     obi_cmd_dispatch(cmd, &dispatch);
 }

@@ -29,6 +29,8 @@
     X(attn_rows_straight)   \
     X(attn_rope_straight)   \
     X(loss_hidden_straight) \
+    X(optim_adamw_straight) \
+    X(optim_estimator_straight) \
     X(attn_rope_bwd_straight) \
     X(norm_rmsnorm_straight) \
     X(norm_layernorm_straight) \

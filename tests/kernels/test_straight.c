@@ -3,6 +3,7 @@
  * lanes, which every test run has, does. The products of software drivers are in the tests of their ops. */
 #include "device.h"
 
+#include "ops/op_optim.h"
 #include "selftest/cases.h"
 
 static const uint32_t shapes[][2] = { { 16, 32 }, { 32, 128 }, { 48, 160 }, { 16, 352 }, { 4096, 96 }, { 80, 1376 }, { 16, 8 }, { 32, 688 } };
@@ -50,6 +51,46 @@ static void test_elements(void **state)
     }
 }
 
+static const uint32_t flat_counts[] = { 1024, 1025, 2047, 10240, 1024 * 256, 1024 * 300 + 77, 1024 * 512 + 1024 };
+#define FLAT_COUNTS (sizeof flat_counts / sizeof flat_counts[0])
+
+static void test_optim(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FLAT_COUNTS; i++) {
+        TEST_CASE(obi_case_optim_adamw_straight, flat_counts[i]);
+        TEST_CASE(obi_case_optim_estimator_straight, flat_counts[i], (uint32_t)i % OBI_ESTIMATOR_COUNT);
+    }
+}
+
+/* A run that goes on with the other kernels goes on the same way. */
+static void test_adamw_is_the_same_bits(void **state)
+{
+    (void)state;
+    enum { N = 3000 };
+    obi_case_env *env = test_env();
+    obi_case_env_clear(env);
+    const obi_adamw step = { 3e-3f, 0.9f, 0.98f, 1e-8f, 0.1f, 0.271f, 0.0588f, 0.7f };
+    float *start[4], *got[2] = { obi_case_zeros(env, N), obi_case_zeros(env, N) };
+    for (int i = 0; i < 4; i++) assert_non_null(start[i] = obi_case_normal(env, N, 0.1));
+    for (int i = 0; i < N; i++) start[3][i] *= start[3][i];
+    bool *straight = &test_device()->caps.straight, before = *straight;
+    obi_view view[2][4];
+    for (int form = 0; form < 2; form++) {
+        for (int i = 0; i < 4; i++) TEST_OK(obi_case_upload(env, start[i], N * sizeof(float), &view[form][i]));
+        *straight = before && form == 1;
+        obi_cmd_begin(env->cmd);
+        obi_op_adamw(env->cmd, view[form][0], view[form][1], view[form][2], view[form][3], N, &step);
+        *straight = before;
+        TEST_OK(obi_cmd_run(env->cmd));
+    }
+    for (int i = 0; i < 4; i++) {
+        for (int form = 0; form < 2; form++) TEST_OK(obi_case_download(env, view[form][i], got[form], N * sizeof(float)));
+        assert_memory_equal(got[0], got[1], N * sizeof(float));
+    }
+    test_device_check();
+}
+
 /* The shape decides; what it refuses goes the usual way and is right too. */
 static void test_other_shapes(void **state)
 {
@@ -70,6 +111,8 @@ int main(void)
         cmocka_unit_test(test_hidden),
         cmocka_unit_test(test_kd),
         cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_optim),
+        cmocka_unit_test(test_adamw_is_the_same_bits),
         cmocka_unit_test(test_other_shapes),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));

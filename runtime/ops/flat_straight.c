@@ -1,0 +1,75 @@
+#include "ops/flat_straight.h"
+
+#include "shaders/common/push_optim.h"
+
+#define WORKGROUP 128u
+#define GROUP_ELEMENTS 1024u /* 16 subgroups of 64 */
+#define AXIS 256u            /* workgroups along x, and along y: what two digits of the kernels can count */
+
+/* The elements of the dispatch that begins at `first`: one row of workgroups, or whole rows of AXIS of them. 0: no workgroup is left. */
+static uint64_t next(const obi_cmd *cmd, uint64_t first, uint64_t count, uint32_t groups[3])
+{
+    uint64_t left = (count - first) / GROUP_ELEMENTS;
+    if (!obi_cmd_device(cmd)->caps.straight || left == 0) return 0;
+    groups[0] = left < AXIS ? (uint32_t)left : AXIS;
+    groups[1] = left < AXIS ? 1 : left / AXIS < AXIS ? (uint32_t)(left / AXIS) : AXIS;
+    groups[2] = 1;
+    return (uint64_t)groups[0] * groups[1] * GROUP_ELEMENTS;
+}
+
+static void split(obi_view view, uint32_t *low, uint32_t *high)
+{
+    uint64_t address = view.buffer->address + view.offset;
+    *low = (uint32_t)address;
+    *high = (uint32_t)(address >> 32);
+}
+
+uint64_t obi_flat_straight_adamw(obi_cmd *cmd, obi_view w, obi_view dw, obi_view m, obi_view v, uint64_t count, const obi_adamw *step)
+{
+    uint64_t done = 0, some;
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_OPTIM_ADAMW_STRAIGHT, .spec = { WORKGROUP }, .spec_count = 1, .binding_count = 4 };
+    while ((some = next(cmd, done, count, dispatch.groups)) > 0) {
+        obi_view w_part = obi_view_part(w, done, some), dw_part = obi_view_part(dw, done, some), m_part = obi_view_part(m, done, some),
+                 v_part = obi_view_part(v, done, some);
+        struct obi_push_optim_adamw_straight push = { .lr = step->lr, .beta1 = step->beta1, .beta2 = step->beta2, .eps = step->eps,
+                                                      .lr_decay = step->lr * step->weight_decay, .c1 = step->c1, .c2 = step->c2,
+                                                      .grad_scale = step->grad_scale };
+        split(w_part, &push.w_low, &push.w_high);
+        split(dw_part, &push.dw_low, &push.dw_high);
+        split(m_part, &push.m_low, &push.m_high);
+        split(v_part, &push.v_low, &push.v_high);
+        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+        dispatch.push = &push;
+        dispatch.push_bytes = sizeof push;
+        dispatch.bindings[0] = obi_updates(w_part);
+        dispatch.bindings[1] = obi_updates(m_part);
+        dispatch.bindings[2] = obi_updates(v_part);
+        dispatch.bindings[3] = obi_reads(dw_part);
+        dispatch.bytes = 28 * some;
+        obi_cmd_dispatch(cmd, &dispatch);
+        done += some;
+    }
+    return done;
+}
+
+uint64_t obi_flat_straight_estimator(obi_cmd *cmd, obi_view dw, obi_view w, uint64_t count, obi_estimator_kind kind, float alpha)
+{
+    uint64_t done = 0, some;
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_OPTIM_ESTIMATOR_STRAIGHT, .spec = { WORKGROUP, (uint32_t)kind }, .spec_count = 2,
+                              .binding_count = 2 };
+    while ((some = next(cmd, done, count, dispatch.groups)) > 0) {
+        obi_view w_part = obi_view_part(w, done, some), dw_part = obi_view_part(dw, done, some);
+        struct obi_push_optim_estimator_straight push = { .alpha = alpha };
+        split(w_part, &push.w_low, &push.w_high);
+        split(dw_part, &push.dw_low, &push.dw_high);
+        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+        dispatch.push = &push;
+        dispatch.push_bytes = sizeof push;
+        dispatch.bindings[0] = obi_updates(dw_part);
+        dispatch.bindings[1] = obi_reads(w_part);
+        dispatch.bytes = 12 * some;
+        obi_cmd_dispatch(cmd, &dispatch);
+        done += some;
+    }
+    return done;
+}
