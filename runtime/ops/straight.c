@@ -6,7 +6,7 @@
 #define WORKGROUP 128u  /* 16 subgroups */
 #define GROUPS_MAX 255u /* of an axis: what two digits of the kernels can count */
 #define STRETCHES 4
-#define DOT_STEP 16u  /* dot_straight, where it is not careful, takes any multiple of it */
+#define DOT_STEP 8u   /* dot_straight, where it is not careful, takes any multiple of it */
 #define DOT_MOST 256u /* up to this one */
 
 /* What a workgroup makes, and the stretches of k that its kernel offers, longest first, with their spec constant. */
@@ -113,6 +113,7 @@ static void record_rectangle(obi_cmd *cmd, const obi_straight *product, const sh
         while (i < unit && form->stretch[i].length > left) i++;
         uint32_t whole = form->stretch[i].length, spec = form->stretch[i].spec;
         if (form == &dot_shape && !careful && left >= DOT_STEP) whole = spec = smaller(left, DOT_MOST) / DOT_STEP * DOT_STEP;
+        if (form == &dot_shape && left < DOT_STEP) whole = spec = DOT_STEP; /* a careful end */
         uint32_t length = smaller(whole, left);
         record(cmd, product, form, p, p_count, q, q_count, k, length, spec, careful || length < whole);
         k += length;

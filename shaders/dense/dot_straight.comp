@@ -5,7 +5,7 @@
 //
 // b0 w  c  f32
 // push: obi_push_straight
-// spec 0: workgroup, 128      spec 1: careful      spec 2: k's of the stretch, a multiple of 16 up to 256
+// spec 0: workgroup, 128      spec 1: careful      spec 2: k's of the stretch, a multiple of 8 up to 256
 // grid: x = ceil(q_count / 8), y = ceil(p_count / 64), z = products of a batch; below 256 each
 // tiers: A
 //
@@ -65,7 +65,7 @@ void main()
             float left = take(a_row##i, k, k_last), right = take(a_row##j, k, k_last);    \
             EACH8(MADD)                                                                   \
         }
-#define STEPS(i, j, n) if (OB_DEPTH > 16u * n) { STEP(i, j, 16u * n) STEP(i, j, 16u * n + 8u) }
+#define STEPS(i, j, n) if (OB_DEPTH > 16u * n) { STEP(i, j, 16u * n) if (OB_DEPTH > 16u * n + 8u) STEP(i, j, 16u * n + 8u) }
 #define TWO_ROWS(i, j)                                                                                                     \
     {                                                                                                                      \
         float old##i = ob_old(tile, uint(i), 0u), old##j = ob_old(tile, uint(j), 0u);                                      \
