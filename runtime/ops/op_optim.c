@@ -70,6 +70,15 @@ uint64_t obi_op_sumsq_scratch_bytes(uint64_t count)
     return 8 * (groups < 1 ? 1 : groups < SUMSQ_GROUPS_MAX ? groups : SUMSQ_GROUPS_MAX);
 }
 
+static void fold_sums(obi_cmd *cmd, obi_view out, obi_view scratch, uint32_t groups, bool accumulate)
+{
+    struct obi_push_optim_sumsq_fold fold = { groups, accumulate };
+    obi_dispatch dispatch = dispatch_of(obi_cmd_device(cmd), OBI_KERNEL_OPTIM_SUMSQ_FOLD, &fold, sizeof fold);
+    bind(&dispatch, obi_updates(first_of(out, 2)));
+    bind(&dispatch, obi_reads(first_of(scratch, (uint64_t)groups * 2)));
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
 void obi_op_sumsq(obi_cmd *cmd, obi_view out, obi_view scratch, obi_view x, uint64_t count, bool accumulate)
 {
     obi_device *device = obi_cmd_device(cmd);
@@ -79,18 +88,21 @@ void obi_op_sumsq(obi_cmd *cmd, obi_view out, obi_view scratch, obi_view x, uint
         !obi_check(cmd, count <= INT32_MAX && chunk < 1u << 24 && chunk / obi_workgroup_size(device) <= OBI_LOOP_MAX, "sumsq",
                    "there are more elements than a kernel can count"))
         return;
-    uint32_t groups = (uint32_t)obi_div_ceil(count, chunk);
+    uint32_t groups;
+    uint64_t done = obi_flat_straight_sumsq(cmd, scratch, x, count, &groups);
+    if (done > 0) fold_sums(cmd, out, scratch, groups, accumulate);
+    if (done == count) return;
+    x = obi_view_part(x, done, count - done);
+    accumulate = accumulate || done > 0;
+    count -= done;
+    groups = (uint32_t)obi_div_ceil(count, chunk);
     struct obi_push_optim_sumsq push = { (uint32_t)count, (uint32_t)chunk };
     obi_dispatch dispatch = dispatch_of(device, OBI_KERNEL_OPTIM_SUMSQ, &push, sizeof push);
     bind(&dispatch, obi_writes(first_of(scratch, (uint64_t)groups * 2)));
-    bind(&dispatch, obi_reads(first_of(x, count)));
+    bind(&dispatch, obi_reads(x));
     dispatch.groups[0] = groups;
     obi_cmd_dispatch(cmd, &dispatch);
-    struct obi_push_optim_sumsq_fold fold = { groups, accumulate };
-    dispatch = dispatch_of(device, OBI_KERNEL_OPTIM_SUMSQ_FOLD, &fold, sizeof fold);
-    bind(&dispatch, obi_updates(first_of(out, 2)));
-    bind(&dispatch, obi_reads(first_of(scratch, (uint64_t)groups * 2)));
-    obi_cmd_dispatch(cmd, &dispatch);
+    fold_sums(cmd, out, scratch, groups, accumulate);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "ops/check.h"
+#include "ops/flat_straight.h"
 #include "ops/matrix.h"
 #include "shaders/common/push_svid.h"
 
@@ -175,6 +176,7 @@ void obi_op_sign_pack(obi_cmd *cmd, obi_view words, const obi_weight *w, uint32_
     struct obi_push_svid_sign_pack push = { .n = w->columns, .row_words = obi_weight_row_words(OBI_WEIGHT_SIGN, w->columns) };
     push.word_count = row_count * push.row_words; /* fits: the block itself has fewer than 2^30 words */
     if (!obi_matrix_check_view(cmd, "sign_pack", "words", &words, 1, push.word_count)) return;
+    if (w->columns % 32 == 0 && obi_flat_straight_sign_pack(cmd, words, rows, 32ull * push.word_count)) return;
     obi_dispatch dispatch = dispatch_of(device, OBI_KERNEL_SVID_SIGN_PACK, &push, sizeof push);
     bind(&dispatch, obi_writes(words));
     bind(&dispatch, obi_reads(rows));

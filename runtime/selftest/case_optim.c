@@ -175,10 +175,12 @@ static obi_status run_flip_count(obi_case_env *env, const uint32_t *sizes, obi_c
 
 OBI_CASE_FORMS(run_adamw)
 OBI_CASE_FORMS(run_estimator)
+OBI_CASE_FORMS(run_sumsq)
 
 const obi_case obi_case_optim_adamw = { "optim_adamw", OBI_KERNEL_OPTIM_ADAMW, "count", { 333 }, run_adamw_plain };
-const obi_case obi_case_optim_sumsq = { "optim_sumsq", OBI_KERNEL_OPTIM_SUMSQ, "count accumulate", { 3333, 1 }, run_sumsq };
-const obi_case obi_case_optim_sumsq_fold = { "optim_sumsq_fold", OBI_KERNEL_OPTIM_SUMSQ_FOLD, "count accumulate", { 3333, 1 }, run_sumsq };
+const obi_case obi_case_optim_sumsq = { "optim_sumsq", OBI_KERNEL_OPTIM_SUMSQ, "count accumulate", { 3333, 1 }, run_sumsq_plain };
+const obi_case obi_case_optim_sumsq_fold = { "optim_sumsq_fold", OBI_KERNEL_OPTIM_SUMSQ_FOLD, "count accumulate", { 3333, 1 },
+                                              run_sumsq_plain };
 const obi_case obi_case_optim_scale = { "optim_scale", OBI_KERNEL_OPTIM_SCALE, "count", { 333 }, run_scale };
 const obi_case obi_case_optim_tie = { "optim_tie", OBI_KERNEL_OPTIM_TIE, "count", { 333 }, run_tie };
 const obi_case obi_case_optim_estimator = { "optim_estimator", OBI_KERNEL_OPTIM_ESTIMATOR, "count kind", { 333, 0 }, run_estimator_plain };
@@ -187,3 +189,5 @@ const obi_case obi_case_optim_adamw_straight = { "optim_adamw_straight", OBI_KER
 const obi_case obi_case_optim_estimator_straight = { "optim_estimator_straight", OBI_KERNEL_OPTIM_ESTIMATOR_STRAIGHT, "count kind",
                                                      { 1111, 0 }, run_estimator_straight };
 const obi_case obi_case_optim_flip_count = { "optim_flip_count", OBI_KERNEL_OPTIM_FLIP_COUNT, "words", { 333 }, run_flip_count };
+const obi_case obi_case_optim_sumsq_straight = { "optim_sumsq_straight", OBI_KERNEL_OPTIM_SUMSQ_STRAIGHT, "count accumulate", { 3333, 1 },
+                                                 run_sumsq_straight };

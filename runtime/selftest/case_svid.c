@@ -196,6 +196,8 @@ static obi_status run_sign_pack(obi_case_env *env, const uint32_t *sizes, obi_ca
     return OBI_OK;
 }
 
+OBI_CASE_FORMS(run_sign_pack)
+
 #define SIZES "m n block_rows absolute"
 const obi_case obi_case_svid_rows = { "svid_rows", OBI_KERNEL_SVID_ROWS, SIZES, { 67, 333, 40, 1 }, run_rows };
 const obi_case obi_case_svid_columns = { "svid_columns", OBI_KERNEL_SVID_COLUMNS, SIZES, { 533, 67, 300, 1 }, run_columns };
@@ -203,4 +205,6 @@ const obi_case obi_case_svid_fold = { "svid_fold", OBI_KERNEL_SVID_FOLD, SIZES, 
 const obi_case obi_case_svid_dot = { "svid_dot", OBI_KERNEL_SVID_DOT, SIZES, { 1, 333, 0, 0 }, run_dot };
 const obi_case obi_case_svid_residual = { "svid_residual", OBI_KERNEL_SVID_RESIDUAL, SIZES, { 67, 333, 40, 1 }, run_residual };
 const obi_case obi_case_svid_stats = { "svid_stats", OBI_KERNEL_SVID_STATS, SIZES, { 67, 333, 40, 0 }, run_stats };
-const obi_case obi_case_svid_sign_pack = { "svid_sign_pack", OBI_KERNEL_SVID_SIGN_PACK, SIZES, { 67, 333, 40, 0 }, run_sign_pack };
+const obi_case obi_case_svid_sign_pack = { "svid_sign_pack", OBI_KERNEL_SVID_SIGN_PACK, SIZES, { 67, 333, 40, 0 }, run_sign_pack_plain };
+const obi_case obi_case_svid_sign_pack_straight = { "svid_sign_pack_straight", OBI_KERNEL_SVID_SIGN_PACK_STRAIGHT, SIZES,
+                                                    { 128, 96, 64, 0 }, run_sign_pack_straight };

@@ -31,6 +31,8 @@
     X(loss_hidden_straight) \
     X(optim_adamw_straight) \
     X(optim_estimator_straight) \
+    X(optim_sumsq_straight) \
+    X(svid_sign_pack_straight) \
     X(attn_rope_bwd_straight) \
     X(norm_rmsnorm_straight) \
     X(norm_layernorm_straight) \

@@ -19,6 +19,12 @@ struct obi_push_optim_sumsq {
     OB_U32 count;
     OB_U32 chunk; /* elements of a workgroup */
 };
+struct obi_push_optim_sumsq_straight {
+    OB_U32 partial_low, partial_high, x_low, x_high; /* addresses, halves of 64 bits */
+    OB_U32 blocks; /* of 1024 elements */
+    OB_U32 accumulate; /* 1: partial is added to */
+    OB_U32 digit[16];
+};
 struct obi_push_optim_sumsq_fold {
     OB_U32 groups;
     OB_U32 accumulate;

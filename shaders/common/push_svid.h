@@ -41,4 +41,9 @@ struct obi_push_svid_sign_pack {
     OB_U32 word_count; /* row_count * row_words */
 };
 
+struct obi_push_svid_sign_pack_straight {
+    OB_U32 w_low, w_high; /* address, halves of 64 bits */
+    OB_U32 digit[16];     /* 0, 1, 2, ...: straight.glsl says why */
+};
+
 #endif

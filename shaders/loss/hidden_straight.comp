@@ -29,7 +29,8 @@ float compared(float student, float teacher, float s_share, float t_share)
 void main()
 {
     uint row = ob_row(), column = ob_first_column(), at = row * push.columns + column;
-    uint64_t student = ob_address(push.a_low, push.a_high) + uint64_t(at) * 4ul, teacher = ob_address(push.b_low, push.b_high) + uint64_t(at) * 4ul;
+    uint64_t student = ob_address(push.a_low, push.a_high) + uint64_t(at) * 4ul;
+    uint64_t teacher = ob_address(push.b_low, push.b_high) + uint64_t(at) * 4ul;
     uint64_t before = ob_address(push.out_low, push.out_high) + uint64_t(at) * 4ul;
     uint64_t stats = ob_address(push.stats_low, push.stats_high) + uint64_t(row) * 32ul;
     float x = uintBitsToFloat(ob_word(stats, 0u)), y = uintBitsToFloat(ob_word(stats, 1u)), z = uintBitsToFloat(ob_word(stats, 2u));

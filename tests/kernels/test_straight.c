@@ -60,7 +60,19 @@ static void test_optim(void **state)
     for (size_t i = 0; i < FLAT_COUNTS; i++) {
         TEST_CASE(obi_case_optim_adamw_straight, flat_counts[i]);
         TEST_CASE(obi_case_optim_estimator_straight, flat_counts[i], (uint32_t)i % OBI_ESTIMATOR_COUNT);
+        for (uint32_t accumulate = 0; accumulate < 2; accumulate++) TEST_CASE(obi_case_optim_sumsq_straight, flat_counts[i], accumulate);
     }
+    TEST_CASE(obi_case_optim_sumsq_straight, 1024 * 2070 + 5, 1); /* several dispatches */
+}
+
+static void test_sign_pack(void **state)
+{
+    (void)state;
+    static const uint32_t packed[][3] = { { 128, 32, 0 }, { 2, 2048, 0 }, { 64, 96, 0 }, { 192, 64, 64 },
+                                          { 256, 512, 100 }, { 64, 33, 0 } };
+    for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
+        TEST_CASE(obi_case_svid_sign_pack_straight, packed[i][0], packed[i][1], packed[i][2]);
+    TEST_CASE(obi_case_svid_sign_pack_straight, 1024, 1184); /* more workgroups than lie along an axis, and a row that is not full */
 }
 
 /* A run that goes on with the other kernels goes on the same way. */
@@ -112,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_kd),
         cmocka_unit_test(test_elements),
         cmocka_unit_test(test_optim),
+        cmocka_unit_test(test_sign_pack),
         cmocka_unit_test(test_adamw_is_the_same_bits),
         cmocka_unit_test(test_other_shapes),
     };
