@@ -2,7 +2,7 @@
 
 #include "core/alloc.h"
 
-#define TIMED_MAX 2048u /* dispatches in one command buffer */
+#define TIMED_MAX 8192u /* dispatches in one command buffer */
 
 struct obi_profile {
     VkQueryPool pool;

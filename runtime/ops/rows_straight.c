@@ -5,7 +5,7 @@
 #define WORKGROUP 128u
 #define GROUP_ROWS 16u
 #define ROWS_MAX (255u * GROUP_ROWS) /* of a dispatch: what two digits of the kernels can count */
-static const uint32_t chunks[] = { 256, 128, 32, 8 };
+#define CHUNK_MAX 256u
 #define STATS_BYTES 32u
 #define CHUNKS_MAX 255u /* side by side in a dispatch */
 
@@ -76,12 +76,10 @@ static void record(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats)
         uint32_t rows = task->rows - row < ROWS_MAX ? task->rows - row : ROWS_MAX;
         for (uint32_t column = 0; column < task->columns;) {
             uint32_t left = task->columns - column;
-            const uint32_t *chunk = chunks;
-            while (*chunk > left) chunk++;
-            uint32_t count = to_stats ? 1 : left / *chunk; /* stats are made one chunk after the other */
+            uint32_t chunk = left < CHUNK_MAX ? left : CHUNK_MAX, count = to_stats ? 1 : left / chunk; /* stats: one after the other */
             if (count > CHUNKS_MAX) count = CHUNKS_MAX;
-            record_chunk(cmd, task, step, to_stats, row, rows, column, *chunk, count);
-            column += *chunk * count;
+            record_chunk(cmd, task, step, to_stats, row, rows, column, chunk, count);
+            column += chunk * count;
         }
     }
 }

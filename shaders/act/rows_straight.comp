@@ -7,7 +7,7 @@
 //
 // b0 w  out (rows, columns)      b1 w  more, likewise; step 2 only
 // push: obi_push_rows; step 2: a is the gate, w is up (rows, columns)
-// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 256, 128, 32 or 8
+// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, a multiple of 8 up to 256
 // grid: x = rows / 16, y = chunks side by side (1 in a step that makes stats); below 256 each
 // tiers: A
 #include "common/rows_straight.glsl"

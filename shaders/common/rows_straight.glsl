@@ -7,7 +7,7 @@
 #include "common/straight.glsl"
 
 layout(constant_id = 1) const uint OB_STEP = 0u;
-layout(constant_id = 2) const uint OB_COLUMNS = 128u; // or 256, 32, 8
+layout(constant_id = 2) const uint OB_COLUMNS = 128u; // a multiple of 8 up to 256
 
 // The sum over the lanes, always in the same order.
 float ob_lanes_sum(float v)
@@ -26,16 +26,13 @@ uint ob_row() { return push.first_row + ob_digits(gl_WorkGroupID.x) * 16u + push
 uint ob_first_column() { return push.first_column + ob_digits(gl_WorkGroupID.y) * OB_COLUMNS; }
 
 // DO(i) for each eight of the chunk.
-#define OB_CHUNK(DO)                                                                                                                    \
-    DO(0)                                                                                                                               \
-    if (OB_COLUMNS > 8u) {                                                                                                              \
-        DO(1) DO(2) DO(3)                                                                                                               \
-    }                                                                                                                                   \
-    if (OB_COLUMNS > 32u) {                                                                                                             \
-        DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)                                                   \
-    }                                                                                                                                   \
-    if (OB_COLUMNS > 128u) {                                                                                                            \
-        DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23) DO(24) DO(25) DO(26) DO(27) DO(28) DO(29) DO(30) DO(31)                 \
-    }
+#define OB_SHARE(DO, i) if (OB_COLUMNS > uint(8 * i)) { DO(i) }
+#define OB_CHUNK(DO)                                                                                     \
+    DO(0) OB_SHARE(DO, 1) OB_SHARE(DO, 2) OB_SHARE(DO, 3) OB_SHARE(DO, 4) OB_SHARE(DO, 5)                \
+    OB_SHARE(DO, 6) OB_SHARE(DO, 7) OB_SHARE(DO, 8) OB_SHARE(DO, 9) OB_SHARE(DO, 10) OB_SHARE(DO, 11)    \
+    OB_SHARE(DO, 12) OB_SHARE(DO, 13) OB_SHARE(DO, 14) OB_SHARE(DO, 15) OB_SHARE(DO, 16)                 \
+    OB_SHARE(DO, 17) OB_SHARE(DO, 18) OB_SHARE(DO, 19) OB_SHARE(DO, 20) OB_SHARE(DO, 21)                 \
+    OB_SHARE(DO, 22) OB_SHARE(DO, 23) OB_SHARE(DO, 24) OB_SHARE(DO, 25) OB_SHARE(DO, 26)                 \
+    OB_SHARE(DO, 27) OB_SHARE(DO, 28) OB_SHARE(DO, 29) OB_SHARE(DO, 30) OB_SHARE(DO, 31)
 
 #endif

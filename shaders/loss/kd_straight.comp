@@ -9,7 +9,7 @@
 //
 // b0 w  stats (T, 8) or student (T, V)      b1 w  loss (T, 2), step 1 only
 // push: obi_push_rows, eps: the gradient's scale
-// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 256, 128, 32 or 8
+// spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, a multiple of 8 up to 256
 // grid: x = rows / 16, y = chunks side by side (1 in a step that makes stats); below 256 each
 // tiers: A
 #include "common/exp_log.glsl"

@@ -11,7 +11,7 @@
 // a: the norm's input; b: the gradient of its output; formulas as in rmsnorm_bwd and layernorm_bwd.
 //
 // b0 w  stats (rows, 8) or out (rows, columns)
-// push: obi_push_rows      spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, 256, 128, 32 or 8
+// push: obi_push_rows      spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, a multiple of 8 up to 256
 // grid: x = rows / 16, y = chunks side by side (1 in a step that makes stats); below 256 each
 // tiers: A
 #include "common/rows_straight.glsl"
