@@ -44,11 +44,11 @@ if(ONEBIT_SANITIZE MATCHES "thread")
   set(ONEBIT_SANITIZER_ENV "TSAN_OPTIONS=suppressions='${CMAKE_CURRENT_SOURCE_DIR}/tsan.supp'")
 endif()
 
-# onebit_add_icd_test(NAME PROGRAM ICD [VARIABLE=value ...] [ARGUMENTS ...] [EXPECT_FAILURE words] [SHADER_CACHE]):
+# onebit_add_icd_test(NAME PROGRAM ICD [VARIABLE=value ...] [ARGUMENTS ...] [EXPECT_FAILURE words] [SHADER_CACHE directory]):
 # a test that sees one driver only. Without the driver's manifest the test is there all the same, and fails.
-# SHADER_CACHE: let Mesa keep compiled shaders, for a test that starts many processes.
+# SHADER_CACHE: where Mesa keeps compiled shaders; without it it keeps none.
 function(onebit_add_icd_test name program icd)
-  cmake_parse_arguments(T "SHADER_CACHE" "EXPECT_FAILURE" "ARGUMENTS" ${ARGN})
+  cmake_parse_arguments(T "" "EXPECT_FAILURE;SHADER_CACHE" "ARGUMENTS" ${ARGN})
   if(icd STREQUAL "")
     add_test(NAME ${name} COMMAND sh -c "echo 'the Vulkan driver of this test is not installed; run scripts/setup.sh and configure again'; exit 1")
     return()
@@ -65,8 +65,8 @@ function(onebit_add_icd_test name program icd)
   set(environment VK_ICD_FILENAMES=${icd} VK_DRIVER_FILES=${icd} VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC=1
     ONEBIT_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
   if(T_SHADER_CACHE)
-    file(MAKE_DIRECTORY ${ONEBIT_TEST_CACHE}) # Mesa makes the last directory only, and complains on stderr
-    list(APPEND environment MESA_SHADER_CACHE_DIR=${ONEBIT_TEST_CACHE}/${directory})
+    file(MAKE_DIRECTORY ${T_SHADER_CACHE}) # Mesa makes the last directory only, and complains on stderr
+    list(APPEND environment MESA_SHADER_CACHE_DIR=${T_SHADER_CACHE})
   else()
     list(APPEND environment MESA_SHADER_CACHE_DISABLE=true)
   endif()
@@ -74,16 +74,13 @@ function(onebit_add_icd_test name program icd)
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
 endfunction()
 
-# onebit_add_driver_tests(PROGRAM LABEL label TIMEOUT seconds COST n [DRIVERS ...] [NOT_SANITIZED] [SHADER_CACHE]):
-# <program>.<driver> for each driver. ctest starts the most costly tests first, so that none is left over at the end.
+# onebit_add_driver_tests(PROGRAM LABEL label TIMEOUT seconds COST n [DRIVERS ...] [NOT_SANITIZED]):
+# <program>.<driver> for each driver. ctest starts the most costly tests first, so that none is left over at the end. The tests
+# of a driver share its compiled shaders: compiling them is most of what a kernel test takes on lavapipe.
 function(onebit_add_driver_tests program)
-  cmake_parse_arguments(T "NOT_SANITIZED;SHADER_CACHE" "LABEL;TIMEOUT;COST" "DRIVERS" ${ARGN})
+  cmake_parse_arguments(T "NOT_SANITIZED" "LABEL;TIMEOUT;COST" "DRIVERS" ${ARGN})
   if(NOT T_DRIVERS)
     set(T_DRIVERS ${ONEBIT_DRIVERS})
-  endif()
-  set(options "")
-  if(T_SHADER_CACHE)
-    set(options SHADER_CACHE)
   endif()
   foreach(driver IN LISTS T_DRIVERS)
     if(NOT driver IN_LIST ONEBIT_DRIVERS)
@@ -97,7 +94,8 @@ function(onebit_add_driver_tests program)
     if(driver STREQUAL "swiftshader")
       math(EXPR cost "${cost} * 3")
     endif()
-    onebit_add_icd_test(${program}.${driver} ${program} "${ONEBIT_ICD_${driver}}" ${ONEBIT_ENV_${driver}} ${options})
+    onebit_add_icd_test(${program}.${driver} ${program} "${ONEBIT_ICD_${driver}}" ${ONEBIT_ENV_${driver}}
+      SHADER_CACHE ${ONEBIT_TEST_SHADER_CACHE}/${driver})
     set_tests_properties(${program}.${driver} PROPERTIES LABELS "${labels}" TIMEOUT ${T_TIMEOUT} COST ${cost})
   endforeach()
 endfunction()
