@@ -355,6 +355,7 @@ static pid_t begin(const char *const *argv)
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1); /* they share cores with the drivers that they wait for */
     setenv("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0", 1); /* what MPI leaks is not ours */
     pid_t pid;
     assert_int_equal(posix_spawn(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ), 0);
