@@ -165,7 +165,7 @@ static void rows_chunk(const heads *some, step what, uint32_t first_row, uint32_
                                        .stats_low = (uint32_t)stats, .stats_high = (uint32_t)(stats >> 32), .tokens = T,
                                        .first_row = first_row, .first_column = column, .fresh = column == 0,
                                        .scale = (float)(1.0 / sqrt((double)some->shape->C)) };
-    for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+    obi_straight_digits(push.digit);
     bool weights_too = what == WEIGHTS || what == WHOLE_WEIGHTS, slopes_too = what == SLOPES || what == WHOLE_SLOPES;
     obi_binding result = obi_updates(weights_too ? some->weights : slopes_too ? some->slopes : some->stats);
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROWS_STRAIGHT,

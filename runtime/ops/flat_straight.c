@@ -1,5 +1,6 @@
 #include "ops/flat_straight.h"
 
+#include "ops/straight.h"
 #include "shaders/common/push_optim.h"
 #include "shaders/common/push_svid.h"
 
@@ -22,13 +23,6 @@ static uint64_t next(const obi_cmd *cmd, uint64_t first, uint64_t count, uint32_
     return (uint64_t)groups[0] * groups[1] * elements;
 }
 
-static void split(obi_view view, uint32_t *low, uint32_t *high)
-{
-    uint64_t address = view.buffer->address + view.offset;
-    *low = (uint32_t)address;
-    *high = (uint32_t)(address >> 32);
-}
-
 uint64_t obi_flat_straight_adamw(obi_cmd *cmd, obi_view w, obi_view dw, obi_view m, obi_view v, uint64_t count, const obi_adamw *step)
 {
     uint64_t done = 0, some;
@@ -36,14 +30,19 @@ uint64_t obi_flat_straight_adamw(obi_cmd *cmd, obi_view w, obi_view dw, obi_view
     while ((some = next(cmd, done, count, GROUP_ELEMENTS, dispatch.groups)) > 0) {
         obi_view w_part = obi_view_part(w, done, some), dw_part = obi_view_part(dw, done, some), m_part = obi_view_part(m, done, some),
                  v_part = obi_view_part(v, done, some);
-        struct obi_push_optim_adamw_straight push = { .lr = step->lr, .beta1 = step->beta1, .beta2 = step->beta2, .eps = step->eps,
-                                                      .lr_decay = step->lr * step->weight_decay, .c1 = step->c1, .c2 = step->c2,
+        struct obi_push_optim_adamw_straight push = { .lr = step->lr,
+                                                      .beta1 = step->beta1,
+                                                      .beta2 = step->beta2,
+                                                      .eps = step->eps,
+                                                      .lr_decay = step->lr * step->weight_decay,
+                                                      .c1 = step->c1,
+                                                      .c2 = step->c2,
                                                       .grad_scale = step->grad_scale };
-        split(w_part, &push.w_low, &push.w_high);
-        split(dw_part, &push.dw_low, &push.dw_high);
-        split(m_part, &push.m_low, &push.m_high);
-        split(v_part, &push.v_low, &push.v_high);
-        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+        obi_straight_address(w_part, &push.w_low, &push.w_high);
+        obi_straight_address(dw_part, &push.dw_low, &push.dw_high);
+        obi_straight_address(m_part, &push.m_low, &push.m_high);
+        obi_straight_address(v_part, &push.v_low, &push.v_high);
+        obi_straight_digits(push.digit);
         dispatch.push = &push;
         dispatch.push_bytes = sizeof push;
         dispatch.bindings[0] = obi_updates(w_part);
@@ -60,14 +59,15 @@ uint64_t obi_flat_straight_adamw(obi_cmd *cmd, obi_view w, obi_view dw, obi_view
 uint64_t obi_flat_straight_estimator(obi_cmd *cmd, obi_view dw, obi_view w, uint64_t count, obi_estimator_kind kind, float alpha)
 {
     uint64_t done = 0, some;
-    obi_dispatch dispatch = { .kernel = OBI_KERNEL_OPTIM_ESTIMATOR_STRAIGHT, .spec = { WORKGROUP, (uint32_t)kind }, .spec_count = 2,
-                              .binding_count = 2 };
+    obi_dispatch dispatch = {
+        .kernel = OBI_KERNEL_OPTIM_ESTIMATOR_STRAIGHT, .spec = { WORKGROUP, (uint32_t)kind }, .spec_count = 2, .binding_count = 2
+    };
     while ((some = next(cmd, done, count, GROUP_ELEMENTS, dispatch.groups)) > 0) {
         obi_view w_part = obi_view_part(w, done, some), dw_part = obi_view_part(dw, done, some);
         struct obi_push_optim_estimator_straight push = { .alpha = alpha };
-        split(w_part, &push.w_low, &push.w_high);
-        split(dw_part, &push.dw_low, &push.dw_high);
-        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+        obi_straight_address(w_part, &push.w_low, &push.w_high);
+        obi_straight_address(dw_part, &push.dw_low, &push.dw_high);
+        obi_straight_digits(push.digit);
         dispatch.push = &push;
         dispatch.push_bytes = sizeof push;
         dispatch.bindings[0] = obi_updates(dw_part);
@@ -88,12 +88,18 @@ uint64_t obi_flat_straight_sumsq(obi_cmd *cmd, obi_view scratch, obi_view x, uin
         obi_view sums = obi_view_part(scratch, 0, 2ull * *groups);
         obi_view part = obi_view_part(x, block * SUM_ELEMENTS, (uint64_t)some * SUM_ELEMENTS);
         struct obi_push_optim_sumsq_straight push = { .blocks = some, .accumulate = block > 0 };
-        split(sums, &push.partial_low, &push.partial_high);
-        split(part, &push.x_low, &push.x_high);
-        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
-        obi_dispatch dispatch = { .kernel = OBI_KERNEL_OPTIM_SUMSQ_STRAIGHT, .spec = { WORKGROUP }, .spec_count = 1,
-                                  .groups = { (some + 15) / 16, 1, 1 }, .push = &push, .push_bytes = sizeof push,
-                                  .bindings = { obi_updates(sums), obi_reads(part) }, .binding_count = 2, .bytes = part.size };
+        obi_straight_address(sums, &push.partial_low, &push.partial_high);
+        obi_straight_address(part, &push.x_low, &push.x_high);
+        obi_straight_digits(push.digit);
+        obi_dispatch dispatch = { .kernel = OBI_KERNEL_OPTIM_SUMSQ_STRAIGHT,
+                                  .spec = { WORKGROUP },
+                                  .spec_count = 1,
+                                  .groups = { (some + 15) / 16, 1, 1 },
+                                  .push = &push,
+                                  .push_bytes = sizeof push,
+                                  .bindings = { obi_updates(sums), obi_reads(part) },
+                                  .binding_count = 2,
+                                  .bytes = part.size };
         obi_cmd_dispatch(cmd, &dispatch);
     }
     return blocks * SUM_ELEMENTS;
@@ -107,8 +113,8 @@ bool obi_flat_straight_sign_pack(obi_cmd *cmd, obi_view words, obi_view w, uint6
     while ((some = next(cmd, done, count, PACK_ELEMENTS, dispatch.groups)) > 0) {
         obi_view words_part = obi_view_part(words, done / 32, some / 32), w_part = obi_view_part(w, done, some);
         struct obi_push_svid_sign_pack_straight push = { 0 };
-        split(w_part, &push.w_low, &push.w_high);
-        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+        obi_straight_address(w_part, &push.w_low, &push.w_high);
+        obi_straight_digits(push.digit);
         dispatch.push = &push;
         dispatch.push_bytes = sizeof push;
         dispatch.bindings[0] = obi_writes(words_part);

@@ -5,6 +5,7 @@
 #include "core/checked.h"
 #include "ops/attn_straight.h"
 #include "ops/check.h"
+#include "ops/straight.h"
 #include "shaders/common/push_attn.h"
 
 #define HEAD_SIZE_MAX 256u /* shaders/attn/attend_fwd.comp: shared memory and four outputs a lane */
@@ -47,7 +48,7 @@ static void turn_straight(obi_cmd *cmd, obi_view x, obi_view table, uint32_t T, 
             struct obi_push_attn_rope_straight push = { .x_low = (uint32_t)x_at, .x_high = (uint32_t)(x_at >> 32),
                                                         .table_low = (uint32_t)table_at, .table_high = (uint32_t)(table_at >> 32),
                                                         .x_first = x_first, .token_stride = heads * C, .head_size = C, .rotated = R };
-            for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+            obi_straight_digits(push.digit);
             obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROPE_STRAIGHT,
                                       .spec = { STRAIGHT_WORKGROUP, (uint32_t)layout, back, units },
                                       .spec_count = 4,

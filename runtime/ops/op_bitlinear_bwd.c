@@ -117,7 +117,7 @@ static void sum_chunks(obi_cmd *cmd, const column_sum *task, uint32_t row, uint3
         struct obi_push_bitlinear_column_dot_straight push = { .a_low = (uint32_t)a, .a_high = (uint32_t)(a >> 32), .b_low = (uint32_t)b,
                                                                .b_high = (uint32_t)(b >> 32), .n = task->n,
                                                                .out_first = (uint32_t)out_first, .last_block = blocks - 1 };
-        for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+        obi_straight_digits(push.digit);
         obi_dispatch dispatch = { .kernel = task->kernel,
                                   .spec = { 128, width, chunk_rows },
                                   .spec_count = 3,

@@ -1,5 +1,6 @@
 #include "ops/rows_straight.h"
 
+#include "ops/straight.h"
 #include "shaders/common/push_rows.h"
 
 #define WORKGROUP 128u
@@ -29,13 +30,6 @@ typedef struct job {
     uint32_t kind; /* the kernel's last spec constant */
 } job;
 
-static void split(obi_view view, uint32_t *low, uint32_t *high)
-{
-    uint64_t address = view.buffer ? view.buffer->address + view.offset : 0;
-    *low = (uint32_t)address;
-    *high = (uint32_t)(address >> 32);
-}
-
 static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_stats, uint32_t row, uint32_t rows, uint32_t column,
                          uint32_t columns, uint32_t count)
 {
@@ -45,12 +39,12 @@ static void record_chunk(obi_cmd *cmd, const job *task, uint32_t step, bool to_s
                                   .eps = task->eps,
                                   .rows = task->rows,
                                   .flags = (column == 0 ? OB_ROWS_FRESH : 0) | (task->accumulate ? OB_ROWS_ACCUMULATE : 0) };
-    split(task->a, &push.a_low, &push.a_high);
-    split(task->b, &push.b_low, &push.b_high);
-    split(task->w, &push.w_low, &push.w_high);
-    split(task->out, &push.out_low, &push.out_high);
-    split(task->stats, &push.stats_low, &push.stats_high);
-    for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+    obi_straight_address(task->a, &push.a_low, &push.a_high);
+    obi_straight_address(task->b, &push.b_low, &push.b_high);
+    obi_straight_address(task->w, &push.w_low, &push.w_high);
+    obi_straight_address(task->out, &push.out_low, &push.out_high);
+    obi_straight_address(task->stats, &push.stats_low, &push.stats_high);
+    obi_straight_digits(push.digit);
     obi_dispatch dispatch = { .kernel = task->kernel,
                               .spec = { WORKGROUP, step, columns, task->kind },
                               .spec_count = 4,

@@ -37,6 +37,18 @@ static const shape *shape_of(int kernel)
     }
 }
 
+void obi_straight_address(obi_view view, uint32_t *low, uint32_t *high)
+{
+    uint64_t address = view.buffer ? view.buffer->address + view.offset : 0;
+    *low = (uint32_t)address;
+    *high = (uint32_t)(address >> 32);
+}
+
+void obi_straight_digits(uint32_t digit[16])
+{
+    for (uint32_t i = 0; i < 16; i++) digit[i] = i;
+}
+
 static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* One dispatch: p's from p on, q's from q on, k's from k on. */
@@ -83,7 +95,7 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
         push.scales_high_or_b_skip = (uint32_t)(scales >> 32);
         push.scales_skip_or_c_skip = product->h_first + q - k;
     }
-    for (uint32_t i = 0; i < 16; i++) push.digit[i] = i;
+    obi_straight_digits(push.digit);
     obi_dispatch dispatch = { .kernel = product->kernel,
                               .spec = { WORKGROUP, careful, spec, scaled },
                               .spec_count = form == &gemm_shape ? 4 : 3,

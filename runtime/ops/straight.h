@@ -23,6 +23,10 @@ typedef struct obi_straight {
     uint32_t a_skip, b_skip, c_skip; /* words from a product of the batch to the next */
 } obi_straight;
 
+/* For the push constants of such kernels: the halves of a view's address (0 without a buffer), and the digits. */
+void obi_straight_address(obi_view view, uint32_t *low, uint32_t *high);
+void obi_straight_digits(uint32_t digit[16]);
+
 /* Records c[q,p] = a[p,q] for a matrix of rows p and columns q, or a batch of them: of `both` the fields of a, c and batch. */
 void obi_straight_turn(obi_cmd *cmd, const obi_straight *both, uint32_t rows, uint32_t columns);
 

@@ -1,6 +1,7 @@
 /* test_form_runs: whole runs with each form of a 1-bit layer: stopped and gone on is unbroken, the file is what was trained and
  * has the form, packed models are gone on with in a form that suits them. */
 #include "model_file.h"
+#include "run_files.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,29 +42,6 @@ static bool on_stop(void *user)
 {
     const watcher *seen = user;
     return seen->stop_at > 0 && seen->last_step >= seen->stop_at;
-}
-
-static const char *path_in(const char *directory, const char *name)
-{
-    static char paths[8][1024];
-    static unsigned next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s/%s", scratch_directory, directory, name);
-    return path;
-}
-
-static const char *text_file(const char *name, uint64_t bytes)
-{
-    const char *text = path_in("", name);
-    if (access(text, R_OK) == 0) return text;
-    obi_mapping file;
-    obi_writer writer;
-    TEST_OK(obi_mapping_open(&file, test_data_path("text/tinystories_train_v1.txt")));
-    TEST_OK(obi_writer_open(&writer, text));
-    TEST_OK(obi_write(&writer, file.data, bytes));
-    TEST_OK(obi_writer_commit(&writer));
-    obi_mapping_close(&file);
-    return text;
 }
 
 /* A small distillation of stories260K. `keys`: key, value, ..., NULL, beyond its own. */
@@ -109,24 +87,6 @@ static obi_status train(const char *directory, const char *const *keys, watcher 
     if (status == OBI_OK) status = obi_train_run(test_device(), &options, &hooks);
     obi_train_options_clear(&options);
     return status;
-}
-
-static void remove_run(const char *directory)
-{
-    char command[1200];
-    snprintf(command, sizeof command, "rm -rf '%s'", path_in(directory, ""));
-    assert_int_equal(system(command), 0);
-}
-
-static void assert_same_file(const char *a, const char *b)
-{
-    obi_mapping left, right;
-    TEST_OK(obi_mapping_open(&left, a));
-    TEST_OK(obi_mapping_open(&right, b));
-    assert_int_equal(left.size, right.size);
-    assert_memory_equal(left.data, right.data, left.size);
-    obi_mapping_close(&left);
-    obi_mapping_close(&right);
 }
 
 /* The engine's likelihood of what the run has left. */

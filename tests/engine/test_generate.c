@@ -1,6 +1,7 @@
 /* test_generate: a teacher that writes: many sequences at once give what each alone gives, and an interrupted run goes on to
  * the same file. */
 #include "model_file.h"
+#include "run_files.h"
 
 #include <string.h>
 
@@ -159,15 +160,6 @@ static bool on_stop(void *user)
     return seen->stop_at > 0 && seen->calls >= seen->stop_at;
 }
 
-static const char *path_in(const char *directory, const char *name)
-{
-    static char paths[8][640];
-    static unsigned next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s/%s", scratch_directory, directory, name);
-    return path;
-}
-
 static void set_run(obi_train_options *options, const char *directory)
 {
     static const char *const keys[][2] = {
@@ -184,24 +176,6 @@ static obi_status generate(const obi_train_options *options, watcher *seen)
 {
     obi_run_hooks hooks = { .generated = on_generated, .stop = on_stop, .user = seen };
     return obi_generate_run(test_device(), options, &hooks);
-}
-
-static void remove_run(const char *directory)
-{
-    char command[700];
-    snprintf(command, sizeof command, "rm -rf '%s'", path_in(directory, ""));
-    assert_int_equal(system(command), 0);
-}
-
-static void assert_same_file(const char *a, const char *b)
-{
-    obi_mapping left, right;
-    TEST_OK(obi_mapping_open(&left, a));
-    TEST_OK(obi_mapping_open(&right, b));
-    assert_int_equal(left.size, right.size);
-    assert_memory_equal(left.data, right.data, left.size);
-    obi_mapping_close(&left);
-    obi_mapping_close(&right);
 }
 
 static void append(const char *path, const char *text)

@@ -1,7 +1,7 @@
 /* test_report: what a run says about itself: signs flipped, the log, TensorBoard's events and the curve, of a run in one go and of
  * one that was stopped, killed and taken up again. */
 #include "device.h"
-#include "scratch.h"
+#include "run_files.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -38,30 +38,6 @@ static bool on_stop(void *user)
     return seen->stop_at > 0 && seen->last_step >= seen->stop_at;
 }
 
-static const char *path_in(const char *directory, const char *name)
-{
-    static char paths[8][1024];
-    static unsigned next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s/%s", scratch_directory, directory, name);
-    return path;
-}
-
-/* The first `bytes` of the training text as a scratch file. */
-static const char *text_file(const char *name, uint64_t bytes)
-{
-    const char *text = path_in("", name);
-    if (access(text, R_OK) == 0) return text;
-    obi_mapping file;
-    obi_writer writer;
-    TEST_OK(obi_mapping_open(&file, test_data_path("text/tinystories_train_v1.txt")));
-    TEST_OK(obi_writer_open(&writer, text));
-    TEST_OK(obi_write(&writer, file.data, bytes));
-    TEST_OK(obi_writer_commit(&writer));
-    obi_mapping_close(&file);
-    return text;
-}
-
 /* A small distillation of stories260K; `more` are further keys and values, up to a NULL. */
 static obi_status train_with(const char *directory, watcher *seen, const char *const *more)
 {
@@ -93,13 +69,6 @@ static obi_status train_with(const char *directory, watcher *seen, const char *c
 }
 
 static obi_status train(const char *directory, watcher *seen) { return train_with(directory, seen, (const char *const[]){ NULL }); }
-
-static void remove_run(const char *directory)
-{
-    char command[1200];
-    snprintf(command, sizeof command, "rm -rf '%s'", path_in(directory, ""));
-    assert_int_equal(system(command), 0);
-}
 
 /* Appends the sign bits of all linears' weights, one byte each, in the order of the layers and roles. */
 static size_t signs_of_checkpoint(const char *directory, uint64_t step, const obi_config *config, unsigned char *signs)
