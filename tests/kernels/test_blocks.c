@@ -77,15 +77,19 @@ static void test_it_is_more_than_one_binding(void **state)
 static void test_one_binding_of_it_all(void **state)
 {
     (void)state;
-    obi_device *device = test_device();
+    obi_case_env *env = test_env();
+    obi_device *device = env->device;
     uint64_t bytes = (uint64_t)M * N * 4;
-    obi_cmd *cmd = test_env()->cmd;
+    obi_cmd *cmd = env->cmd;
     obi_buffer *whole;
+    obi_view sums, squares;
+    obi_case_env_clear(env);
+    TEST_OK(obi_case_output(env, M * 4, &sums));
+    TEST_OK(obi_case_output(env, M * 4, &squares));
     TEST_OK(obi_buffer_create(device, bytes, OBI_MEMORY_DEVICE, &whole));
     obi_weight forced = { OBI_WEIGHT_F32, M, N, N, M, 1, &whole };
-    obi_view out = obi_view_of(weight.blocks[0]);
     obi_cmd_begin(cmd);
-    obi_op_svid_stats(cmd, out, out, &forced);
+    obi_op_svid_stats(cmd, sums, squares, &forced);
     obi_status status = obi_cmd_run(cmd);
     obi_buffer_destroy(device, whole);
     assert_int_equal(status, device->caps.storage_range < bytes ? OBI_ERROR_ARGUMENT : OBI_OK);
