@@ -5,6 +5,7 @@
 #include "common/args.h"
 #include "common/devices.h"
 #include "common/term.h"
+#include "generation.h"
 #include "kernels.h"
 #include "train.h"
 
@@ -12,6 +13,8 @@ static const struct {
     const char *name, *purpose;
     int (*run)(int argc, char **argv);
 } measurements[] = {
+    { "decode", "tokens per second that a model generates, time to first token, memory", bench_decode },
+    { "prompt", "tokens per second of prompts that a model reads", bench_prompt },
     { "kernels", "single operations: time, rate", bench_kernels },
     { "train", "a training step: time, rate, memory, and where the time goes", bench_train },
 };
@@ -19,7 +22,8 @@ enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
 
 static void print_help(void)
 {
-    printf("onebit-bench-vk: measures this device with random models and single kernels; needs no files.\n\n"
+    printf("onebit-bench-vk: measures this device: whole models (a GGUF file, or random weights of a\n"
+           "known shape), single operations, training steps.\n\n"
            "Usage: onebit-bench-vk MEASUREMENT [options]\n\n");
     for (int i = 0; i < MEASUREMENTS; i++) printf("  %-10s %s\n", measurements[i].name, measurements[i].purpose);
     printf("\n  --list-devices   list the devices and exit\n"
@@ -42,6 +46,6 @@ int main(int argc, char **argv)
         return app_end_stdout(0);
     }
     if (strcmp(word, "--list-devices") == 0) return app_end_stdout(app_list_devices());
-    if (!*word) return app_usage_error("say what to measure: kernels or train");
-    return app_usage_error("'%s' cannot be measured; kernels and train can", word);
+    if (!*word) return app_usage_error("say what to measure: decode, prompt, kernels or train");
+    return app_usage_error("'%s' cannot be measured; decode, prompt, kernels and train can", word);
 }

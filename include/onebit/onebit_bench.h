@@ -24,6 +24,30 @@ typedef struct ob_bench_kernel_desc {
 /* Times it on random data. Gives the floating-point operations of a round and the bytes that it must move at the least. */
 OB_API ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, double *operations, uint64_t *bytes);
 
+/* ---- a whole model (libonebit) ----------------------------------------------------------------------------------- */
+
+typedef struct ob_bench_model_desc {
+    uint32_t width, ffn, layers, heads, kv_heads, vocabulary; /* kv_heads 0: as many as heads; heads divide the width */
+    uint32_t context;                /* positions it claims to be trained for; 0: 2048 */
+    uint64_t seed;
+    const char *name;                /* NULL: "random" */
+    ob_progress_function progress;   /* NULL: none */
+    void *user;
+} ob_bench_model_desc;
+
+/* Makes a 1-bit model of random weights on the device, without a file and without a tokenizer: embedding and head are f16, the
+ * linear layers signs with value vectors. Use and destroy it like a loaded one. OB_ERROR_MEMORY, before anything is allocated, when
+ * it does not fit. */
+OB_API ob_status ob_bench_model(ob_model **out, ob_context *context, const ob_bench_model_desc *desc);
+
+typedef struct ob_bench_memory {
+    uint64_t used_bytes;             /* in live buffers */
+    uint64_t reserved_bytes;         /* taken from the driver now */
+    uint64_t peak_bytes;             /* the most that was taken so far */
+} ob_bench_memory;
+/* Device memory of this context. Thread-safe. */
+OB_API ob_status ob_bench_memory_get(ob_context *context, ob_bench_memory *memory);
+
 /* ---- a training step (libonebit_train) -------------------------------------------------------------------------- */
 
 typedef struct ob_bench_train_desc {

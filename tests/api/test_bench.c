@@ -31,6 +31,93 @@ static double number_of(const char *text, const char *key)
     return strtod(at + strlen(quoted), NULL);
 }
 
+/* ---- a whole model ------------------------------------------------------------------------------------------------- */
+
+static const ob_bench_model_desc tiny = { .width = 64, .ffn = 172, .layers = 2, .heads = 8, .kv_heads = 4, .vocabulary = 101, .seed = 3 };
+
+static void logits_of(const ob_bench_model_desc *desc, float *logits)
+{
+    static const uint32_t ids[] = { 5, 100, 0 };
+    ob_model *model;
+    ob_session *session;
+    API_OK(ob_bench_model(&model, shared, desc));
+    API_OK(ob_session_create(&session, model, &(ob_session_desc){ .context = 8 }));
+    API_OK(ob_session_feed(session, ids, 3));
+    API_OK(ob_session_logits(session, logits));
+    ob_session_destroy(session);
+    ob_model_destroy(model);
+}
+
+static void test_model(void **state)
+{
+    (void)state;
+    ob_model *model;
+    ob_model_info info;
+    ob_bench_memory before, with, after;
+    API_OK(ob_bench_memory_get(shared, &before));
+    API_OK(ob_bench_model(&model, shared, &tiny));
+    API_OK(ob_bench_memory_get(shared, &with));
+    API_OK(ob_model_info_get(model, &info));
+    uint64_t linears = 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 172 * 64);
+    assert_int_equal(info.parameters, linears + 2 * 101 * 64 + 5 * 64);
+    /* Signs in whole words, value vectors padded to 64 floats, two matrices of halves, five norms. */
+    uint64_t signs = 2 * (2 * 64 + 2 * 32 + 2 * 172) * 2 * 4 + 2 * 64 * 6 * 4;
+    uint64_t vectors = 2 * (2 * 128 + 2 * 128 + 3 * 256) * 4;
+    assert_int_equal(info.device_bytes, signs + vectors + 2 * 101 * 64 * 2 + 5 * 64 * 4);
+    assert_true(with.used_bytes - before.used_bytes >= info.device_bytes && with.reserved_bytes >= with.used_bytes);
+    assert_true(with.peak_bytes >= with.reserved_bytes);
+    assert_true(info.onebit && !info.has_tokenizer && info.bos == -1 && info.context == 2048 && info.head_size == 8);
+    assert_string_equal(info.name, "random");
+    ob_model_destroy(model);
+    API_OK(ob_bench_memory_get(shared, &after));
+    assert_int_equal(after.used_bytes, before.used_bytes);
+
+    /* The seed decides, and what comes out are numbers of a sane size. */
+    float first[101], again[101], other[101];
+    ob_bench_model_desc desc = tiny;
+    logits_of(&desc, first);
+    logits_of(&desc, again);
+    desc.seed = 4;
+    logits_of(&desc, other);
+    assert_memory_equal(first, again, sizeof first);
+    assert_memory_not_equal(first, other, sizeof first);
+    double squares = 0;
+    for (int i = 0; i < 101; i++) squares += (double)(first[i] * first[i]) / 101;
+    assert_true(squares > 0.001 && squares < 100);
+}
+
+static bool stop_at_once(double fraction, const char *what, void *user)
+{
+    (void)user;
+    assert_true(fraction > 0 && fraction <= 1 && what[0]);
+    return false;
+}
+
+static void test_model_refused(void **state)
+{
+    (void)state;
+    ob_model *model;
+    ob_bench_model_desc desc = tiny;
+    desc.progress = stop_at_once;
+    API_FAILS(ob_bench_model(&model, shared, &desc), OB_ERROR_CANCELLED, "cancelled");
+    assert_null(model);
+    desc = tiny;
+    desc.heads = 7;
+    API_FAILS(ob_bench_model(&model, shared, &desc), OB_ERROR_ARGUMENT, "no multiple of the heads");
+    desc = tiny;
+    desc.kv_heads = 3;
+    API_FAILS(ob_bench_model(&model, shared, &desc), OB_ERROR_ARGUMENT, "no multiple of the kv_heads");
+    desc = tiny;
+    desc.layers = 0;
+    API_FAILS(ob_bench_model(&model, shared, &desc), OB_ERROR_ARGUMENT, "at least 1");
+    desc = (ob_bench_model_desc){ .width = 65536, .ffn = 65536, .layers = 1024, .heads = 256, .vocabulary = 32000 };
+    ob_bench_memory before, after;
+    API_OK(ob_bench_memory_get(shared, &before));
+    API_FAILS(ob_bench_model(&model, shared, &desc), OB_ERROR_MEMORY, "the weights need ");
+    API_OK(ob_bench_memory_get(shared, &after));
+    assert_memory_equal(&before, &after, sizeof before); /* refused before anything was taken */
+}
+
 /* ---- the training step ------------------------------------------------------------------------------------------- */
 
 static bool count_steps(uint32_t done, uint32_t all, void *user)
@@ -221,11 +308,83 @@ static void test_train_program(void **state)
     program_expect_failure(program_run("onebit-bench-vk", "train", TINY, "--device", "no such device"), 3, "no such device");
 }
 
+static void test_generation_program(void **state)
+{
+    (void)state;
+    const program *run = program_run("onebit-bench-vk", "decode", "--random", "0.26M", "-p", "24", "-n", "4,8", "-d", "3", "-b", "16", "-r", "3",
+                                     "-o", "json");
+    program_expect_success(run);
+    assert_true(run->out[0] == '[' && strcmp(run->out + strlen(run->out) - 3, "\n]\n") == 0);
+    assert_int_equal(program_occurrences(run->out, "\"test\": "), 3);
+    assert_non_null(strstr(run->out, "\"model_type\": \"random 0.26M\""));
+    const char *at = run->out;
+    static const char *const names[] = { "pp24 @ d3", "tg4 @ d3", "tg8 @ d3" };
+    static const int tokens[] = { 24, 4, 8 };
+    for (int i = 0; i < 3; i++) {
+        char quoted[64];
+        snprintf(quoted, sizeof quoted, "\"test\": \"%s\"", names[i]);
+        at = strstr(at, quoted);
+        assert_non_null(at);
+        double samples[3], mean = 0, squares = 0;
+        char *end = (char *)(uintptr_t)(strchr(strstr(at, "\"samples_ts\": "), '[') + 1);
+        for (int k = 0; k < 3; k++, end++) samples[k] = strtod(end, &end); /* over the comma */
+        for (int k = 0; k < 3; k++) mean += samples[k] / 3;
+        for (int k = 0; k < 3; k++) squares += (samples[k] - mean) * (samples[k] - mean);
+        assert_true(fabs(number_of(at, "avg_ts") / mean - 1) < 1e-6);
+        assert_true(fabs(number_of(at, "stddev_ts") - sqrt(squares / 2)) <= 1e-5 * mean);
+        const char *nanoseconds = strchr(strstr(at, "\"samples_ns\": "), '[') + 1;
+        assert_true(fabs(samples[0] * strtod(nanoseconds, NULL) / (1e9 * tokens[i]) - 1) < 1e-6);
+        assert_true(number_of(at, "n_prompt") + number_of(at, "n_gen") == tokens[i] && number_of(at, "n_depth") == 3);
+        double first = number_of(at, "context_s") + number_of(at, "model_s") + number_of(at, "first_s");
+        assert_true(number_of(at, "first_s") > 0 && fabs(number_of(at, "first_token_s") / first - 1) < 1e-6);
+        assert_true(number_of(at, "host_peak_bytes") > 1e6 && number_of(at, "device_peak_bytes") >= number_of(run->out, "model_size"));
+    }
+
+    run = program_run("onebit-bench-vk", "prompt", "--random", "width=64,ffn=100,layers=1,heads=4,vocab=77", "-p", "9", "-r", "2", "-o",
+                      "csv");
+    program_expect_success(run);
+    assert_int_equal(program_occurrences(run->out, "\n"), 2);
+    const char *line = strchr(run->out, '\n') + 1;
+    assert_non_null(strstr(line, ",\"random 64/100x1\","));
+    assert_non_null(strstr(line, ",128,9,0,0,2,"));
+    char header[512];
+    snprintf(header, sizeof header, "%.*s", (int)(line - run->out), run->out);
+    size_t inside = program_occurrences(line, ", 256 bits)"); /* the device's name has a comma */
+    assert_int_equal(program_occurrences(line, ","), program_occurrences(header, ",") + inside);
+
+    run = program_run("onebit-bench-vk", "decode", "-m", program_model(), "-n", "5", "-r", "2", "--warmup", "0");
+    program_expect_success(run);
+    assert_memory_equal(run->out, "| model | size | params | device | tier | test | t/s |\n", 55);
+    assert_non_null(strstr(run->out, "| tg5 | "));
+    assert_non_null(strstr(run->out, "\ntime to first token: "));
+    assert_non_null(strstr(run->out, "\npeak memory: "));
+    assert_null(strstr(run->out, "1-bit |"));
+
+    program_expect_failure(program_run("onebit-bench-vk", "decode", "-m", program_model(), "-n", "513"), 2, "513");
+    static const char huge[] = "width=65536,ffn=65536,layers=1024,heads=256,vocab=32000";
+    program_expect_failure(program_run("onebit-bench-vk", "decode", "--random", huge), 4, "the weights need ");
+    program_expect_failure(program_run("onebit-bench-vk", "prompt", "--random", "7B", "--device", "no such device"), 3, "no such device");
+}
+
+static void test_generation_stopped(void **state)
+{
+    (void)state;
+    static const char *const argv[] = { "onebit-bench-vk", "decode", "--random", "0.26M", "-n", "1000", "-r", "1000", NULL };
+    program *run = program_start_with(argv, NULL, NULL, -1);
+    program_sleep(1500);
+    assert_int_equal(kill(run->pid, SIGINT), 0);
+    program_wait(run);
+    assert_int_equal(run->code, 130);
+    assert_true(run->out[0] == 0 && strstr(run->err, "stopped by Ctrl-C"));
+}
+
 int main(void)
 {
     api_plain_environment();
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_train), cmocka_unit_test(test_train_stopped_and_refused),
                                         cmocka_unit_test(test_train_program), cmocka_unit_test(test_kernels),
+                                        cmocka_unit_test(test_model), cmocka_unit_test(test_model_refused),
+                                        cmocka_unit_test(test_generation_program), cmocka_unit_test(test_generation_stopped),
                                         cmocka_unit_test(test_kernels_program) };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
 }
