@@ -311,8 +311,8 @@ static void test_train_program(void **state)
 static void test_generation_program(void **state)
 {
     (void)state;
-    const program *run = program_run("onebit-bench-vk", "decode", "--random", "0.26M", "-p", "24", "-n", "4,8", "-d", "3", "-b", "16", "-r", "3",
-                                     "-o", "json");
+    const program *run = program_run("onebit-bench-vk", "decode", "--random", "0.26M", "-p", "24", "-n", "4,8", "-d", "3", "-b", "16", "-r",
+                                     "3", "-o", "json");
     program_expect_success(run);
     assert_true(run->out[0] == '[' && strcmp(run->out + strlen(run->out) - 3, "\n]\n") == 0);
     assert_int_equal(program_occurrences(run->out, "\"test\": "), 3);
@@ -366,6 +366,33 @@ static void test_generation_program(void **state)
     program_expect_failure(program_run("onebit-bench-vk", "prompt", "--random", "7B", "--device", "no such device"), 3, "no such device");
 }
 
+/* The files of scripts/compare-peers.sh: every type that we read, at a width that is no multiple of 32 where the type allows it. */
+static void test_random_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type, *ffn;
+    } files[] = { { "onebit", "100" }, { "f16", "100" }, { "q4_0", "96" }, { "q8_0", "96" } };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s", scratch_path("random.gguf"));
+        program_expect_success(program_run("random-gguf", path, files[i].type, "64", files[i].ffn, "2", "4", "2", "300"));
+        const program *run = program_run("onebit-bench-vk", "decode", "-m", path, "-n", "2", "-r", "1", "--warmup", "0", "-o", "json");
+        program_expect_success(run);
+        assert_non_null(strstr(run->out, strcmp(files[i].type, "onebit") == 0 ? "\"onebit\": true" : "\"onebit\": false"));
+        double linears = 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * strtod(files[i].ffn, NULL));
+        assert_true(number_of(run->out, "model_n_params") == linears + 2 * 300 * 64 + 5 * 64);
+        unlink(path);
+    }
+    program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "q1_0", "64", "96", "2", "4", "2", "300"), 2,
+                           "fill its blocks");
+    program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "q9", "64", "96", "2", "4", "2", "300"), 2, "not 'q9'");
+    program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "f16", "64", "96", "0", "4", "2", "300"), 2,
+                           "'0' is no size");
+    program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "f16", "64", "96", "1", "5", "2", "300"), 2, "must divide");
+    assert_int_not_equal(access(scratch_path("no.gguf"), F_OK), 0);
+}
+
 static void test_generation_stopped(void **state)
 {
     (void)state;
@@ -381,10 +408,15 @@ static void test_generation_stopped(void **state)
 int main(void)
 {
     api_plain_environment();
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_train), cmocka_unit_test(test_train_stopped_and_refused),
-                                        cmocka_unit_test(test_train_program), cmocka_unit_test(test_kernels),
-                                        cmocka_unit_test(test_model), cmocka_unit_test(test_model_refused),
-                                        cmocka_unit_test(test_generation_program), cmocka_unit_test(test_generation_stopped),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_train),
+                                        cmocka_unit_test(test_train_stopped_and_refused),
+                                        cmocka_unit_test(test_train_program),
+                                        cmocka_unit_test(test_kernels),
+                                        cmocka_unit_test(test_model),
+                                        cmocka_unit_test(test_model_refused),
+                                        cmocka_unit_test(test_generation_program),
+                                        cmocka_unit_test(test_random_files),
+                                        cmocka_unit_test(test_generation_stopped),
                                         cmocka_unit_test(test_kernels_program) };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
 }
