@@ -6,11 +6,12 @@
 #include "ops/straight.h"
 #include "shaders/common/push_attn.h"
 
-#define SCRATCH_BYTES (8ull << 20) /* as long as one key head fits; about what a core's caches hold */
+#define SCRATCH_BYTES (16ull << 20) /* as long as one key head fits */
 #define BLOCK 128u                 /* rows that are done up to the same column: what lies right of the diagonal costs little */
 #define WORKGROUP 128u
 #define ROWS_OF_GROUP 16u
 #define STATS_WORDS 4u
+#define GROUPS_MAX 255u /* of a grid's axis: what two digits of the kernels count */
 
 bool obi_attn_straight_takes(const obi_device *device, const obi_attn_shape *shape)
 {
@@ -19,6 +20,8 @@ bool obi_attn_straight_takes(const obi_device *device, const obi_attn_shape *sha
 
 static uint64_t head_bytes(uint64_t T) { return 2 * T * T * 4; } /* weights and their gradients */
 
+static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
 /* Key heads at a time. */
 static uint32_t round_heads(const obi_attn_shape *shape)
 {
@@ -26,35 +29,45 @@ static uint32_t round_heads(const obi_attn_shape *shape)
     return count < 1 ? 1 : count > shape->K ? shape->K : (uint32_t)count;
 }
 
+/* Sequences at a time: more than one where all their heads fit, and a grid's axis counts them. */
+static uint32_t round_sequences(const obi_attn_shape *shape)
+{
+    uint64_t count = SCRATCH_BYTES / (head_bytes(shape->T) * shape->H);
+    if (count > GROUPS_MAX / shape->H) count = GROUPS_MAX / shape->H;
+    return round_heads(shape) < shape->K || count < 1 ? 1 : smaller((uint32_t)count, shape->B);
+}
+
+/* Key heads of all sequences of a round. */
+static uint64_t round_size(const obi_attn_shape *shape) { return (uint64_t)round_heads(shape) * round_sequences(shape); }
+
 static uint64_t matrix_bytes(const obi_attn_shape *shape)
 {
-    return (uint64_t)round_heads(shape) * (shape->H / shape->K) * shape->T * shape->T * 4; /* a multiple of 4096, as T is of 32 */
+    return round_size(shape) * (shape->H / shape->K) * shape->T * shape->T * 4; /* a multiple of 4096, as T is of 32 */
 }
 
 static uint64_t stats_bytes(const obi_attn_shape *shape)
 {
-    return (uint64_t)round_heads(shape) * (shape->H / shape->K) * shape->T * STATS_WORDS * 4;
+    return round_size(shape) * (shape->H / shape->K) * shape->T * STATS_WORDS * 4;
 }
 
-static uint64_t turned_bytes(const obi_attn_shape *shape) { return (uint64_t)round_heads(shape) * shape->C * shape->T * 4; }
+static uint64_t turned_bytes(const obi_attn_shape *shape) { return round_size(shape) * shape->C * shape->T * 4; }
 
 uint64_t obi_attn_straight_bytes(const obi_attn_shape *shape)
 {
     return 2 * matrix_bytes(shape) + stats_bytes(shape) + turned_bytes(shape); /* all multiples of OBI_BUFFER_ALIGNMENT, as T is of 32 */
 }
 
-/* One sequence's key heads [first, first + count), with all `shared` query heads of each. Matrices of scratch are
- * (count, shared, T, T). */
+/* Of some sequences the key heads [first, first + count), with all `shared` query heads of each. Matrices of scratch are
+ * (sequences, count, shared, T, T). */
 typedef struct heads {
     obi_cmd *cmd;
     const obi_attn_shape *shape;
-    obi_view weights, slopes, stats, turned; /* turned: (count, C, T) */
-    uint32_t sequence, first, count, shared;
+    obi_view weights, slopes, stats, turned; /* turned: (sequences, count, C, T) */
+    uint32_t sequence, sequences, first, count, shared;
 } heads;
 
 static heads heads_of(obi_cmd *cmd, const obi_attn_shape *shape, obi_view scratch, uint32_t sequence, uint32_t first)
 {
-    uint32_t most = round_heads(shape), left = shape->K - first;
     uint64_t bytes = matrix_bytes(shape);
     heads some = { .cmd = cmd,
                    .shape = shape,
@@ -63,39 +76,42 @@ static heads heads_of(obi_cmd *cmd, const obi_attn_shape *shape, obi_view scratc
                    .stats = { scratch.buffer, scratch.offset + 2 * bytes, stats_bytes(shape) },
                    .turned = { scratch.buffer, scratch.offset + 2 * bytes + stats_bytes(shape), turned_bytes(shape) },
                    .sequence = sequence,
+                   .sequences = smaller(round_sequences(shape), shape->B - sequence),
                    .first = first,
-                   .count = left < most ? left : most,
+                   .count = smaller(round_heads(shape), shape->K - first),
                    .shared = shape->H / shape->K };
     return some;
 }
 
 /* ---- products ------------------------------------------------------------------------------------------------------------ */
 
-/* One operand of a product for all key heads of `some`: where the first head's begins, the words of a row, and those from
- * one key head to the next. `j` counts the query heads that share a key head. */
+/* One operand of a product for all key heads of `some`: where the first head's begins, the words of a row, those from one key
+ * head to the next, and whether the next sequence's is T rows further (else it follows the last head's). `j` counts the query
+ * heads that share a key head. */
 typedef struct operand {
     obi_view view;
     uint32_t first, stride, skip;
+    bool rows;
 } operand;
 
 static operand query_like(const heads *some, obi_view view, uint32_t token, uint32_t j) /* (B,T,H,C) */
 {
     const obi_attn_shape *s = some->shape;
-    operand of = { view, ((some->sequence * s->T + token) * s->H + some->first * some->shared + j) * s->C, s->H * s->C, some->shared * s->C };
+    operand of = { view, ((some->sequence * s->T + token) * s->H + some->first * some->shared + j) * s->C, s->H * s->C, some->shared * s->C, true };
     return of;
 }
 
 static operand key_like(const heads *some, obi_view view, uint32_t token) /* (B,T,K,C) */
 {
     const obi_attn_shape *s = some->shape;
-    operand of = { view, ((some->sequence * s->T + token) * s->K + some->first) * s->C, s->K * s->C, s->C };
+    operand of = { view, ((some->sequence * s->T + token) * s->K + some->first) * s->C, s->K * s->C, s->C, true };
     return of;
 }
 
 static operand matrix(const heads *some, obi_view view, uint32_t row, uint32_t column, uint32_t j)
 {
     uint32_t T = some->shape->T;
-    operand of = { view, (j * T + row) * T + column, T, some->shared * T * T };
+    operand of = { view, (j * T + row) * T + column, T, some->shared * T * T, false };
     return of;
 }
 
@@ -105,7 +121,8 @@ static void multiply(const heads *some, int kernel, operand c, operand a, operan
                              .a_first = a.first, .a_stride = a.stride, .b_first = b.first, .b_stride = b.stride, .c_first = c.first,
                              .c_stride = c.stride, .a_across = kernel == OBI_KERNEL_DENSE_OUTER_STRAIGHT,
                              .b_across = kernel == OBI_KERNEL_DENSE_OUTER_STRAIGHT, .b_in_word = 1, .accumulate = accumulate,
-                             .batch = some->count, .a_skip = a.skip, .b_skip = b.skip, .c_skip = c.skip };
+                             .batch = some->count * some->sequences, .a_skip = a.skip, .b_skip = b.skip, .c_skip = c.skip,
+                             .group = some->count, .group_rows = some->shape->T, .a_rows = a.rows, .b_rows = b.rows, .c_rows = c.rows };
     obi_straight_record(some->cmd, &product);
 }
 
@@ -127,9 +144,10 @@ static void pair(const heads *some, obi_view to, obi_view x, obi_view y)
 static void gather(const heads *some, obi_view y, obi_view from, obi_view x)
 {
     uint32_t T = some->shape->T, C = some->shape->C;
-    operand lying = key_like(some, x, 0), turned = { some->turned, 0, T, C * T };
+    operand lying = key_like(some, x, 0), turned = { some->turned, 0, T, C * T, false };
     obi_straight turn = { .c = turned.view, .c_stride = turned.stride, .c_skip = turned.skip, .a = x, .a_first = lying.first,
-                          .a_stride = lying.stride, .a_skip = lying.skip, .batch = some->count };
+                          .a_stride = lying.stride, .a_skip = lying.skip, .batch = some->count * some->sequences,
+                          .group = some->count, .group_rows = T, .a_rows = lying.rows };
     obi_straight_turn(some->cmd, &turn, T, C);
     for (uint32_t j = 0; j < some->shared; j++)
         for (uint32_t t = 0, end; t < T; t = end) {
@@ -171,12 +189,12 @@ static void rows_chunk(const heads *some, step what, uint32_t first_row, uint32_
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_ROWS_STRAIGHT,
                               .spec = { WORKGROUP, what, columns },
                               .spec_count = 3,
-                              .groups = { (T - first_row) / ROWS_OF_GROUP, some->count * some->shared, 1 },
+                              .groups = { (T - first_row) / ROWS_OF_GROUP, some->sequences * some->count * some->shared, 1 },
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { result },
                               .binding_count = 1,
-                              .bytes = 8ull * (T - first_row) * columns * some->count * some->shared };
+                              .bytes = 8ull * (T - first_row) * columns * some->sequences * some->count * some->shared };
     if (!weights_too) dispatch.bindings[dispatch.binding_count++] = obi_reads(some->weights);
     if (what == SLOPE) dispatch.bindings[dispatch.binding_count++] = obi_reads(some->slopes);
     if (what == WEIGHTS || what == SLOPES) dispatch.bindings[dispatch.binding_count++] = obi_reads(some->stats);
@@ -216,7 +234,7 @@ void obi_attn_straight_fwd(obi_cmd *cmd, const obi_attn_shape *shape, obi_view o
 {
     obi_view scratch;
     if (!obi_cmd_scratch(cmd, obi_attn_straight_bytes(shape), &scratch)) return;
-    for (uint32_t sequence = 0; sequence < shape->B; sequence++)
+    for (uint32_t sequence = 0; sequence < shape->B; sequence += round_sequences(shape))
         for (uint32_t first = 0; first < shape->K; first += round_heads(shape)) {
             heads some = heads_of(cmd, shape, scratch, sequence, first);
             find_weights(&some, q, k);
@@ -228,7 +246,7 @@ void obi_attn_straight_bwd(obi_cmd *cmd, const obi_attn_shape *shape, obi_attn_p
 {
     obi_view scratch;
     if (!obi_cmd_scratch(cmd, obi_attn_straight_bytes(shape), &scratch)) return;
-    for (uint32_t sequence = 0; sequence < shape->B; sequence++)
+    for (uint32_t sequence = 0; sequence < shape->B; sequence += round_sequences(shape))
         for (uint32_t first = 0; first < shape->K; first += round_heads(shape)) {
             heads some = heads_of(cmd, shape, scratch, sequence, first);
             find_weights(&some, parts.q, parts.k);

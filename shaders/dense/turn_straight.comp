@@ -14,10 +14,10 @@
 void main()
 {
     ob_tile tile = ob_find_tile(4u, 16u, 8u);
-    uint matrix = ob_digits(gl_WorkGroupID.z);
-    uint64_t a = ob_address(push.a_low, push.a_high) + uint64_t(matrix * push.scales_low_or_a_skip + tile.q) * 4ul;
+    uint before = ob_before(OB_STRAIGHT_ROWS_A, push.a_stride, push.scales_low_or_a_skip);
+    uint64_t a = ob_address(push.a_low, push.a_high) + uint64_t(before + tile.q) * 4ul;
     uint64_t a_step = uint64_t(push.a_stride) * 4ul;
-    uint at = push.c_first + matrix * push.scales_skip_or_c_skip + tile.p;
+    uint at = push.c_first + ob_before(OB_STRAIGHT_ROWS_C, push.c_stride, push.scales_skip_or_c_skip) + tile.p;
 
 #define ROW(i) uint64_t row##i = a + uint64_t(tile.p + (CAREFUL ? min(uint(i), tile.p_last) : uint(i))) * a_step;
 #define TAKE(i) uint word##i = CAREFUL ? ob_eight_cut(row##i, 0u, tile.q_last) : ob_eight(row##i);
