@@ -75,3 +75,6 @@ onebit_kernel(svid residual TIERS a b)
 onebit_kernel(svid stats TIERS a b)
 onebit_kernel(svid sign_pack TIERS a)
 onebit_kernel(svid sign_pack_straight TIERS a)
+
+# rates of the device itself, for onebit-bench-vk
+onebit_kernel(rate multiply_add TIERS a)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/args.h"
@@ -24,15 +25,24 @@ typedef struct kernels_options {
     const char *filter;
     int64_t rounds, warmup;
     int format;
+    const char *roofline; /* a file to write, or NULL */
     const char *words[SHAPES_MAX];
     shape shapes[SHAPES_MAX];
     int shape_count;
 } kernels_options;
 
-static const char examples[] = "  onebit-bench-vk kernels\n"
-                               "      every operation at 512x4096x4096\n"
-                               "  onebit-bench-vk kernels --filter sign 512x4096x4096 2048x688x256 -o csv\n"
-                               "      those with \"sign\" in their names, at two shapes\n";
+static const char examples[] =
+    "  onebit-bench-vk kernels\n"
+    "      every operation at 1x4096x4096 (a token) and 512x4096x4096 (a prompt)\n"
+    "  onebit-bench-vk kernels --filter sign 512x4096x4096 2048x688x256 -o csv\n"
+    "      those with \"sign\" in their names, at two shapes\n"
+    "  onebit-bench-vk kernels --roofline roofline.svg\n"
+    "      the same, and a picture of them under the device's two roofs\n\n"
+    "First the device itself is measured: the bytes that a buffer copy or an addition of long vectors moves (read and written), and\n"
+    "f32 multiply-adds without memory. Rates of an operation come from the device's clock, or from the wall clock where it has none.\n"
+    "GFLOP/s: a multiply and an add count as two, and so does a weight of one bit, whatever the kernel does instead; such a kernel\n"
+    "can be above the arithmetic rate. GB/s: the bytes that must be moved at the least; what caches hold can be above the copy rate.\n"
+    "Gw/s: one-bit weights gone through per second, in thousand millions.\n";
 
 /* "512x4096x4096" */
 static bool read_shape(const char *word, shape *out)
@@ -53,13 +63,15 @@ static int parse(kernels_options *o, int argc, char **argv)
         APP_ROW_INTEGER(0, "rounds", "N", "timed runs of each (default: 5)", &o->rounds, 1, ROUNDS_MAX),
         APP_ROW_INTEGER(0, "warmup", "N", "runs before them, untimed (default: 1)", &o->warmup, 0, 1000000),
         APP_ROW_CHOICE('o', "output", BENCH_FORMATS, "Markdown (default), CSV or JSON on stdout", &o->format),
+        APP_ROW_TEXT(0, "roofline", "FILE.svg", "also draw the operations under the device's roofs", &o->roofline),
         APP_DEVICE_ROWS(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {
         .name = "onebit-bench-vk kernels",
         .purpose = "times single operations on random data.",
-        .usage = "[options] [TxMxN]...\n\nTxMxN: T rows of activations and a matrix of M rows and N columns (default: 512x4096x4096).",
+        .usage = "[options] [TxMxN]...\n\nTxMxN: T rows of activations and a matrix of M rows and N columns (default: 1x4096x4096 "
+                 "and\n512x4096x4096).",
         .options = options,
         .common = &o->common,
         .examples = examples,
@@ -70,7 +82,11 @@ static int parse(kernels_options *o, int argc, char **argv)
     for (; o->shape_count < SHAPES_MAX && o->words[o->shape_count]; o->shape_count++)
         if (!read_shape(o->words[o->shape_count], &o->shapes[o->shape_count]))
             return app_usage_error("'%s' is not a shape like 512x4096x4096", o->words[o->shape_count]);
-    if (o->shape_count == 0) o->shapes[o->shape_count++] = (shape){ 512, 4096, 4096 };
+    if (o->shape_count == 0) {
+        o->shapes[o->shape_count++] = (shape){ 1, 4096, 4096 };
+        o->shapes[o->shape_count++] = (shape){ 512, 4096, 4096 };
+    }
+    if (o->roofline && !*o->roofline) return app_usage_error("--roofline needs the name of a file");
     const char *name, *formula;
     bool found = false;
     for (uint32_t i = 0; ob_bench_kernel_describe(i, &name, &formula); i++) found = found || strstr(name, o->filter);
@@ -83,17 +99,48 @@ typedef struct row {
     const char *name, *formula;
     shape shape;
     bench_times wall, device; /* device.median is 0 without timestamps */
-    double operations;
-    uint64_t bytes;
+    ob_bench_kernel_cost cost;
 } row;
 
-static double rate(double amount, double seconds) { return seconds > 0 ? 1e-9 * amount / seconds : NAN; }
+/* Everything that is printed of a run. */
+typedef struct results {
+    const kernels_options *options;
+    ob_device_info device;
+    ob_bench_rates rates;
+    app_json json;
+    bool started;
+    ob_bench_point *points; /* of the roofline; labels are ours */
+    size_t point_count;
+} results;
 
-static void print_start(const kernels_options *o, const ob_device_info *device, app_json *json)
+/* Seconds that its rates are made of. */
+static double seconds_of(const row *r) { return r->device.median > 0 ? r->device.median : r->wall.median; }
+
+typedef struct figures {
+    double gflops, gbs, gws;       /* gws is NaN where there is no weight of one bit */
+    double of_copy, of_arithmetic; /* shares */
+} figures;
+
+static figures figures_of(const results *all, const row *r)
 {
+    double seconds = seconds_of(r), operations = r->cost.operations / seconds, bytes = (double)r->cost.bytes / seconds;
+    return (figures){ .gflops = 1e-9 * operations,
+                      .gbs = 1e-9 * bytes,
+                      .gws = r->cost.signs ? 1e-9 * (double)r->cost.signs / seconds : NAN,
+                      .of_copy = bytes / all->rates.bytes_per_second,
+                      .of_arithmetic = operations / all->rates.operations_per_second };
+}
+
+static void print_start(results *all)
+{
+    const kernels_options *o = all->options;
+    const ob_device_info *device = &all->device;
+    double copy = 1e-9 * all->rates.bytes_per_second, arithmetic = 1e-9 * all->rates.operations_per_second;
     if (o->format == BENCH_CSV) {
-        printf("operation,T,m,n,rounds,wall_ms,wall_sd_ms,device_ms,wall_gflops,device_gflops,wall_gbs\n");
+        printf("operation,T,m,n,rounds,wall_ms,wall_sd_ms,device_ms,gflops,gws,gbs,of_copy,of_arithmetic,copy_gbs,arithmetic_gflops\n");
     } else if (o->format == BENCH_JSON) {
+        app_json *json = &all->json;
+        json->file = stdout;
         app_json_open(json, NULL, '{');
         app_json_text(json, "program", "onebit-bench-vk kernels");
         app_json_text(json, "version", ob_version());
@@ -101,48 +148,92 @@ static void print_start(const kernels_options *o, const ob_device_info *device, 
         app_json_text(json, "driver", device->driver);
         app_json_text(json, "tier", (char[2]){ device->tier, 0 });
         app_json_integer(json, "rounds", o->rounds);
+        app_json_number(json, "copy_gbs", copy);
+        app_json_number(json, "arithmetic_gflops", arithmetic);
         app_json_open(json, "operations", '[');
     } else {
-        printf("%s, tier %c, %s; medians of %" PRId64 "\n\n", device->name, device->tier, device->driver, o->rounds);
-        printf("| operation | T x m x n | ms | +/- sd | ms on the device | GFLOP/s | GFLOP/s on the device | GB/s |\n");
-        printf("|---|---|---:|---:|---:|---:|---:|---:|\n");
+        printf("%s, tier %c, %s; medians of %" PRId64 "\n", device->name, device->tier, device->driver, o->rounds);
+        printf("copy rate %.2f GB/s, arithmetic rate %.1f GFLOP/s (f32)\n\n", copy, arithmetic);
+        printf("| operation | T x m x n | ms | +/- sd | ms on the device | GFLOP/s | Gw/s | GB/s | of copy | of arithmetic |\n");
+        printf("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
     }
+    all->started = true;
 }
 
-static void print_row(const kernels_options *o, const row *r, app_json *json)
+static void print_row_md(const row *r, const figures *f)
 {
-    double wall = 1e3 * r->wall.median, device = 1e3 * r->device.median;
-    double wall_rate = rate(r->operations, r->wall.median), device_rate = rate(r->operations, r->device.median);
-    double moved = rate((double)r->bytes, r->wall.median);
-    if (o->format == BENCH_CSV) {
-        printf("%s,%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRId64 ",%.4f,%.4f,%.4f,%.3f,%.3f,%.3f\n", r->name, r->shape.T, r->shape.m,
-               r->shape.n, o->rounds, wall, 1e3 * r->wall.deviation, device, wall_rate, device > 0 ? device_rate : 0.0, moved);
-    } else if (o->format == BENCH_JSON) {
-        app_json_open(json, NULL, '{');
-        app_json_text(json, "operation", r->name);
-        app_json_text(json, "formula", r->formula);
-        app_json_count(json, "T", r->shape.T);
-        app_json_count(json, "m", r->shape.m);
-        app_json_count(json, "n", r->shape.n);
-        app_json_number(json, "flop", r->operations);
-        app_json_count(json, "bytes", r->bytes);
-        app_json_number(json, "wall_ms", wall);
-        app_json_number(json, "wall_sd_ms", 1e3 * r->wall.deviation);
-        app_json_number(json, "wall_gflops", wall_rate);
-        app_json_number(json, "device_ms", device > 0 ? device : NAN);
-        app_json_number(json, "device_gflops", device_rate);
-        app_json_number(json, "wall_gbs", moved);
-        app_json_close(json);
-    } else {
-        char on_device[2][32] = { "-", "-" };
-        if (device > 0) {
-            snprintf(on_device[0], sizeof *on_device, "%.2f", device);
-            snprintf(on_device[1], sizeof *on_device, "%.1f", device_rate);
-        }
-        printf("| %s | %" PRIu32 " x %" PRIu32 " x %" PRIu32 " | %.2f | %.2f | %s | %.1f | %s | %.2f |\n", r->name, r->shape.T, r->shape.m,
-               r->shape.n, wall, 1e3 * r->wall.deviation, on_device[0], wall_rate, on_device[1], moved);
-    }
+    char device[32] = "-", signs[32] = "";
+    if (r->device.median > 0) snprintf(device, sizeof device, "%.3f", 1e3 * r->device.median);
+    if (isfinite(f->gws)) snprintf(signs, sizeof signs, "%.2f", f->gws);
+    printf("| %s | %" PRIu32 " x %" PRIu32 " x %" PRIu32 " | %.3f | %.3f | %s | %.1f | %s | %.2f | %.1f %% | %.1f %% |\n", r->name,
+           r->shape.T, r->shape.m, r->shape.n, 1e3 * r->wall.median, 1e3 * r->wall.deviation, device, f->gflops, signs, f->gbs,
+           100 * f->of_copy, 100 * f->of_arithmetic);
+}
+
+static void print_row_csv(const results *all, const row *r, const figures *f)
+{
+    char signs[32] = "";
+    if (isfinite(f->gws)) snprintf(signs, sizeof signs, "%.4f", f->gws);
+    printf("%s,%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRId64 ",%.4f,%.4f,%.4f,", r->name, r->shape.T, r->shape.m, r->shape.n,
+           all->options->rounds, 1e3 * r->wall.median, 1e3 * r->wall.deviation, 1e3 * r->device.median);
+    printf("%.3f,%s,%.3f,%.5f,%.5f,%.3f,%.3f\n", f->gflops, signs, f->gbs, f->of_copy, f->of_arithmetic, 1e-9 * all->rates.bytes_per_second,
+           1e-9 * all->rates.operations_per_second);
+}
+
+static void print_row_json(app_json *json, const row *r, const figures *f)
+{
+    app_json_open(json, NULL, '{');
+    app_json_text(json, "operation", r->name);
+    app_json_text(json, "formula", r->formula);
+    app_json_count(json, "T", r->shape.T);
+    app_json_count(json, "m", r->shape.m);
+    app_json_count(json, "n", r->shape.n);
+    app_json_number(json, "flop", r->cost.operations);
+    app_json_count(json, "bytes", r->cost.bytes);
+    app_json_count(json, "signs", r->cost.signs);
+    app_json_number(json, "wall_ms", 1e3 * r->wall.median);
+    app_json_number(json, "wall_sd_ms", 1e3 * r->wall.deviation);
+    app_json_number(json, "device_ms", r->device.median > 0 ? 1e3 * r->device.median : NAN);
+    app_json_number(json, "gflops", f->gflops);
+    app_json_number(json, "gws", f->gws);
+    app_json_number(json, "gbs", f->gbs);
+    app_json_number(json, "of_copy", f->of_copy);
+    app_json_number(json, "of_arithmetic", f->of_arithmetic);
+    app_json_close(json);
+}
+
+static void print_row(results *all, const row *r)
+{
+    figures f = figures_of(all, r);
+    if (all->options->format == BENCH_CSV) print_row_csv(all, r, &f);
+    else if (all->options->format == BENCH_JSON) print_row_json(&all->json, r, &f);
+    else print_row_md(r, &f);
     fflush(stdout);
+}
+
+/* ---- the picture ------------------------------------------------------------------------------------------------ */
+
+static ob_status keep_point(results *all, const row *r)
+{
+    if (!all->options->roofline) return OB_OK;
+    ob_bench_point *grown = realloc(all->points, (all->point_count + 1) * sizeof *grown);
+    if (!grown) return OB_ERROR_MEMORY;
+    all->points = grown;
+    char label[128];
+    snprintf(label, sizeof label, "%s %" PRIu32 " x %" PRIu32 " x %" PRIu32, r->name, r->shape.T, r->shape.m, r->shape.n);
+    char *kept = strdup(label);
+    if (!kept) return OB_ERROR_MEMORY;
+    grown[all->point_count++] = (ob_bench_point){ kept, r->cost.operations, (double)r->cost.bytes, seconds_of(r) };
+    return OB_OK;
+}
+
+static ob_status draw(const results *all)
+{
+    char title[384];
+    snprintf(title, sizeof title, "%s, tier %c", all->device.name, all->device.tier);
+    ob_status status = ob_bench_roofline(all->options->roofline, title, &all->rates, all->points, all->point_count);
+    if (status == OB_OK) app_note("wrote %s", all->options->roofline);
+    return status;
 }
 
 /* ---- measurement ------------------------------------------------------------------------------------------------ */
@@ -159,37 +250,51 @@ static ob_status measure(const kernels_options *o, ob_context *context, uint32_t
                                                                 .rounds = (uint32_t)o->rounds,
                                                                 .seconds = wall,
                                                                 .device_seconds = device },
-                                       &r->operations, &r->bytes);
+                                       &r->cost);
     if (status != OB_OK) return status;
     r->wall = bench_times_of(wall, (uint32_t)o->rounds);
     r->device = bench_times_of(device, (uint32_t)o->rounds);
     return OB_OK;
 }
 
-static int measure_all(const kernels_options *o, ob_context *context)
+/* Rows of the table: operations with the filter in their names, at each shape. */
+static uint32_t count_rows(const kernels_options *o)
 {
-    ob_device_info device;
-    ob_status status = ob_context_info(context, &device);
-    if (status != OB_OK) return app_fail(status);
-    app_json json = { .file = stdout };
-    bool started = false;
+    const char *name, *formula;
+    uint32_t count = 0;
+    for (uint32_t i = 0; ob_bench_kernel_describe(i, &name, &formula); i++) count += strstr(name, o->filter) != NULL;
+    return count * (uint32_t)o->shape_count;
+}
+
+static ob_status measure_all(results *all, ob_context *context)
+{
+    const kernels_options *o = all->options;
+    uint32_t done = 0, rows = count_rows(o);
+    app_progress progress;
+    ob_status status = ob_context_info(context, &all->device);
+    app_progress_start(&progress);
+    app_progress_step(0, "the device's rates", &progress);
+    if (status == OB_OK) status = ob_bench_rates_get(context, &all->rates);
     for (int s = 0; s < o->shape_count; s++) {
         row r = { .shape = o->shapes[s] };
-        for (uint32_t i = 0; ob_bench_kernel_describe(i, &r.name, &r.formula); i++) {
+        for (uint32_t i = 0; status == OB_OK && ob_bench_kernel_describe(i, &r.name, &r.formula); i++) {
             if (!strstr(r.name, o->filter)) continue;
-            if (app_stop_signal()) return app_refuse(128 + app_stop_signal(), "stopped");
-            status = measure(o, context, i, &r);
-            if (status != OB_OK) return app_fail(status);
-            if (!started) print_start(o, &device, &json);
-            started = true;
-            print_row(o, &r, &json);
+            if (!app_progress_step((double)done++ / rows, r.name, &progress)) status = OB_ERROR_CANCELLED;
+            if (status == OB_OK) status = measure(o, context, i, &r);
+            if (status != OB_OK) break;
+            app_progress_end(&progress); /* the row takes its place */
+            if (!all->started) print_start(all);
+            print_row(all, &r);
+            status = keep_point(all, &r);
         }
     }
-    if (o->format == BENCH_JSON) {
-        app_json_close(&json);
-        app_json_close(&json);
+    app_progress_end(&progress);
+    if (status == OB_OK && o->format == BENCH_JSON) {
+        app_json_close(&all->json);
+        app_json_close(&all->json);
     }
-    return 0;
+    if (status == OB_OK && o->roofline) status = draw(all);
+    return status;
 }
 
 int bench_kernels(int argc, char **argv)
@@ -198,8 +303,12 @@ int bench_kernels(int argc, char **argv)
     int code = parse(&o, argc, argv);
     if (code != APP_GO_ON) return code;
     app_catch_signals();
+    results all = { .options = &o };
     ob_context *context = NULL;
     ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device });
-    code = status == OB_OK ? measure_all(&o, context) : app_fail(status);
+    if (status == OB_OK) status = measure_all(&all, context);
+    code = status == OB_OK ? 0 : app_fail(status);
+    for (size_t i = 0; i < all.point_count; i++) free((void *)(uintptr_t)all.points[i].label);
+    free(all.points);
     return app_end_context(context, code);
 }

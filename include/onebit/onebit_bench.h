@@ -21,8 +21,36 @@ typedef struct ob_bench_kernel_desc {
     double *device_seconds;          /* filled: of each round, by the device's timestamps; 0 where it has none */
 } ob_bench_kernel_desc;
 
-/* Times it on random data. Gives the floating-point operations of a round and the bytes that it must move at the least. */
-OB_API ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, double *operations, uint64_t *bytes);
+typedef struct ob_bench_kernel_cost {
+    double operations;               /* floating-point, of a round: a multiply and an add are two, and so is a weight of one bit */
+    uint64_t bytes;                  /* that a round must move at the least */
+    uint64_t signs;                  /* one-bit weights that it goes through; 0: it has none */
+} ob_bench_kernel_cost;
+
+/* Times it on random data. */
+OB_API ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, ob_bench_kernel_cost *cost);
+
+/* ---- the device itself (libonebit) -------------------------------------------------------------------------------- */
+
+typedef struct ob_bench_rates {
+    double bytes_per_second;         /* moved by the better of a buffer copy and an addition of vectors, which the caches do not hold
+                                        where memory allows: what is read and what is written both count */
+    double operations_per_second;    /* of f32 multiply-adds without memory; each counts as two */
+} ob_bench_rates;
+
+/* Measures both, the best of some rounds, in about a second on a CPU driver. */
+OB_API ob_status ob_bench_rates_get(ob_context *context, ob_bench_rates *rates);
+
+typedef struct ob_bench_point {
+    const char *label;
+    double operations, bytes;        /* of a round, as in ob_bench_kernel_cost */
+    double seconds;
+} ob_bench_point;
+
+/* Draws the two rates as roofs over arithmetic intensity (operations a byte, both axes logarithmic) and the points below them, as
+ * an SVG file; `path` appears whole. Points without a positive finite place are left out. `title` and labels are UTF-8. */
+OB_API ob_status ob_bench_roofline(const char *path, const char *title, const ob_bench_rates *rates, const ob_bench_point *points,
+                                   size_t count);
 
 /* ---- a whole model (libonebit) ----------------------------------------------------------------------------------- */
 

@@ -2,11 +2,10 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/file.h"
+#include "core/svg.h"
 
 /* The picture, in pixels: the frame of the plot inside it. */
 #define WIDTH 900
@@ -23,16 +22,9 @@
 #define COLOUR_HELD_OUT "#2a9d3a"
 #define COLOUR_HELD_OUT_KL "#8a2b7a"
 
-typedef struct axis {
-    double low, high; /* of the values; of their logarithms when `logarithmic` */
-    bool logarithmic;
-    double from, to; /* pixels of low and high */
-} axis;
-
 typedef struct picture {
-    obi_writer writer;
-    obi_status status; /* the first failure is kept */
-    axis x, y;
+    obi_svg svg;
+    obi_svg_axis x, y;
     int legend; /* pixels of the legend that are taken */
 } picture;
 
@@ -41,35 +33,7 @@ typedef double (*value_of)(const obi_history_point *point);
 static double loss_of(const obi_history_point *point) { return point->loss; }
 static double kl_of(const obi_history_point *point) { return point->kl; }
 
-static void put(picture *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(picture *to, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (to->status == OBI_OK && length > 0) to->status = obi_write(&to->writer, text, (uint64_t)length);
-}
-
-static void put_escaped(picture *to, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '&') put(to, "&amp;");
-        else if (*text == '<') put(to, "&lt;");
-        else if ((unsigned char)*text >= ' ') put(to, "%c", *text);
-    }
-}
-
 /* ---- axes ------------------------------------------------------------------------------------------------------ */
-
-static double place(const axis *along, double value)
-{
-    double at = along->logarithmic ? log10(value) : value;
-    return along->from + (at - along->low) / (along->high - along->low) * (along->to - along->from);
-}
-
-static bool shown(const axis *along, double value) { return isfinite(value) && (!along->logarithmic || value > 0); }
 
 static void widen(double *low, double *high, double value, bool positive)
 {
@@ -107,22 +71,23 @@ static void set_axes(picture *to, const obi_history *history)
     double low, high, last = 1;
     if (history->step_count > 0) last = (double)history->steps[history->step_count - 1].step;
     if (history->evaluation_count > 0) last = fmax(last, (double)history->evaluations[history->evaluation_count - 1].step);
-    to->x = (axis){ .low = 0, .high = fmax(last, 1), .from = LEFT, .to = RIGHT };
+    to->x = (obi_svg_axis){ .low = 0, .high = fmax(last, 1), .from = LEFT, .to = RIGHT };
     value_range(history, false, &low, &high);
     if (!(low <= high)) low = 0, high = 1;
     bool logarithmic = low > 0 && high > LOG_FACTOR * low;
     if (logarithmic) low = log10(low), high = log10(high);
     double margin = high > low ? 0.05 * (high - low) : 0.5;
-    to->y = (axis){ .low = low - margin, .high = high + margin, .logarithmic = logarithmic, .from = BOTTOM, .to = TOP };
+    to->y = (obi_svg_axis){ .low = low - margin, .high = high + margin, .logarithmic = logarithmic, .from = BOTTOM, .to = TOP };
     if (!logarithmic && low >= 0 && to->y.low < 0) to->y.low = 0;
 }
 
 static void put_y_tick(picture *to, double value)
 {
-    double y = place(&to->y, value);
+    double y = obi_svg_place(&to->y, value);
     if (y > BOTTOM + 0.5 || y < TOP - 0.5) return;
-    put(to, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#e2e2e2\"/>\n", LEFT, y, RIGHT, y);
-    put(to, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n", LEFT - 8, y + 4.5, fabs(value) < 1e-12 ? 0 : value);
+    obi_svg_put(&to->svg, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#e2e2e2\"/>\n", LEFT, y, RIGHT, y);
+    obi_svg_put(&to->svg, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n", LEFT - 8, y + 4.5,
+                fabs(value) < 1e-12 ? 0 : value);
 }
 
 static void put_axes(picture *to)
@@ -140,14 +105,14 @@ static void put_axes(picture *to)
     }
     double step = fmax(tick_step(to->x.high, 9), 1);
     for (double i = 0; i * step <= to->x.high; i++) {
-        double x = place(&to->x, i * step);
-        put(to, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#888\"/>\n", x, BOTTOM, x, BOTTOM + 5);
-        put(to, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n", x, BOTTOM + 20, i * step);
+        double x = obi_svg_place(&to->x, i * step);
+        obi_svg_put(&to->svg, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#888\"/>\n", x, BOTTOM, x, BOTTOM + 5);
+        obi_svg_put(&to->svg, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n", x, BOTTOM + 20, i * step);
     }
-    put(to, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#888\"/>\n", LEFT, TOP, BOTTOM, RIGHT);
-    put(to, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>\n", (LEFT + RIGHT) / 2, BOTTOM + 42);
-    put(to, "<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">nats per token%s</text>\n", (TOP + BOTTOM) / 2,
-        to->y.logarithmic ? " (logarithmic)" : "");
+    obi_svg_put(&to->svg, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#888\"/>\n", LEFT, TOP, BOTTOM, RIGHT);
+    obi_svg_put(&to->svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>\n", (LEFT + RIGHT) / 2, BOTTOM + 42);
+    obi_svg_put(&to->svg, "<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">nats per token%s</text>\n",
+                (TOP + BOTTOM) / 2, to->y.logarithmic ? " (logarithmic)" : "");
 }
 
 /* ---- lines ----------------------------------------------------------------------------------------------------- */
@@ -157,17 +122,17 @@ static void put_line(picture *to, const obi_history_point *points, size_t count,
 {
     size_t stretch = count / POINTS_MAX + 1;
     double least = INFINITY, most = -INFINITY;
-    put(to, "<polyline fill=\"none\" %s points=\"", style);
+    obi_svg_put(&to->svg, "<polyline fill=\"none\" %s points=\"", style);
     for (size_t i = 0; i < count; i++) {
-        double now = value(&points[i]), x = place(&to->x, (double)points[i].step);
-        if (shown(&to->y, now)) widen(&least, &most, now, false);
+        double now = value(&points[i]), x = obi_svg_place(&to->x, (double)points[i].step);
+        if (obi_svg_shown(&to->y, now)) widen(&least, &most, now, false);
         if ((i + 1) % stretch && i + 1 < count) continue;
-        if (isfinite(least)) put(to, " %.1f,%.1f", x, place(&to->y, least));
-        if (isfinite(most) && most > least) put(to, " %.1f,%.1f", x, place(&to->y, most));
+        if (isfinite(least)) obi_svg_put(&to->svg, " %.1f,%.1f", x, obi_svg_place(&to->y, least));
+        if (isfinite(most) && most > least) obi_svg_put(&to->svg, " %.1f,%.1f", x, obi_svg_place(&to->y, most));
         least = INFINITY;
         most = -INFINITY;
     }
-    put(to, "\"/>\n");
+    obi_svg_put(&to->svg, "\"/>\n");
 }
 
 /* The same of the mean over a window around each point, 4 % of all and at least 5, which is narrower at the beginning, so that
@@ -176,29 +141,31 @@ static double put_smoothed(picture *to, const obi_history_point *points, size_t 
 {
     size_t stretch = count / POINTS_MAX + 1, half = count / 50 < 2 ? 2 : count / 50, first = 0, behind = 0, inside = 0;
     double sum = 0, mean = NAN;
-    put(to, "<polyline fill=\"none\" %s stroke-linejoin=\"round\" points=\"", style);
+    obi_svg_put(&to->svg, "<polyline fill=\"none\" %s stroke-linejoin=\"round\" points=\"", style);
     for (size_t i = 0; i < count; i++) {
         size_t reach = i < half ? i : half;
         for (; behind <= i + reach && behind < count; behind++)
-            if (shown(&to->y, value(&points[behind]))) sum += value(&points[behind]), inside++;
+            if (obi_svg_shown(&to->y, value(&points[behind]))) sum += value(&points[behind]), inside++;
         for (; first < i - reach; first++)
-            if (shown(&to->y, value(&points[first]))) sum -= value(&points[first]), inside--;
+            if (obi_svg_shown(&to->y, value(&points[first]))) sum -= value(&points[first]), inside--;
         if (inside == 0 || ((i + 1) % stretch && i + 1 < count)) continue;
         mean = sum / (double)inside;
-        if (shown(&to->y, mean)) put(to, " %.1f,%.1f", place(&to->x, (double)points[i].step), place(&to->y, mean));
+        if (obi_svg_shown(&to->y, mean))
+            obi_svg_put(&to->svg, " %.1f,%.1f", obi_svg_place(&to->x, (double)points[i].step), obi_svg_place(&to->y, mean));
     }
-    put(to, "\"/>\n");
+    obi_svg_put(&to->svg, "\"/>\n");
     return mean;
 }
 
 static void put_dots(picture *to, const obi_history_point *points, size_t count, value_of value, const char *colour)
 {
     size_t stretch = count / POINTS_MAX + 1;
-    put(to, "<g fill=\"%s\" stroke=\"#fff\" stroke-width=\"0.8\">\n", colour);
+    obi_svg_put(&to->svg, "<g fill=\"%s\" stroke=\"#fff\" stroke-width=\"0.8\">\n", colour);
     for (size_t i = stretch - 1; i < count; i += stretch)
-        if (shown(&to->y, value(&points[i])))
-            put(to, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n", place(&to->x, (double)points[i].step), place(&to->y, value(&points[i])));
-    put(to, "</g>\n");
+        if (obi_svg_shown(&to->y, value(&points[i])))
+            obi_svg_put(&to->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n", obi_svg_place(&to->x, (double)points[i].step),
+                        obi_svg_place(&to->y, value(&points[i])));
+    obi_svg_put(&to->svg, "</g>\n");
 }
 
 static double last_of(const obi_history_point *points, size_t count, value_of value)
@@ -215,9 +182,9 @@ static void put_legend(picture *to, const char *colour, bool dot, const char *na
     int x = LEFT + to->legend;
     char text[96];
     int length = snprintf(text, sizeof text, isfinite(value) ? "%s %.3f" : "%s", name, value);
-    if (dot) put(to, "<circle cx=\"%d\" cy=\"55\" r=\"4\" fill=\"%s\"/>\n", x + 9, colour);
-    else put(to, "<line x1=\"%d\" y1=\"55\" x2=\"%d\" y2=\"55\" stroke=\"%s\" stroke-width=\"2.5\"/>\n", x, x + 18, colour);
-    put(to, "<text x=\"%d\" y=\"59.5\">%s</text>\n", x + 24, text);
+    if (dot) obi_svg_put(&to->svg, "<circle cx=\"%d\" cy=\"55\" r=\"4\" fill=\"%s\"/>\n", x + 9, colour);
+    else obi_svg_put(&to->svg, "<line x1=\"%d\" y1=\"55\" x2=\"%d\" y2=\"55\" stroke=\"%s\" stroke-width=\"2.5\"/>\n", x, x + 18, colour);
+    obi_svg_put(&to->svg, "<text x=\"%d\" y=\"59.5\">%s</text>\n", x + 24, text);
     to->legend += 24 + 8 * length + 12;
 }
 
@@ -256,20 +223,10 @@ static void put_curves(picture *to, const obi_history *history)
 
 obi_status obi_plot_write(const obi_history *history, const char *title, const char *path)
 {
-    picture to = { .status = OBI_OK };
-    OBI_TRY(obi_writer_open(&to.writer, path));
+    picture to = { .legend = 0 };
+    OBI_TRY(obi_svg_open(&to.svg, path, WIDTH, HEIGHT, LEFT, title));
     set_axes(&to, history);
-    put(&to,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
-        "font-size=\"13\" fill=\"#333\">\n",
-        WIDTH, HEIGHT, WIDTH, HEIGHT);
-    put(&to, "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"30\" font-size=\"17\">", LEFT);
-    put_escaped(&to, title);
-    put(&to, "</text>\n");
     put_axes(&to);
     put_curves(&to, history);
-    put(&to, "</svg>\n");
-    if (to.status == OBI_OK) return obi_writer_commit(&to.writer);
-    obi_writer_abandon(&to.writer);
-    return to.status;
+    return obi_svg_close(&to.svg);
 }

@@ -3,18 +3,38 @@
 #include "api/api_internal.h"
 #include "core/alloc.h"
 #include "engine/bench.h"
+#include "engine/device_rates.h"
 #include "engine/random_weights.h"
+#include "engine/roofline.h"
 #include "onebit/onebit_bench.h"
 
 bool ob_bench_kernel_describe(uint32_t i, const char **name, const char **formula) { return obi_bench_describe(i, name, formula); }
 
-ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, double *operations, uint64_t *bytes)
+ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, ob_bench_kernel_cost *cost)
 {
     obi_bench_times times = { .seconds = desc->seconds, .device_seconds = desc->device_seconds };
     obi_bench_shape shape = { desc->T, desc->m, desc->n };
     obi_status status = obi_bench_run(context->device, desc->index, shape, desc->warmup, desc->rounds, &times);
-    *operations = times.operations;
-    *bytes = times.bytes;
+    *cost = (ob_bench_kernel_cost){ times.operations, times.bytes, times.signs };
+    return obi_public(status);
+}
+
+ob_status ob_bench_rates_get(ob_context *context, ob_bench_rates *rates)
+{
+    obi_device_rates found = { 0 };
+    obi_status status = obi_device_rates_measure(context->device, &found);
+    *rates = (ob_bench_rates){ found.bytes, found.operations };
+    return obi_public(status);
+}
+
+ob_status ob_bench_roofline(const char *path, const char *title, const ob_bench_rates *rates, const ob_bench_point *points, size_t count)
+{
+    obi_roofline_point *drawn = obi_calloc(count + 1, sizeof *drawn);
+    if (!drawn) return OB_ERROR_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        drawn[i] = (obi_roofline_point){ points[i].label, points[i].operations / points[i].bytes, points[i].operations / points[i].seconds };
+    obi_status status = obi_roofline_write(path, title, rates->bytes_per_second, rates->operations_per_second, drawn, count);
+    obi_free(drawn);
     return obi_public(status);
 }
 

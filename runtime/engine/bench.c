@@ -3,6 +3,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/rng.h"
+#include "ops/op_bitlinear.h"
 #include "ops/op_bitlinear_bwd.h"
 #include "ops/op_dense.h"
 #include "ops/op_dense_bwd.h"
@@ -12,9 +13,15 @@ typedef struct operands {
     obi_bench_shape shape;
     obi_buffer *inputs, *outputs; /* (T,n), (T,m) */
     obi_weight dense, signs;      /* (m,n) */
+    obi_buffer *scales;           /* g and h of the signs */
 } operands;
 
-enum { INPUTS = 1, OUTPUTS = 2, DENSE = 4, SIGNS = 8 };
+enum { INPUTS = 1, OUTPUTS = 2, DENSE = 4, SIGNS = 8, HALVES = 16 /* the dense matrix is f16 */, SCALES = 32 };
+
+static void onebit_forward(obi_cmd *cmd, const operands *o)
+{
+    obi_op_bitlinear_fwd(cmd, obi_view_of(o->outputs), obi_view_of(o->inputs), &o->signs, obi_view_of(o->scales), o->shape.T);
+}
 
 static void sign_forward(obi_cmd *cmd, const operands *o)
 {
@@ -44,10 +51,13 @@ static const struct {
     bool updates; /* the matrix is read and written */
     void (*record)(obi_cmd *cmd, const operands *o);
 } table[] = {
+    { "matmul_onebit_forward", "Y (T,m) = h * (S (g * X)), the 1-bit linear layer", INPUTS | OUTPUTS | SIGNS | SCALES, false,
+      onebit_forward },
     { "matmul_sign_forward", "V (T,m) = U (T,n) S^T", INPUTS | OUTPUTS | SIGNS, false, sign_forward },
     { "matmul_sign_backward", "dU (T,n) = dV (T,m) S", INPUTS | OUTPUTS | SIGNS, false, sign_backward },
     { "matmul_weight_gradient", "dS (m,n) += dV^T U", INPUTS | OUTPUTS | DENSE, true, weight_gradient },
     { "matmul_dense_forward", "Y (T,m) = X (T,n) W^T, f32", INPUTS | OUTPUTS | DENSE, false, dense_forward },
+    { "matmul_half_forward", "Y (T,m) = X (T,n) W^T, f16 weights", INPUTS | OUTPUTS | DENSE | HALVES, false, dense_forward },
     { "matmul_dense_backward", "dX (T,n) = dY (T,m) W, f32", INPUTS | OUTPUTS | DENSE, false, dense_backward },
 };
 #define OPERATIONS (sizeof table / sizeof *table)
@@ -96,6 +106,10 @@ static obi_status make_weight(obi_device *device, obi_upload *upload, obi_rng *r
     uint32_t *values = obi_calloc((size_t)words, sizeof *values);
     if (!values) return OBI_ERROR_MEMORY;
     if (type == OBI_WEIGHT_F32) random_floats((float *)(void *)values, words, rng);
+    for (uint64_t i = 0; type == OBI_WEIGHT_F16 && i < words; i++) {
+        values[i] = ((uint32_t)obi_rng_next(rng) & 0x83ff83ffu) | 0x34003400u; /* +-1/4 to 1/2 */
+        if (shape.n % 2 && (i + 1) % out->row_words == 0) values[i] &= 0xffffu;
+    }
     for (uint64_t i = 0; type == OBI_WEIGHT_SIGN && i < words; i++) {
         values[i] = (uint32_t)obi_rng_next(rng);
         if (shape.n % 32 && (i + 1) % out->row_words == 0) values[i] &= (1u << shape.n % 32) - 1;
@@ -113,15 +127,18 @@ static obi_status make_operands(obi_device *device, unsigned needs, operands *o)
     obi_upload *upload = NULL;
     obi_rng rng = obi_rng_seed(1);
     uint64_t T = o->shape.T, m = o->shape.m, n = o->shape.n;
-    uint64_t bytes = (T * n + T * m) * 4 + (needs & DENSE ? m * n * 4 : m * n / 8);
+    uint64_t bytes = (T * n + T * m) * 4 + (needs & HALVES ? m * n * 2 : needs & DENSE ? m * n * 4 : m * n / 8);
     obi_status status;
     OBI_TRY(obi_memory_fits(device, bytes, "the matrices"));
     OBI_TRY_GOTO(obi_upload_create(device, &upload));
     if (needs & INPUTS) OBI_TRY_GOTO(make_buffer(device, upload, &rng, T * n, &o->inputs));
     if (needs & OUTPUTS) OBI_TRY_GOTO(make_buffer(device, upload, &rng, T * m, &o->outputs));
-    if (needs & DENSE) OBI_TRY_GOTO(make_weight(device, upload, &rng, OBI_WEIGHT_F32, o->shape, &o->dense));
+    obi_weight_type dense = needs & HALVES ? OBI_WEIGHT_F16 : OBI_WEIGHT_F32;
+    if (needs & DENSE) OBI_TRY_GOTO(make_weight(device, upload, &rng, dense, o->shape, &o->dense));
+    if (needs & SCALES) OBI_TRY_GOTO(make_buffer(device, upload, &rng, obi_scales_floats(o->shape.m, o->shape.n), &o->scales));
     if (needs & SIGNS) OBI_TRY_GOTO(make_weight(device, upload, &rng, OBI_WEIGHT_SIGN, o->shape, &o->signs));
 done:
+    if (status == OBI_OK) status = obi_upload_finish(upload);
     obi_upload_destroy(upload);
     return status;
 }
@@ -160,11 +177,14 @@ obi_status obi_bench_run(obi_device *device, uint32_t i, obi_bench_shape shape, 
     uint64_t matrix = (uint64_t)shape.m * (table[i].needs & DENSE ? o.dense.row_words : o.signs.row_words) * 4;
     times->operations = 2.0 * shape.T * shape.m * shape.n;
     times->bytes = ((uint64_t)shape.T * shape.n + (uint64_t)shape.T * shape.m) * 4 + matrix * (table[i].updates ? 2 : 1);
+    if (table[i].needs & SCALES) times->bytes += ((uint64_t)shape.m + shape.n) * 4;
+    times->signs = table[i].needs & SIGNS ? (uint64_t)shape.m * shape.n : 0;
 done:
     obi_cmd_destroy(cmd);
     obi_buffer_destroy(device, o.inputs);
     obi_buffer_destroy(device, o.outputs);
     obi_weight_destroy(device, &o.dense);
     obi_weight_destroy(device, &o.signs);
+    obi_buffer_destroy(device, o.scales);
     return status;
 }

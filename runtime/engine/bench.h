@@ -13,6 +13,7 @@ typedef struct obi_bench_times {
     double *device_seconds; /* by timestamps; 0 where the device has none */
     double operations;      /* floating-point, of a round: a multiply and an add are two */
     uint64_t bytes;         /* that it must move at the least */
+    uint64_t signs;         /* one-bit weights that it goes through; 0: it has none */
 } obi_bench_times;
 
 /* Name and formula of operation i; false behind the last. */

@@ -88,7 +88,8 @@
     X(svid_dot)             \
     X(svid_residual)        \
     X(svid_stats)           \
-    X(svid_sign_pack)
+    X(svid_sign_pack)       \
+    X(rate_multiply_add)
 
 #define OBI_CASE_DECLARE(name) extern const obi_case obi_case_##name;
 OBI_CASES(OBI_CASE_DECLARE)
