@@ -14,6 +14,9 @@ onebit_kernel(act add_fwd TIERS a)
 onebit_kernel(embed gather_fwd NAME embed_gather_f32 TIERS a)
 onebit_kernel(embed gather_fwd NAME embed_gather_f16 DEFINES OB_F16 TIERS a)
 onebit_kernel(util topk_fwd TIERS a)
+onebit_kernel(post_norm residual_fwd TIERS a b)
+onebit_kernel(post_norm swiglu_fwd TIERS a b)
+onebit_kernel(post_norm qkv_fwd TIERS a b)
 
 # training: backward of the above, loss, optim
 onebit_kernel(norm rmsnorm_bwd TIERS a b)

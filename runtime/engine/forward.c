@@ -23,7 +23,9 @@ void obi_forward_layers(obi_session *session, uint32_t T)
         per_layer += (double)rows * columns * T;
     }
     obi_view ids = { session->ids, 0, (uint64_t)T * 4 };
-    obi_op_embed_gather_fwd(cmd, obi_view_rows(session->x, 0, T, config->width), ids, &weights->embedding, T);
+    obi_view x = obi_view_rows(session->x, 0, T, config->width), normed = obi_view_rows(session->normed, 0, T, config->width);
+    obi_op_embed_gather_fwd(cmd, x, ids, &weights->embedding, T);
+    obi_op_rmsnorm_fwd(cmd, normed, x, obi_view_of(weights->layers[0].attn_norm), T, config->width, config->norm_eps);
     for (uint32_t layer = 0; layer < config->layers; layer++) {
         obi_layer_forward(session, layer, T);
         recorded += per_layer;
@@ -34,9 +36,7 @@ void obi_forward_layers(obi_session *session, uint32_t T)
     }
 }
 
-void obi_forward_head(obi_session *session, obi_view logits, obi_view normed, obi_view x, uint32_t T)
+void obi_forward_head(obi_session *session, obi_view logits, obi_view normed, uint32_t T)
 {
-    const obi_config *config = &session->weights->config;
-    obi_op_rmsnorm_fwd(session->cmd, normed, x, obi_view_of(session->weights->output_norm), T, config->width, config->norm_eps);
     obi_op_dense_fwd(session->cmd, logits, normed, obi_weights_head(session->weights), T);
 }

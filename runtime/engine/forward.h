@@ -4,11 +4,11 @@
 
 #include "engine/session.h"
 
-/* Records T tokens (already in session->ids) at session->position: embedding and all layers. The residual stream is then
- * in session->x (T,D). May submit and go on, so that no submission of a large batch takes long. */
+/* Records T tokens (already in session->ids) at session->position: embedding and all layers. Their results, behind the final
+ * norm, are then in session->normed (T,D). May submit and go on, so that no submission of a large batch takes long. */
 void obi_forward_layers(obi_session *session, uint32_t T);
 
-/* Records final norm and head: logits (T,V) of x (T,D). `normed` (T,D) is overwritten. */
-void obi_forward_head(obi_session *session, obi_view logits, obi_view normed, obi_view x, uint32_t T);
+/* Records the head: logits (T,V) of normed (T,D). */
+void obi_forward_head(obi_session *session, obi_view logits, obi_view normed, uint32_t T);
 
 #endif

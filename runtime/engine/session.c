@@ -47,17 +47,16 @@ static obi_status make_buffers(obi_session *session)
                         "a context of %u positions needs %" PRIu64 " MiB for the keys of one layer and this device can bind %" PRIu64
                         "; use a smaller context (-c)",
                         session->context, cache * 4 >> 20, session->device->caps.storage_range >> 20);
-    uint64_t floats = 2 * cache * config->layers + B * (3 * D + 2 * q_width + 2 * kv_width + 2 * config->ffn) +
+    uint64_t qkv = obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size);
+    uint64_t floats = 2 * cache * config->layers + B * (3 * D + q_width + 2 * config->ffn) +
                       (uint64_t)session->context * config->rope_dimensions;
-    OBI_TRY(obi_memory_fits(session->device, floats * 4, "the context and its working buffers"));
+    OBI_TRY(obi_memory_fits(session->device, floats * 4 + qkv, "the context and its working buffers"));
     OBI_TRY(make(session, &session->ids, B, OBI_MEMORY_UPLOAD));
     OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->normed, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->projected, B * D, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->q, B * q_width, OBI_MEMORY_DEVICE));
+    OBI_TRY(obi_buffer_create(session->device, qkv, OBI_MEMORY_DEVICE, &session->qkv));
     OBI_TRY(make(session, &session->attended, B * q_width, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->k, B * kv_width, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->v, B * kv_width, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->gate, B * config->ffn, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->up, B * config->ffn, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->last, D, OBI_MEMORY_DEVICE));
@@ -136,10 +135,8 @@ void obi_session_destroy(obi_session *session)
                               session->rope_table,
                               session->x,
                               session->normed,
-                              session->q,
+                              session->qkv,
                               session->attended,
-                              session->k,
-                              session->v,
                               session->gate,
                               session->up,
                               session->projected,
@@ -182,10 +179,14 @@ static obi_status put_ids(obi_session *session, const uint32_t *ids, uint32_t T)
 static void record_choice(obi_session *session, uint32_t T)
 {
     const obi_config *config = &session->weights->config;
-    obi_view row = { session->x, (uint64_t)(T - 1) * config->width * 4, (uint64_t)config->width * 4 };
-    obi_view last = obi_view_of(session->last), logits = obi_view_of(session->logits);
-    obi_cmd_copy(session->cmd, last, row);
-    obi_forward_head(session, logits, last, last, 1);
+    obi_view normed = obi_view_of(session->normed), logits = obi_view_of(session->logits);
+    if (T > 1) { /* a binding begins at a multiple of OBI_BUFFER_ALIGNMENT, rows need not */
+        obi_view row = { session->normed, (uint64_t)(T - 1) * config->width * 4, (uint64_t)config->width * 4 };
+        normed = obi_view_of(session->last);
+        obi_cmd_copy(session->cmd, normed, row);
+    }
+    normed.size = (uint64_t)config->width * 4;
+    obi_forward_head(session, logits, normed, 1);
     if (session->candidates > 0) {
         obi_view best = { session->topk, 0, (uint64_t)session->candidates * 8 }, best_host = { session->topk_host, 0, best.size };
         obi_op_topk_fwd(session->cmd, best, logits, obi_view_of(session->topk_scratch), config->vocabulary, session->candidates);
@@ -304,8 +305,7 @@ obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uin
     OBI_TRY_GOTO(put_ids(session, ids, T));
     obi_cmd_begin(session->cmd);
     obi_forward_layers(session, T);
-    obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), obi_view_rows(session->x, 0, T, config->width),
-                     T);
+    obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), T);
     obi_cmd_copy(session->cmd, host, logits);
     OBI_TRY_GOTO(obi_cmd_run(session->cmd));
     OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));

@@ -30,12 +30,12 @@ typedef struct obi_session {
     obi_buffer *ids;         /* (B) u32, host-visible */
     obi_buffer *rope_table;  /* (context, rope_dimensions/2, 2) */
     obi_buffer *x;           /* (B,D) the residual stream */
-    obi_buffer *normed;      /* (B,D) */
-    obi_buffer *q, *attended; /* (B,H*C) */
-    obi_buffer *k, *v;       /* (B,K*C) */
+    obi_buffer *normed;      /* (B,D) x normalised for what comes next: a layer's projections, or the head */
+    obi_buffer *qkv;         /* the attention's inputs, obi_attn_parts of the tokens at hand */
+    obi_buffer *attended;    /* (B,H*C) */
     obi_buffer *gate, *up;   /* (B,F) */
     obi_buffer *projected;   /* (B,D) what o and down give back */
-    obi_buffer *last;        /* (D) the last token's row */
+    obi_buffer *last;        /* (D) the last of several tokens' row of normed */
     obi_buffer *logits;      /* (V) */
     obi_buffer *logits_host; /* (V) readback */
     obi_buffer *topk, *topk_host, *topk_scratch; /* (OBI_CANDIDATES_MAX) candidates */

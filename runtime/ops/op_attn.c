@@ -16,6 +16,25 @@
 #define STRAIGHT_GROUPS 255u  /* of an axis: what two digits of the kernel can count */
 #define STRAIGHT_CHUNKS 16u   /* of the third: one digit */
 
+static uint64_t part_bytes(uint64_t tokens, uint32_t heads, uint32_t C)
+{
+    return obi_align_up(tokens * heads * C * 4, OBI_BUFFER_ALIGNMENT);
+}
+
+uint64_t obi_attn_parts_bytes(uint64_t tokens, uint32_t H, uint32_t K, uint32_t C)
+{
+    return part_bytes(tokens, H, C) + 2 * part_bytes(tokens, K, C);
+}
+
+obi_attn_parts obi_attn_parts_of(obi_view qkv, uint64_t tokens, uint32_t H, uint32_t K, uint32_t C)
+{
+    uint64_t k = part_bytes(tokens, H, C), v = k + part_bytes(tokens, K, C);
+    obi_attn_parts parts = { { qkv.buffer, qkv.offset, tokens * H * C * 4 },
+                             { qkv.buffer, qkv.offset + k, tokens * K * C * 4 },
+                             { qkv.buffer, qkv.offset + v, tokens * K * C * 4 } };
+    return parts;
+}
+
 /* Floats of a token's table row that one unit of attn/rope_straight takes. */
 static uint32_t rope_unit(obi_rope_layout layout) { return layout == OBI_ROPE_PAIRS ? 8 : 16; }
 

@@ -6,6 +6,14 @@
 #include "core/rope_layout.h"
 #include "ops/tensor.h"
 
+/* A kernel binds four buffers, so q, k and v of some tokens may be parts of one: q (tokens,H,C), then k and v (tokens,K,C),
+ * each beginning at a multiple of 64 floats. */
+typedef struct obi_attn_parts { obi_view q, k, v; } obi_attn_parts;
+
+uint64_t obi_attn_parts_bytes(uint64_t tokens, uint32_t H, uint32_t K, uint32_t C);
+/* The parts of `qkv`, which has at least as many bytes. */
+obi_attn_parts obi_attn_parts_of(obi_view qkv, uint64_t tokens, uint32_t H, uint32_t K, uint32_t C);
+
 /* Turns the first R of each head's C elements, in place; token t has position first_position + t.
  * table holds cos and sin. R even, R <= C. */
 void obi_op_rope_fwd(obi_cmd *cmd, obi_view x /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads,
@@ -31,7 +39,7 @@ void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C);
 
 /* obi_op_attn_fwd for B sequences of T tokens each, one after the other, each seeing itself only: the forward pass of
- * training. The views may be parts of one buffer (op_attn_bwd.h). */
+ * training. The views may be parts of one buffer. */
 void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out /* (B,T,H,C) */, obi_view q /* (B,T,H,C) */, obi_view k /* (B,T,K,C) */,
                            obi_view v /* (B,T,K,C) */, uint32_t B, uint32_t T, uint32_t H, uint32_t K, uint32_t C);
 

@@ -11,25 +11,6 @@
 #define HEAD_SIZE_MAX 256u /* the kernels' shared memory, and four outputs a lane */
 #define TILE 4u            /* queries or positions of a workgroup */
 
-static uint64_t part_bytes(uint64_t tokens, uint32_t heads, uint32_t C)
-{
-    return obi_align_up(tokens * heads * C * 4, OBI_BUFFER_ALIGNMENT);
-}
-
-uint64_t obi_attn_parts_bytes(uint64_t tokens, uint32_t H, uint32_t K, uint32_t C)
-{
-    return part_bytes(tokens, H, C) + 2 * part_bytes(tokens, K, C);
-}
-
-obi_attn_parts obi_attn_parts_of(obi_view qkv, uint64_t tokens, uint32_t H, uint32_t K, uint32_t C)
-{
-    uint64_t k = part_bytes(tokens, H, C), v = k + part_bytes(tokens, K, C);
-    obi_attn_parts parts = { { qkv.buffer, qkv.offset, tokens * H * C * 4 },
-                             { qkv.buffer, qkv.offset + k, tokens * K * C * 4 },
-                             { qkv.buffer, qkv.offset + v, tokens * K * C * 4 } };
-    return parts;
-}
-
 uint64_t obi_attn_stats_bytes(uint64_t tokens, uint32_t H) { return tokens * H * 16; }
 
 /* What the three steps have in common. */
@@ -63,8 +44,10 @@ static bool fits(obi_cmd *cmd, const shape *s, obi_view qkv, obi_view dout, obi_
 
 static struct obi_push_attn_bwd push_of(const shape *s)
 {
-    uint64_t tokens = (uint64_t)s->B * s->T, k = part_bytes(tokens, s->H, s->C), v = k + part_bytes(tokens, s->K, s->C);
-    struct obi_push_attn_bwd push = { s->T, s->H, s->K, s->C, (uint32_t)(k / 4), (uint32_t)(v / 4), (float)(1 / sqrt((double)s->C)) };
+    obi_view whole = { 0 };
+    obi_attn_parts parts = obi_attn_parts_of(whole, (uint64_t)s->B * s->T, s->H, s->K, s->C);
+    struct obi_push_attn_bwd push = { s->T, s->H, s->K, s->C, (uint32_t)(parts.k.offset / 4), (uint32_t)(parts.v.offset / 4),
+                                      (float)(1 / sqrt((double)s->C)) };
     return push;
 }
 

@@ -1,17 +1,9 @@
 /* op_attn_bwd: the gradient of attention over whole sequences: training, without a cache. Failures are kept in the cmd.
- *
- * A kernel binds four buffers, so q, k and v are parts of one, and so are their gradients: q (B,T,H,C), then k (B,T,K,C),
- * then v (B,T,K,C), each beginning at a multiple of 64 floats. obi_op_attn_train_fwd takes the parts as views. */
+ * q, k and v are parts of one buffer (obi_attn_parts), and so are their gradients. */
 #ifndef OBI_OPS_OP_ATTN_BWD_H
 #define OBI_OPS_OP_ATTN_BWD_H
 
-#include "ops/tensor.h"
-
-typedef struct obi_attn_parts { obi_view q, k, v; } obi_attn_parts;
-
-uint64_t obi_attn_parts_bytes(uint64_t tokens, uint32_t H, uint32_t K, uint32_t C); /* tokens = B * T */
-/* The parts of `qkv`, which has at least as many bytes. */
-obi_attn_parts obi_attn_parts_of(obi_view qkv, uint64_t tokens, uint32_t H, uint32_t K, uint32_t C);
+#include "ops/op_attn.h"
 
 /* From dout, the gradient of the output `out` of obi_op_attn_train_fwd, all of dqkv. B sequences of T tokens. The sums of
  * dk and dv over the query heads that share a key head, and all others, are in a fixed order: the same bits every time.

@@ -3,13 +3,13 @@
 #include "ops/op_norm.h"
 #include "ref/ref_norm.h"
 #include "selftest/case_matrix.h"
+#include "selftest/case_norm.h"
 #include "selftest/cases.h"
 
-#define EPS 1e-5f
+#define EPS OBI_CASE_NORM_EPS
 #define U 0x1p-24 /* the rounding of one f32 operation */
 
-/* Roundings in a row's sum: a lane adds every 32nd element or fewer, then the lanes are joined in at most 32 steps. */
-static double sum_steps(uint32_t n) { return (double)n / 32 + 32; }
+double obi_case_sum_steps(uint32_t n) { return (double)n / 32 + 32; }
 
 /* The sum of squares has no cancellation: relative error (steps + 1) u, of which the root keeps half. Division, root and
  * two products add a few ulp (Vulkan: 2.5 for a division, a root no worse than division by an inverse root of 2 ulp). */
@@ -29,14 +29,11 @@ static obi_status run_rmsnorm(obi_case_env *env, const uint32_t *sizes, obi_case
     obi_op_rmsnorm_fwd(env->cmd, y_view, x_view, w_view, T, n, EPS);
     OBI_TRY(obi_cmd_run(env->cmd));
     OBI_TRY(obi_case_download(env, y_view, got, count * 4));
-    obi_case_compare(result, "y", got, want, count, NULL, (sum_steps(n) / 2 + 12) * U, 1e-30);
+    obi_case_compare(result, "y", got, want, count, NULL, (obi_case_sum_steps(n) / 2 + 12) * U, 1e-30);
     return OBI_OK;
 }
 
-/* y = d * s with d = (x - pivot) - mean'. d is off by at most e = (steps mean|x - pivot| + 2 |x - pivot|) u. The shift e is
- * common to all d but for their own roundings, and sum d = 0, so it enters the variance only squared; s is off relatively
- * by (steps/2 + 12) u + e s. Together |dy| <= e s (1 + |y|) + |y| (steps/2 + 12) u. */
-static void layernorm_tolerance(float *tolerance, const float *x, const float *y, uint32_t T, uint32_t n)
+void obi_case_layernorm_tolerance(float *tolerance, const float *x, const float *y, uint32_t T, uint32_t n)
 {
     for (uint64_t r = 0; r < T; r++) {
         const float *row = x + r * n;
@@ -48,9 +45,9 @@ static void layernorm_tolerance(float *tolerance, const float *x, const float *y
         for (uint32_t i = 0; i < n; i++) variance += ((double)row[i] - mean) * ((double)row[i] - mean) / n;
         double s = 1 / sqrt(variance + (double)EPS);
         for (uint32_t i = 0; i < n; i++) {
-            double e = (sum_steps(n) * far + 2 * fabs((double)row[i] - (double)row[0])) * U;
+            double e = (obi_case_sum_steps(n) * far + 2 * fabs((double)row[i] - (double)row[0])) * U;
             double size = fabs((double)y[r * n + i]);
-            tolerance[r * n + i] = (float)(e * s * (1 + size) + size * (sum_steps(n) / 2 + 12) * U + 1e-30);
+            tolerance[r * n + i] = (float)(e * s * (1 + size) + size * (obi_case_sum_steps(n) / 2 + 12) * U + 1e-30);
         }
     }
 }
@@ -65,7 +62,7 @@ static obi_status run_layernorm(obi_case_env *env, const uint32_t *sizes, obi_ca
     if (!x || !tolerance || !got || !want) return OBI_ERROR_MEMORY;
     for (uint64_t i = 0; i < count; i++) x[i] += (float)(i / n % 3); /* rows away from zero too */
     ref_norm_layernorm(want, x, T, n, (double)EPS);
-    layernorm_tolerance(tolerance, x, want, T, n);
+    obi_case_layernorm_tolerance(tolerance, x, want, T, n);
     obi_view x_view, y_view;
     OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
     OBI_TRY(obi_case_output(env, count * 4, &y_view));

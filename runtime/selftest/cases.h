@@ -12,6 +12,9 @@
     X(attn_kv_store)        \
     X(attn_decode)          \
     X(attn_prefill)         \
+    X(post_norm_residual)   \
+    X(post_norm_swiglu)     \
+    X(post_norm_qkv)        \
     X(act_swiglu)           \
     X(act_relu)             \
     X(act_add)              \

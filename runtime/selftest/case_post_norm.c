@@ -1,0 +1,182 @@
+#include <math.h>
+#include <string.h>
+
+#include "ops/op_post_norm.h"
+#include "ref/ref_norm.h"
+#include "ref/ref_post_norm.h"
+#include "selftest/case_norm.h"
+#include "selftest/cases.h"
+
+#define EPS OBI_CASE_NORM_EPS
+#define U 0x1p-24 /* the rounding of one f32 operation */
+
+static float post_eps(uint32_t post) { return post ? EPS : OBI_POST_NORM_NONE; }
+
+/* Rows away from zero too. */
+static float *rows(obi_case_env *env, uint32_t T, uint32_t n)
+{
+    float *x = obi_case_normal(env, (uint64_t)T * n, 0.5);
+    for (uint64_t i = 0; x && i < (uint64_t)T * n; i++) x[i] += (float)(i / n % 3);
+    return x;
+}
+
+/* The error of N(x): of x's norm, or none. `normed` is scratch, (T,n). */
+static void post_tolerance(float *tolerance, float *normed, const float *x, uint32_t T, uint32_t n, uint32_t post)
+{
+    memset(tolerance, 0, (size_t)T * n * sizeof *tolerance);
+    if (!post) return;
+    ref_norm_layernorm(normed, x, T, n, (double)EPS);
+    obi_case_layernorm_tolerance(tolerance, x, normed, T, n);
+}
+
+/* e of N(p) and a rounding of the sum: d = e + u |x|. Then normed = x w r with r = (mean(x^2) + eps)^-1/2: r is off relatively
+ * by mean(|x| d) / (mean(x^2) + eps) and what RMSNorm has itself, (steps/2 + 12) u. */
+static void residual_tolerance(float *of_x, float *of_normed, const float *x, const float *normed, const float *w, uint32_t T, uint32_t n)
+{
+    for (uint64_t r = 0; r < T; r++) {
+        double square = 0, shift = 0;
+        for (uint64_t i = r * n; i < (r + 1) * n; i++) {
+            of_x[i] += (float)(U * fabs((double)x[i]));
+            square += (double)x[i] * (double)x[i] / n;
+            shift += fabs((double)x[i]) * (double)of_x[i] / n;
+        }
+        square += (double)EPS;
+        double relative = shift / square + (obi_case_sum_steps(n) / 2 + 12) * U;
+        for (uint64_t i = r * n; i < (r + 1) * n; i++)
+            of_normed[i] = (float)(fabs((double)w[i - r * n]) / sqrt(square) * (double)of_x[i] + fabs((double)normed[i]) * relative + 1e-30);
+    }
+}
+
+static obi_status run_residual(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], n = sizes[1], post = sizes[2];
+    uint64_t count = (uint64_t)T * n;
+    float *x = obi_case_normal(env, count, 1.0), *p = rows(env, T, n), *w = obi_case_normal(env, n, 1.0);
+    float *normed = obi_case_zeros(env, count), *got = obi_case_zeros(env, count);
+    float *of_x = obi_case_zeros(env, count), *of_normed = obi_case_zeros(env, count);
+    if (!x || !p || !w || !normed || !got || !of_x || !of_normed) return OBI_ERROR_MEMORY;
+    obi_view x_view, p_view, w_view, normed_view;
+    OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
+    OBI_TRY(obi_case_upload(env, p, count * 4, &p_view));
+    OBI_TRY(obi_case_upload(env, w, (uint64_t)n * 4, &w_view));
+    OBI_TRY(obi_case_output(env, count * 4, &normed_view));
+    post_tolerance(of_x, normed, p, T, n, post);
+    ref_post_norm_residual(x, normed, p, w, T, n, post != 0, (double)EPS, (double)EPS);
+    residual_tolerance(of_x, of_normed, x, normed, w, T, n);
+    obi_cmd_begin(env->cmd);
+    obi_op_post_residual_fwd(env->cmd, x_view, normed_view, p_view, w_view, T, n, post_eps(post), EPS);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, x_view, got, count * 4));
+    for (uint64_t i = 0; i < count; i++) of_x[i] += 1e-30f;
+    obi_case_compare(result, "x", got, x, count, of_x, 0, 0);
+    OBI_TRY(obi_case_download(env, normed_view, got, count * 4));
+    obi_case_compare(result, "normed", got, normed, count, of_normed, 0, 0);
+    return OBI_OK;
+}
+
+/* y = silu(a) b: silu's slope is at most 1.1; Vulkan allows exp(a) 3 + 2|a| ulp, software drivers show 17. */
+static obi_status run_swiglu(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], n = sizes[1], post = sizes[2];
+    uint64_t count = (uint64_t)T * n;
+    float *gate = rows(env, T, n), *up = rows(env, T, n), *a = obi_case_zeros(env, count), *b = obi_case_zeros(env, count);
+    float *of_a = obi_case_zeros(env, count), *of_b = obi_case_zeros(env, count), *got = obi_case_zeros(env, count);
+    if (!gate || !up || !a || !b || !of_a || !of_b || !got) return OBI_ERROR_MEMORY;
+    obi_view gate_view, up_view;
+    OBI_TRY(obi_case_upload(env, gate, count * 4, &gate_view));
+    OBI_TRY(obi_case_upload(env, up, count * 4, &up_view));
+    post_tolerance(of_a, a, gate, T, n, post);
+    post_tolerance(of_b, b, up, T, n, post);
+    if (!post) memcpy(a, gate, count * 4);
+    if (!post) memcpy(b, up, count * 4);
+    ref_post_norm_swiglu(gate, up, T, n, post != 0, (double)EPS);
+    for (uint64_t i = 0; i < count; i++) {
+        double x = (double)a[i], silu = fabs(x / (1 + exp(-x))), y = fabs((double)gate[i]);
+        of_a[i] = (float)(1.1 * (double)of_a[i] * (fabs((double)b[i]) + (double)of_b[i]) + silu * (double)of_b[i] + y * (40 + 4 * fabs(x)) * U +
+                          1e-30);
+    }
+    obi_cmd_begin(env->cmd);
+    obi_op_post_swiglu_fwd(env->cmd, gate_view, up_view, T, n, post_eps(post));
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, gate_view, got, count * 4));
+    obi_case_compare(result, "gate", got, gate, count, of_a, 0, 0);
+    return OBI_OK;
+}
+
+/* A turn mixes two elements with factors up to 1, and rounds three times: twice the row's largest error, and 8 u of its
+ * largest element, hold for all of a row. */
+static void turn_tolerance(float *tolerance, const float *normed, uint32_t T, uint64_t n)
+{
+    for (uint64_t r = 0; r < T; r++) {
+        float error = 0, size = 0;
+        for (uint64_t i = r * n; i < (r + 1) * n; i++) {
+            error = fmaxf(error, tolerance[i]);
+            size = fmaxf(size, fabsf(normed[i]));
+        }
+        for (uint64_t i = r * n; i < (r + 1) * n; i++) tolerance[i] = (float)(2 * (double)error + 8 * U * (double)size + 1e-30);
+    }
+}
+
+static obi_status run_qkv(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], R = sizes[4], post = sizes[5] & 1, pairs = sizes[5] >> 1;
+    const uint32_t first = 2, context = first + T + 1;
+    uint64_t q_count = (uint64_t)T * H * C, count = (uint64_t)T * K * C, all = (uint64_t)context * K * C, turns = (uint64_t)(first + T) * (R / 2);
+    uint64_t bytes = obi_attn_parts_bytes(T, H, K, C);
+    float *qkv = obi_case_zeros(env, bytes / 4), *table = obi_case_zeros(env, turns * 2), *tolerance = obi_case_zeros(env, q_count + count);
+    float *normed = obi_case_zeros(env, q_count + count), *keys = obi_case_normal(env, all, 1.0), *values = obi_case_normal(env, all, 1.0);
+    float *q = rows(env, T, H * C), *k = rows(env, T, K * C), *v = rows(env, T, K * C), *got = obi_case_zeros(env, all + q_count);
+    if (!qkv || !table || !tolerance || !normed || !keys || !values || !q || !k || !v || !got) return OBI_ERROR_MEMORY;
+    obi_view none = { 0 };
+    obi_attn_parts at = obi_attn_parts_of(none, T, H, K, C);
+    memcpy(qkv, q, q_count * 4);
+    memcpy(qkv + at.k.offset / 4, k, count * 4);
+    memcpy(qkv + at.v.offset / 4, v, count * 4);
+    for (uint64_t i = 0; i < turns; i++) {
+        double angle = (double)(i / (R / 2)) * pow(10000.0, -2.0 * (double)(i % (R / 2)) / R);
+        table[2 * i] = (float)cos(angle);
+        table[2 * i + 1] = (float)sin(angle);
+    }
+    obi_view qkv_view, table_view, keys_view, values_view;
+    OBI_TRY(obi_case_upload(env, qkv, bytes, &qkv_view));
+    OBI_TRY(obi_case_upload(env, table, turns * 8, &table_view));
+    OBI_TRY(obi_case_upload(env, keys, all * 4, &keys_view));
+    OBI_TRY(obi_case_upload(env, values, all * 4, &values_view));
+    obi_cmd_begin(env->cmd);
+    obi_post_qkv what = { T, H, K, C, R, first, context, pairs ? OBI_ROPE_PAIRS : OBI_ROPE_HALF, post_eps(post) };
+    obi_op_post_qkv_fwd(env->cmd, qkv_view, table_view, keys_view, values_view, &what);
+    OBI_TRY(obi_cmd_run(env->cmd));
+
+    float *inputs[] = { q, k, v }, *caches[] = { NULL, keys, values };
+    obi_view outputs[] = { obi_attn_parts_of(qkv_view, T, H, K, C).q, keys_view, values_view };
+    const char *names[] = { "q", "k_cache", "v_cache" };
+    float *before[3];
+    for (int i = 0; i < 3; i++) {
+        before[i] = obi_case_zeros(env, i == 0 ? q_count : count);
+        if (!before[i]) return OBI_ERROR_MEMORY;
+        memcpy(before[i], inputs[i], (i == 0 ? q_count : count) * 4);
+    }
+    ref_post_norm_qkv(q, k, v, table, T, H, K, C, R, first, pairs != 0, post != 0, (double)EPS);
+    for (int i = 0; i < 3; i++) {
+        uint64_t some = i == 0 ? q_count : count, begin = i == 0 ? 0 : (uint64_t)first * K * C, whole = i == 0 ? q_count : all;
+        float *wanted = i == 0 ? q : caches[i], *bound = obi_case_zeros(env, whole);
+        if (!bound) return OBI_ERROR_MEMORY;
+        memcpy(normed, before[i], some * 4);
+        post_tolerance(tolerance, normed, before[i], T, (uint32_t)(some / T), post);
+        turn_tolerance(tolerance, normed, T, some / T);
+        memcpy(bound + begin, tolerance, some * 4); /* 0 elsewhere: other rows of a cache stay */
+        if (i > 0) memcpy(wanted + begin, inputs[i], some * 4);
+        OBI_TRY(obi_case_download(env, outputs[i], got, whole * 4));
+        for (uint64_t j = 0; j < whole; j++) bound[j] += 1e-30f;
+        obi_case_compare(result, names[i], got, wanted, whole, bound, 0, 0);
+    }
+    return OBI_OK;
+}
+
+const obi_case obi_case_post_norm_residual = {
+    "post_norm_residual", OBI_KERNEL_POST_NORM_RESIDUAL_FWD, "T n post", { 3, 257, 1 }, run_residual
+};
+const obi_case obi_case_post_norm_swiglu = { "post_norm_swiglu", OBI_KERNEL_POST_NORM_SWIGLU_FWD, "T n post", { 3, 257, 1 }, run_swiglu };
+const obi_case obi_case_post_norm_qkv = {
+    "post_norm_qkv", OBI_KERNEL_POST_NORM_QKV_FWD, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 3 }, run_qkv
+};
