@@ -6,6 +6,10 @@
 
 #define RUN 1024u /* elements a workgroup sorts: shaders/util/topk_fwd.comp */
 
+/* Elements of a workgroup that looks for the largest: on a software driver a dispatch costs more than a long run. */
+#define ARGMAX_RUN 2048u
+#define ARGMAX_RUN_CPU 32768u
+
 /* Bytes of one half of the scratch: the output of the first pass. The two halves are written in turn. */
 static uint64_t half_bytes(uint32_t V, uint32_t k)
 {
@@ -25,15 +29,16 @@ void obi_op_topk_fwd(obi_cmd *cmd, obi_view out, obi_view logits, obi_view scrat
     obi_view half = { scratch.buffer, scratch.offset, half_bytes(V, k) };
     obi_view other = { scratch.buffer, scratch.offset + half.size, half.size };
     obi_view from = logits;
-    uint32_t count = V;
+    uint32_t count = V, run = k > 1 ? RUN : device->caps.software ? ARGMAX_RUN_CPU : ARGMAX_RUN;
     for (bool first = true;; first = false) {
-        uint32_t groups = (uint32_t)obi_div_ceil(count, RUN);
-        struct obi_push_util_topk push = { count, k, groups };
-        obi_dispatch dispatch = { .kernel = OBI_KERNEL_UTIL_TOPK_FWD,
+        uint32_t groups = (uint32_t)obi_div_ceil(count, run);
+        struct obi_push_util_topk sort = { count, k, groups };
+        struct obi_push_util_argmax search = { count, run, groups };
+        obi_dispatch dispatch = { .kernel = k > 1 ? OBI_KERNEL_UTIL_TOPK_FWD : OBI_KERNEL_UTIL_ARGMAX_FWD,
                                   .spec = { obi_workgroup_size(device), first },
                                   .spec_count = 2,
-                                  .push = &push,
-                                  .push_bytes = sizeof push,
+                                  .push = k > 1 ? (const void *)&sort : &search,
+                                  .push_bytes = k > 1 ? sizeof sort : sizeof search,
                                   .bindings = { obi_writes(groups == 1 ? out : half), obi_reads(from) },
                                   .binding_count = 2,
                                   .bytes = (uint64_t)count * (first ? 4 : 8) };

@@ -38,4 +38,5 @@ static obi_status run_topk(obi_case_env *env, const uint32_t *sizes, obi_case_re
     return OBI_OK;
 }
 
+const obi_case obi_case_util_argmax = { "util_argmax", OBI_KERNEL_UTIL_ARGMAX_FWD, "V k hostile", { 3001, 1, 1 }, run_topk };
 const obi_case obi_case_util_topk = { "util_topk", OBI_KERNEL_UTIL_TOPK_FWD, "V k hostile", { 3001, 40, 1 }, run_topk };

@@ -21,6 +21,7 @@
     X(embed_gather_f32)     \
     X(embed_gather_f16)     \
     X(util_topk)            \
+    X(util_argmax)          \
     X(norm_rmsnorm_bwd)     \
     X(norm_rms_scale)       \
     X(norm_rmsnorm_bwd_w)   \

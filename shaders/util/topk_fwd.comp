@@ -4,12 +4,10 @@
 // b1 r in: with spec 1 = 1 count floats, whose ids are their indices; with 0 count pairs as written above
 // push: count, keep (<= 1024), groups   spec 0: workgroup size   spec 1: the input is floats
 // grid: one workgroup a run, folded over x and y   shared: 8 KiB   tier A
-//
-// Values are compared as integers that order like the floats, so denormals and zeros of both signs behave the same on
-// every device: key 0 is NaN, and -0 counts as +0.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common/grid.glsl"
+#include "common/order_key.glsl"
 #include "common/push_util.h"
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint FLOATS = 1;
@@ -22,20 +20,6 @@ layout(push_constant) uniform Push { obi_push_util_topk push; };
 shared uint keys[RUN];
 shared uint ids[RUN];
 
-uint key_of(uint bits)
-{
-    uint magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return 0u;
-    if (magnitude == 0u) return 0x80000000u;
-    return bits == magnitude ? bits | 0x80000000u : ~bits;
-}
-
-uint bits_of(uint key)
-{
-    if (key == 0u) return 0x7fc00000u;
-    return (key & 0x80000000u) != 0u ? key & 0x7fffffffu : ~key;
-}
-
 void main()
 {
     uint group = ob_group();
@@ -46,7 +30,7 @@ void main()
         uint key = 0u, id = 0xffffffffu; // padding sorts behind everything, NaN included
         if (at < push.count) {
             id = FLOATS != 0u ? at : words[2u * at];
-            key = key_of(FLOATS != 0u ? words[at] : words[2u * at + 1u]);
+            key = ob_key_of(FLOATS != 0u ? words[at] : words[2u * at + 1u]);
         }
         keys[i] = key;
         ids[i] = id;
@@ -71,5 +55,5 @@ void main()
     }
     barrier();
     for (uint i = gl_LocalInvocationIndex; i < push.keep; i += gl_WorkGroupSize.x)
-        result[group * push.keep + i] = uvec2(ids[i], bits_of(keys[i]));
+        result[group * push.keep + i] = uvec2(ids[i], ob_bits_of(keys[i]));
 }

@@ -236,7 +236,7 @@ static void test_profile(void **state)
     const struct { int kernel; uint64_t calls; } expected[] = {
         { OBI_KERNEL_EMBED_GATHER_F32, 1 },         { OBI_KERNEL_NORM_RMSNORM_FWD, 1 },      { OBI_KERNEL_DENSE_GEMV_F32, 7 * L + 1 },
         { OBI_KERNEL_POST_NORM_QKV_FWD, L },        { OBI_KERNEL_ATTN_DECODE_FWD, L },       { OBI_KERNEL_POST_NORM_SWIGLU_FWD, L },
-        { OBI_KERNEL_POST_NORM_RESIDUAL_FWD, 2 * L }, { OBI_KERNEL_UTIL_TOPK_FWD, 1 },
+        { OBI_KERNEL_POST_NORM_RESIDUAL_FWD, 2 * L }, { OBI_KERNEL_UTIL_ARGMAX_FWD, 1 },
     };
     obi_profile_row rows[OBI_KERNEL_COUNT];
     obi_session *session = open_session(stories, 0, 0);

@@ -1,4 +1,4 @@
-/* test_util: top-k against runtime/ref: exact ids and values. */
+/* test_util: top-k and the largest against runtime/ref: exact ids and values. */
 #include "device.h"
 
 #include <string.h>
@@ -10,16 +10,19 @@ static void test_topk(void **state)
 {
     (void)state;
     static const uint32_t counts[] = { 1, 31, 32, 33, 64, 65, 1000, 1023, 1024, 1025, 2048, 4096, 32000, 262144 + 1 };
-    static const uint32_t keeps[] = { 1, 2, 40, 128 };
+    static const uint32_t keeps[] = { 2, 40, 128 };
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         for (size_t j = 0; j < sizeof keeps / sizeof keeps[0]; j++)
             for (uint32_t hostile = 0; hostile < 2; hostile++) {
                 if (keeps[j] > counts[i]) continue;
                 TEST_CASE(obi_case_util_topk, counts[i], keeps[j], hostile);
             }
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        for (uint32_t hostile = 0; hostile < 2; hostile++) TEST_CASE(obi_case_util_argmax, counts[i], 1, hostile);
     uint32_t *limit = &test_device()->caps.workgroup_count[0], before = *limit;
     *limit = 3; /* a folded grid, without 67 million elements */
     TEST_CASE(obi_case_util_topk, 8 * 1024 + 1, 7, 0);
+    TEST_CASE(obi_case_util_argmax, 4 * 32768 + 1, 1, 0);
     *limit = before;
     TEST_CASE(obi_case_util_topk, 33, 33, 1); /* everything, NaN included */
     TEST_CASE(obi_case_util_topk, 128, 128, 1);
@@ -48,6 +51,12 @@ static void test_equal_values_come_in_order_of_their_ids(void **state)
     static float logits[V];
     obi_topk_pair pairs[K];
     for (int i = 0; i < V; i++) logits[i] = -1.0f;
+    logits[4999] = 3.0f;
+    run(logits, V, 1, pairs);
+    assert_int_equal(pairs[0].id, 4999);
+    logits[4999] = -1.0f;
+    run(logits, V, 1, pairs);
+    assert_int_equal(pairs[0].id, 0);
     logits[4999] = 3.0f;
     run(logits, V, K, pairs);
     assert_int_equal(pairs[0].id, 4999);
