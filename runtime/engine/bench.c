@@ -7,6 +7,7 @@
 #include "ops/op_bitlinear_bwd.h"
 #include "ops/op_dense.h"
 #include "ops/op_dense_bwd.h"
+#include "ops/sign_gemv.h"
 
 /* What an operation may use; only what its row asks for is there. */
 typedef struct operands {
@@ -100,8 +101,7 @@ static obi_status make_weight(obi_device *device, obi_upload *upload, obi_rng *r
                               obi_weight *out)
 {
     OBI_TRY(obi_weight_create(device, type, shape.m, shape.n, 0, out));
-    uint32_t at_once = CHUNK_WORDS / out->row_words ? CHUNK_WORDS / out->row_words : 1;
-    if (at_once > shape.m) at_once = shape.m;
+    uint32_t at_once = obi_weight_upload_rows(out, CHUNK_WORDS * 4);
     uint64_t words = (uint64_t)at_once * out->row_words;
     uint32_t *values = obi_calloc((size_t)words, sizeof *values);
     if (!values) return OBI_ERROR_MEMORY;
@@ -110,7 +110,7 @@ static obi_status make_weight(obi_device *device, obi_upload *upload, obi_rng *r
         values[i] = ((uint32_t)obi_rng_next(rng) & 0x83ff83ffu) | 0x34003400u; /* +-1/4 to 1/2 */
         if (shape.n % 2 && (i + 1) % out->row_words == 0) values[i] &= 0xffffu;
     }
-    for (uint64_t i = 0; type == OBI_WEIGHT_SIGN && i < words; i++) {
+    for (uint64_t i = 0; obi_weight_is_signs(type) && i < words; i++) {
         values[i] = (uint32_t)obi_rng_next(rng);
         if (shape.n % 32 && (i + 1) % out->row_words == 0) values[i] &= (1u << shape.n % 32) - 1;
     }
@@ -136,7 +136,8 @@ static obi_status make_operands(obi_device *device, unsigned needs, operands *o)
     obi_weight_type dense = needs & HALVES ? OBI_WEIGHT_F16 : OBI_WEIGHT_F32;
     if (needs & DENSE) OBI_TRY_GOTO(make_weight(device, upload, &rng, dense, o->shape, &o->dense));
     if (needs & SCALES) OBI_TRY_GOTO(make_buffer(device, upload, &rng, obi_scales_floats(o->shape.m, o->shape.n), &o->scales));
-    if (needs & SIGNS) OBI_TRY_GOTO(make_weight(device, upload, &rng, OBI_WEIGHT_SIGN, o->shape, &o->signs));
+    obi_weight_type signs = needs & SCALES ? obi_sign_gemv_type(device) : OBI_WEIGHT_SIGN; /* as the engine, and as training */
+    if (needs & SIGNS) OBI_TRY_GOTO(make_weight(device, upload, &rng, signs, o->shape, &o->signs));
 done:
     if (status == OBI_OK) status = obi_upload_finish(upload);
     obi_upload_destroy(upload);

@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "core/rng.h"
 #include "ops/matrix.h"
+#include "ops/sign_gemv.h"
 
 #define PIECE_BYTES (1u << 20)
 
@@ -92,10 +93,10 @@ static void fill_rows(maker *make, const obi_weight *weight, uint32_t rows)
     for (uint64_t i = 0; i < count; i += 2) {
         uint64_t bits = obi_rng_next(&make->rng);
         bool last = i + 1 == count;
-        make->words[i] = weight->type == OBI_WEIGHT_SIGN ? (uint32_t)bits : two_halves(bits);
-        if (!last) make->words[i + 1] = weight->type == OBI_WEIGHT_SIGN ? (uint32_t)(bits >> 32) : two_halves(bits >> 32);
+        make->words[i] = obi_weight_is_signs(weight->type) ? (uint32_t)bits : two_halves(bits);
+        if (!last) make->words[i + 1] = obi_weight_is_signs(weight->type) ? (uint32_t)(bits >> 32) : two_halves(bits >> 32);
     }
-    uint32_t in_word = weight->type == OBI_WEIGHT_SIGN ? 32 : 2, rest = weight->columns % in_word;
+    uint32_t in_word = obi_weight_is_signs(weight->type) ? 32 : 2, rest = weight->columns % in_word;
     if (rest == 0) return;
     uint32_t mask = (1u << rest * (32 / in_word)) - 1; /* the pad behind the last column is 0 */
     for (uint32_t row = 1; row <= rows; row++) make->words[(uint64_t)row * weight->row_words - 1] &= mask;
@@ -104,7 +105,7 @@ static void fill_rows(maker *make, const obi_weight *weight, uint32_t rows)
 static obi_status make_matrix(maker *make, obi_weight_type type, uint32_t rows, uint32_t columns, const char *what, obi_weight *out)
 {
     OBI_TRY(obi_weight_create(make->device, type, rows, columns, 0, out));
-    uint32_t row_bytes = out->row_words * 4, at_once = row_bytes < PIECE_BYTES ? PIECE_BYTES / row_bytes : 1;
+    uint32_t row_bytes = out->row_words * 4, at_once = obi_weight_upload_rows(out, PIECE_BYTES);
     for (uint32_t first = 0; first < rows; first += at_once) {
         uint32_t count = rows - first < at_once ? rows - first : at_once;
         fill_rows(make, out, count);
@@ -138,7 +139,7 @@ static obi_status make_layer(maker *make, uint32_t index)
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, i, &rows, &columns);
-        OBI_TRY(make_matrix(make, OBI_WEIGHT_SIGN, rows, columns, what, &layer->linear[i].weight));
+        OBI_TRY(make_matrix(make, obi_sign_gemv_type(make->device), rows, columns, what, &layer->linear[i].weight));
         OBI_TRY(make_vector(make, obi_scales_floats(rows, columns), what, &layer->linear[i].scales));
     }
     return OBI_OK;

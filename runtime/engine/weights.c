@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/half.h"
 #include "ops/matrix.h"
+#include "ops/sign_gemv.h"
 
 /* What one load needs at hand. */
 typedef struct loader {
@@ -116,7 +117,7 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
     }
     OBI_TRY(obi_weight_create(load->device, type, rows, columns, 0, weight));
     uint32_t row_bytes = weight->row_words * 4;
-    uint32_t rows_at_once = row_bytes < CHUNK_BYTES ? CHUNK_BYTES / row_bytes : 1;
+    uint32_t rows_at_once = obi_weight_upload_rows(weight, CHUNK_BYTES);
     uint32_t *words = load->words;
     for (uint32_t first = 0; first < rows; first += rows_at_once) {
         uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
@@ -139,8 +140,8 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     if (tensor->type != OBI_DTYPE_I32) /* a narrower type would end before the last row */
         return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where signs are I32", load->gguf->mapping.path, name,
                         obi_dtype_name(tensor->type));
-    OBI_TRY(obi_weight_create(load->device, OBI_WEIGHT_SIGN, rows, columns, 0, &linear->weight));
-    uint32_t rows_at_once = CHUNK_BYTES / (row_words * 4);
+    OBI_TRY(obi_weight_create(load->device, obi_sign_gemv_type(load->device), rows, columns, 0, &linear->weight));
+    uint32_t rows_at_once = obi_weight_upload_rows(&linear->weight, CHUNK_BYTES); /* a tile of the longest rows is just as large */
     uint32_t last_mask = columns % 32 ? (1u << columns % 32) - 1 : UINT32_MAX;
     for (uint32_t first = 0; first < rows; first += rows_at_once) {
         uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;

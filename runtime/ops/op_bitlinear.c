@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "ops/matrix.h"
+#include "ops/sign_gemv.h"
 #include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
 
@@ -11,34 +12,6 @@ uint32_t obi_scales_h_offset(uint32_t n) { return (uint32_t)obi_align_up(n, SCAL
 
 uint64_t obi_scales_floats(uint32_t m, uint32_t n) { return obi_align_up(n, SCALE_PADDING) + obi_align_up(m, SCALE_PADDING); }
 
-/* What the dispatches of both kernels have in common. */
-static obi_dispatch block_dispatch(int kernel, obi_view y, obi_view x, obi_view bits, obi_view scales)
-{
-    obi_dispatch dispatch = { .kernel = kernel,
-                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
-                              .binding_count = 4,
-                              .bytes = y.size + x.size + bits.size + scales.size };
-    return dispatch;
-}
-
-static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
-{
-    const obi_device *device = obi_cmd_device(cmd);
-    struct obi_push_bitlinear_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
-                                            .h_offset = obi_scales_h_offset(weight->columns) };
-    obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
-    obi_dispatch dispatch = block_dispatch(OBI_KERNEL_BITLINEAR_GEMV, y, x, bits, scales);
-    uint32_t rows = obi_matrix_group_rows(device, weight->rows); /* of the whole, so that blocks do not change a sum */
-    dispatch.spec[0] = obi_workgroup_size(device);
-    dispatch.spec[1] = rows;
-    dispatch.spec_count = 2;
-    obi_fold_groups(device, obi_div_ceil(push.row_count, rows), dispatch.groups);
-    dispatch.groups[2] = T;
-    dispatch.push = &push;
-    dispatch.push_bytes = sizeof push;
-    obi_cmd_dispatch(cmd, &dispatch);
-}
-
 /* `scales` is any readable view where `scaled` is false. */
 static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, bool scaled, uint32_t T)
 {
@@ -46,19 +19,27 @@ static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
                                             .h_offset = obi_scales_h_offset(weight->columns), .tokens = T };
     obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
     if (obi_cmd_device(cmd)->caps.straight) {
-        obi_view turned;
-        if (!obi_cmd_scratch(cmd, (uint64_t)push.row_count * push.row_words * 4, &turned)) return;
-        obi_straight turn = { .c = turned, .a = bits, .c_stride = push.row_count, .a_stride = push.row_words };
-        obi_straight_turn(cmd, &turn, push.row_count, push.row_words);
-        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, .c = y, .a = x, .b = turned, .p_count = T,
-                                 .q_count = push.row_count, .k_count = push.n, .a_stride = push.n, .b_stride = push.row_count,
-                                 .c_first = push.first_row, .c_stride = push.m, .h_first = push.h_offset + push.first_row,
-                                 .b_across = true, .b_in_word = 32 };
+        obi_straight product = { .kernel = OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, .c = y, .a = x, .p_count = T, .q_count = push.row_count,
+                                 .k_count = push.n, .a_stride = push.n, .c_first = push.first_row, .c_stride = push.m,
+                                 .h_first = push.h_offset + push.first_row, .b_across = true, .b_in_word = 32 };
         if (scaled) product.scales = scales;
+        if (weight->type == OBI_WEIGHT_SIGN_TILES) {
+            product.b = bits;
+            product.b_tiles = true;
+            product.b_stride = push.row_words * OBI_TILE_ROWS;
+        } else {
+            if (!obi_cmd_scratch(cmd, (uint64_t)push.row_count * push.row_words * 4, &product.b)) return;
+            product.b_stride = push.row_count;
+            obi_straight turn = { .c = product.b, .a = bits, .c_stride = push.row_count, .a_stride = push.row_words };
+            obi_straight_turn(cmd, &turn, push.row_count, push.row_words);
+        }
         obi_straight_record(cmd, &product);
         return;
     }
-    obi_dispatch dispatch = block_dispatch(OBI_KERNEL_BITLINEAR_GEMM, y, x, bits, scales);
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMM,
+                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
+                              .binding_count = 4,
+                              .bytes = y.size + x.size + bits.size + scales.size };
     dispatch.spec[0] = 64;
     dispatch.spec[1] = scaled;
     dispatch.spec_count = 2;
@@ -70,19 +51,26 @@ static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
+/* In tiles only where there is a kernel for them. */
+static bool check(obi_cmd *cmd, const char *name, obi_view *y, obi_view *x, const obi_weight *weight, uint32_t T)
+{
+    bool tiles = weight->type == OBI_WEIGHT_SIGN_TILES && obi_cmd_device(cmd)->caps.straight;
+    return obi_matrix_check(cmd, name, y, x, weight, tiles ? OBI_WEIGHT_SIGN_TILES : OBI_WEIGHT_SIGN, T);
+}
+
 void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, obi_view scales, uint32_t T)
 {
-    if (!obi_matrix_check(cmd, "bitlinear", &y, &x, weight, OBI_WEIGHT_SIGN, T) ||
+    if (!check(cmd, "bitlinear", &y, &x, weight, T) ||
         !obi_matrix_check_view(cmd, "bitlinear", "scales", &scales, 1, (uint64_t)obi_scales_h_offset(weight->columns) + weight->rows))
         return;
     for (uint32_t block = 0; block < weight->block_count; block++) {
-        if (T < OBI_MATRIX_GEMM_TOKENS) gemv(cmd, y, x, weight, block, scales, T);
+        if (T < OBI_MATRIX_GEMM_TOKENS) obi_sign_gemv(cmd, y, x, weight, block, scales, T);
         else gemm(cmd, y, x, weight, block, scales, true, T);
     }
 }
 
 void obi_op_sign_gemm(obi_cmd *cmd, obi_view v, obi_view u, const obi_weight *signs, uint32_t T)
 {
-    if (!obi_matrix_check(cmd, "sign_gemm", &v, &u, signs, OBI_WEIGHT_SIGN, T)) return;
+    if (!check(cmd, "sign_gemm", &v, &u, signs, T)) return;
     for (uint32_t block = 0; block < signs->block_count; block++) gemm(cmd, v, u, signs, block, u, false, T);
 }

@@ -9,12 +9,13 @@
 uint32_t obi_scales_h_offset(uint32_t n);
 uint64_t obi_scales_floats(uint32_t m, uint32_t n); /* of the whole buffer; g in front, padding included */
 
-/* Writes y. The activation's sign is XORed with the weight's bit: no weight is unpacked and none is multiplied.
+/* Writes y. `weight` is of type SIGN, or SIGN_TILES where obi_sign_gemv_type gives that. The activation's sign is XORed with
+ * the weight's bit: no weight is unpacked and none is multiplied.
  * Sums are f32; with tier C eight terms at a time are summed in half, scaled so that none of them can overflow. */
-void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight /* SIGN (m,n) */,
+void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight /* (m,n) */,
                           obi_view scales, uint32_t T);
 
 /* The product alone, V = U S^T, for a training pass that keeps V: writes v. Sums are f32. */
-void obi_op_sign_gemm(obi_cmd *cmd, obi_view v /* (T,m) */, obi_view u /* (T,n) */, const obi_weight *signs /* SIGN (m,n) */, uint32_t T);
+void obi_op_sign_gemm(obi_cmd *cmd, obi_view v /* (T,m) */, obi_view u /* (T,n) */, const obi_weight *signs /* (m,n) */, uint32_t T);
 
 #endif

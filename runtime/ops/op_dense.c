@@ -3,6 +3,7 @@
 #include "core/checked.h"
 #include "ops/matmul.h"
 #include "ops/matrix.h"
+#include "ops/straight.h"
 
 static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
 {
@@ -24,6 +25,62 @@ static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
+/* ---- software drivers -------------------------------------------------------------------------------------------- */
+
+#define GROUP_ROWS 16u
+#define GROUPS_MAX 256u /* what two digits of the kernel can count */
+#define STRETCHES_MAX 64u
+#define STEPS_MIN 4u
+#define STEPS_MAX 32u
+#define STEP_WORDS 8u
+
+/* How many steps a stretch of a row has: the longest that fills rows with whole stretches, of at most 16 for f16 if that can be;
+ * 0 if none does. */
+static uint32_t stretch_steps(const obi_weight *weight)
+{
+    uint32_t steps = weight->row_words / STEP_WORDS, most = weight->type == OBI_WEIGHT_F16 ? 16 : STEPS_MAX;
+    if (weight->row_words % STEP_WORDS || (weight->type == OBI_WEIGHT_F16 && weight->columns % 2)) return 0;
+    if (steps > STRETCHES_MAX * most) most = STEPS_MAX;
+    for (uint32_t length = most; length >= STEPS_MIN; length /= 2)
+        if (steps % length == 0 && steps / length <= STRETCHES_MAX) return length;
+    return 0;
+}
+
+static bool on_software(const obi_device *device, const obi_weight *weight)
+{
+    return device->caps.straight && device->caps.workgroup_size >= 8 * STRETCHES_MAX && stretch_steps(weight) > 0;
+}
+
+static void gemv_straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
+{
+    uint32_t first_row, row_count, steps = stretch_steps(weight);
+    obi_view view = obi_weight_block(weight, block, &first_row, &row_count);
+    uint32_t stretches = weight->row_words / (steps * STEP_WORDS);
+    for (uint32_t row = 0; row < row_count; row += GROUPS_MAX * GROUP_ROWS) {
+        uint32_t rows = row_count - row < GROUPS_MAX * GROUP_ROWS ? row_count - row : GROUPS_MAX * GROUP_ROWS;
+        struct obi_push_dense_gemv_straight push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
+                                                     .first_row = first_row + row, .row_count = rows };
+        obi_view from = view;
+        from.offset += (uint64_t)row * weight->row_words * 4;
+        obi_straight_address(x, &push.x_low, &push.x_high);
+        obi_straight_address(from, &push.w_low, &push.w_high);
+        obi_straight_digits(push.digit);
+        obi_dispatch dispatch = { .kernel = weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16_STRAIGHT
+                                                                           : OBI_KERNEL_DENSE_GEMV_F32_STRAIGHT,
+                                  .spec = { 8 * stretches, stretches, steps },
+                                  .spec_count = 3,
+                                  .groups = { (uint32_t)obi_div_ceil(rows, GROUP_ROWS), T, 1 },
+                                  .push = &push,
+                                  .push_bytes = sizeof push,
+                                  .bindings = { obi_writes(y), obi_reads(x), obi_reads(view) },
+                                  .binding_count = 3,
+                                  .bytes = y.size + x.size + (uint64_t)rows * weight->row_words * 4 };
+        obi_cmd_dispatch(cmd, &dispatch);
+    }
+}
+
+/* ---- the op ------------------------------------------------------------------------------------------------------ */
+
 static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
 {
     struct obi_push_dense_gemm push = { .p_count = T, .k_count = weight->columns, .a_stride = weight->columns,
@@ -37,7 +94,8 @@ void obi_op_dense_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *we
     obi_weight_type type = weight->type == OBI_WEIGHT_F16 ? OBI_WEIGHT_F16 : OBI_WEIGHT_F32;
     if (!obi_matrix_check(cmd, "dense", &y, &x, weight, type, T)) return;
     for (uint32_t block = 0; block < weight->block_count; block++) {
-        if (T < OBI_MATRIX_GEMM_TOKENS) gemv(cmd, y, x, weight, block, T);
+        if (T < OBI_MATRIX_GEMM_TOKENS && on_software(obi_cmd_device(cmd), weight)) gemv_straight(cmd, y, x, weight, block, T);
+        else if (T < OBI_MATRIX_GEMM_TOKENS) gemv(cmd, y, x, weight, block, T);
         else gemm(cmd, y, x, weight, block, T);
     }
 }

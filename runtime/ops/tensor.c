@@ -11,7 +11,8 @@ uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns)
 {
     switch (type) {
     case OBI_WEIGHT_F16: return columns / 2 + (columns & 1);
-    case OBI_WEIGHT_SIGN: return columns / 32 + (columns % 32 != 0);
+    case OBI_WEIGHT_SIGN:
+    case OBI_WEIGHT_SIGN_TILES: return columns / 32 + (columns % 32 != 0);
     default: return columns;
     }
 }
@@ -32,6 +33,7 @@ obi_status obi_weight_shape(const obi_device *device, obi_weight_type type, uint
         return obi_fail(OBI_ERROR_ARGUMENT, "one row of %u columns is larger than the %llu bytes this device can bind", columns,
                         (unsigned long long)limit);
     uint64_t block_rows = limit / row_bytes;
+    if (type == OBI_WEIGHT_SIGN_TILES && block_rows > OBI_TILE_ROWS) block_rows -= block_rows % OBI_TILE_ROWS;
     out->block_rows = block_rows < rows ? (uint32_t)block_rows : rows;
     out->block_count = (uint32_t)obi_div_ceil(rows, out->block_rows);
     return OBI_OK;
@@ -47,7 +49,8 @@ obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t 
     for (uint32_t i = 0; i < out->block_count; i++) {
         uint32_t first = i * out->block_rows;
         uint32_t count = rows - first < out->block_rows ? rows - first : out->block_rows;
-        obi_status status = obi_buffer_create(device, count * row_bytes, OBI_MEMORY_DEVICE, &out->blocks[i]);
+        uint64_t stored = type == OBI_WEIGHT_SIGN_TILES ? obi_align_up(count, OBI_TILE_ROWS) : count;
+        obi_status status = obi_buffer_create(device, stored * row_bytes, OBI_MEMORY_DEVICE, &out->blocks[i]);
         if (status != OBI_OK) {
             obi_weight_destroy(device, out);
             return status;
@@ -71,11 +74,43 @@ obi_view obi_weight_block(const obi_weight *weight, uint32_t i, uint32_t *first_
     return obi_view_of(weight->blocks[i]);
 }
 
+/* Tiles are whole, and a tile fits the staging half: OBI_TILE_ROWS rows of at most 2^18 columns. */
+static obi_status upload_tile(obi_upload *upload, obi_view to, const uint32_t *words, uint32_t rows, uint32_t row_words)
+{
+    void *space;
+    OBI_TRY(obi_upload_reserve(upload, to.size, &space));
+    uint32_t *turned = space;
+    if (rows < OBI_TILE_ROWS) memset(turned, 0, (size_t)to.size);
+    for (uint32_t row = 0; row < rows; row++)
+        for (uint32_t i = 0; i < row_words; i++) turned[(size_t)i * OBI_TILE_ROWS + row] = words[(size_t)row * row_words + i];
+    return obi_upload_commit(upload, to);
+}
+
+static obi_status upload_tiles(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, const uint32_t *words)
+{
+    uint64_t tile_bytes = (uint64_t)OBI_TILE_ROWS * weight->row_words * 4;
+    if (tile_bytes > OBI_UPLOAD_HALF_BYTES)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a row of %u columns is too long for tiles", weight->columns);
+    for (uint32_t row = first, end = first + count; row < end;) {
+        uint32_t block = row / weight->block_rows, inside = row % weight->block_rows;
+        uint32_t block_end = weight->rows - row < weight->block_rows - inside ? weight->rows : row + weight->block_rows - inside;
+        uint32_t rows = block_end - row < OBI_TILE_ROWS ? block_end - row : OBI_TILE_ROWS;
+        if (inside % OBI_TILE_ROWS || rows > end - row)
+            return obi_fail(OBI_ERROR_ARGUMENT, "rows %u..%u of a weight in tiles are not whole tiles", first, end);
+        obi_view to = { weight->blocks[block], inside / OBI_TILE_ROWS * tile_bytes, tile_bytes };
+        OBI_TRY(upload_tile(upload, to, words, rows, weight->row_words));
+        words += (size_t)rows * weight->row_words;
+        row += rows;
+    }
+    return OBI_OK;
+}
+
 obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, const uint32_t *words)
 {
     if (first > weight->rows || count > weight->rows - first)
         return obi_fail(OBI_ERROR_ARGUMENT, "rows %u..%llu of a weight with %u rows cannot be uploaded", first,
                         (unsigned long long)first + count, weight->rows);
+    if (weight->type == OBI_WEIGHT_SIGN_TILES) return upload_tiles(upload, weight, first, count, words);
     uint64_t row_bytes = (uint64_t)weight->row_words * 4;
     uint64_t position = (uint64_t)first * row_bytes, left = (uint64_t)count * row_bytes;
     uint64_t block_bytes = weight->block_rows * row_bytes;
@@ -94,6 +129,14 @@ obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint3
         left -= part;
     }
     return OBI_OK;
+}
+
+uint32_t obi_weight_upload_rows(const obi_weight *weight, uint64_t bytes)
+{
+    uint64_t unit = weight->type == OBI_WEIGHT_SIGN_TILES ? OBI_TILE_ROWS : 1;
+    uint64_t units = bytes / ((uint64_t)weight->row_words * 4 * unit);
+    uint64_t rows = (units ? units : 1) * unit;
+    return rows < weight->rows ? (uint32_t)rows : weight->rows;
 }
 
 void obi_fold_groups(const obi_device *device, uint64_t count, uint32_t groups[3])

@@ -14,10 +14,14 @@
 typedef enum obi_weight_type {
     OBI_WEIGHT_F32 = 0,  /* one float a column */
     OBI_WEIGHT_F16 = 1,  /* two halves a word, column 2i in the low half; an odd last column is padded with 0 */
-    OBI_WEIGHT_SIGN = 2  /* 32 signs a word, column 32i+k in bit k, bit 1 = -1; pad bits 0 */
+    OBI_WEIGHT_SIGN = 2, /* 32 signs a word, column 32i+k in bit k, bit 1 = -1; pad bits 0 */
+    OBI_WEIGHT_SIGN_TILES = 3 /* the same words in tiles of OBI_TILE_ROWS rows: tile by tile the first word of each row, then the
+                               * second of each, ...; a block's last tile is filled up with zeros. Only for products forward. */
 } obi_weight_type;
 
-/* A matrix (m,n), row-major, cut into row blocks that each fit one binding. Block i holds rows
+#define OBI_TILE_ROWS 128u
+
+/* A matrix (m,n), row-major or in tiles, cut into row blocks that each fit one binding. Block i holds rows
  * [i*block_rows, min(m, (i+1)*block_rows)). Immutable after upload: any number of threads may use it. */
 typedef struct obi_weight {
     obi_weight_type type;
@@ -30,6 +34,9 @@ typedef struct obi_weight {
 
 uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns);
 
+/* Signs, in either layout. */
+static inline bool obi_weight_is_signs(obi_weight_type type) { return type == OBI_WEIGHT_SIGN || type == OBI_WEIGHT_SIGN_TILES; }
+
 /* The shape that obi_weight_create would give, without the blocks: `blocks` is NULL. For planning. */
 obi_status obi_weight_shape(const obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, uint64_t block_bytes_max,
                             obi_weight *out);
@@ -40,9 +47,13 @@ obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t 
                              uint64_t block_bytes_max, obi_weight *out);
 void obi_weight_destroy(obi_device *device, obi_weight *weight); /* also fine on a zeroed struct */
 
-/* Uploads rows [first, first+count) from `words` (count * row_words, already in this type's layout). Any range, any
- * number of rows; cut to staging size and across blocks by itself. */
+/* Uploads rows [first, first+count) from `words` (count * row_words, row after row in this type's words). Cut to staging size
+ * and across blocks by itself. Any range, any number of rows; but of a type in tiles whole tiles: `first` is a tile's first
+ * row, and the last row that of a tile or of the matrix. */
 obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, const uint32_t *words);
+
+/* How many rows one upload has when it should be about `bytes` large: at least one, and whole tiles of a type in tiles. */
+uint32_t obi_weight_upload_rows(const obi_weight *weight, uint64_t bytes);
 
 /* The part of block `i` as a view, and its first row and row count. */
 obi_view obi_weight_block(const obi_weight *weight, uint32_t i, uint32_t *first_row, uint32_t *row_count);

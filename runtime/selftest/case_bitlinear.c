@@ -29,7 +29,7 @@ static void fill_tolerance(const obi_case_env *env, int kernel, float *tolerance
     }
 }
 
-static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+static obi_status run_type(obi_case_env *env, obi_weight_type type, const uint32_t *sizes, obi_case_result *result)
 {
     uint32_t m = sizes[0], n = sizes[1], T = sizes[2];
     uint64_t outputs = (uint64_t)m * T, h_offset = obi_scales_h_offset(n);
@@ -39,7 +39,7 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     float *want = obi_case_zeros(env, outputs), *got = obi_case_zeros(env, outputs), *tolerance = obi_case_zeros(env, outputs);
     if (!x || !scales || !words || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
 
-    int kernel = T < OBI_MATRIX_GEMM_TOKENS ? OBI_KERNEL_BITLINEAR_GEMV : OBI_KERNEL_BITLINEAR_GEMM;
+    int kernel = T < OBI_MATRIX_GEMM_TOKENS && type == OBI_WEIGHT_SIGN ? OBI_KERNEL_BITLINEAR_GEMV : OBI_KERNEL_BITLINEAR_GEMM;
     ref_bitlinear_fwd(want, x, words, scales, scales + h_offset, m, n, T);
     fill_tolerance(env, kernel, tolerance, x, scales, scales + h_offset, m, n, T);
 
@@ -48,7 +48,7 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     OBI_TRY(obi_case_upload(env, x, (uint64_t)n * T * 4, &x_view));
     OBI_TRY(obi_case_upload(env, scales, obi_scales_floats(m, n) * 4, &scales_view));
     OBI_TRY(obi_case_output(env, outputs * 4, &y_view));
-    OBI_TRY(obi_case_weight(env, OBI_WEIGHT_SIGN, m, n, sizes[3], words, &weight));
+    OBI_TRY(obi_case_weight(env, type, m, n, sizes[3], words, &weight));
     obi_cmd_begin(env->cmd);
     obi_op_bitlinear_fwd(env->cmd, y_view, x_view, &weight, scales_view, T);
     obi_status status = obi_cmd_run(env->cmd);
@@ -58,8 +58,27 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     return status;
 }
 
+static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_type(env, OBI_WEIGHT_SIGN, sizes, result);
+}
+
+static obi_status tiles(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_type(env, OBI_WEIGHT_SIGN_TILES, sizes, result);
+}
+
+static obi_status tiles_straight(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return obi_case_form(env, true, tiles, sizes, result);
+}
+
 const obi_case obi_case_bitlinear_gemv = { "bitlinear_gemv", OBI_KERNEL_BITLINEAR_GEMV, "m n T block_rows", { 67, 333, 2, 40 }, run };
 OBI_CASE_FORMS(run)
 const obi_case obi_case_bitlinear_gemm = { "bitlinear_gemm", OBI_KERNEL_BITLINEAR_GEMM, "m n T block_rows", { 131, 205, 37, 70 }, run_plain };
 const obi_case obi_case_bitlinear_gemm_straight = { "bitlinear_gemm_straight", OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, "m n T block_rows",
                                                     { 75, 45, 21, 0 }, run_straight };
+const obi_case obi_case_bitlinear_gemv_straight = { "bitlinear_gemv_straight", OBI_KERNEL_BITLINEAR_GEMV_STRAIGHT, "m n T block_rows",
+                                                    { 141, 333, 2, 133 }, tiles_straight };
+const obi_case obi_case_bitlinear_gemm_tiles = { "bitlinear_gemm_tiles", OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, "m n T block_rows",
+                                                 { 141, 45, 21, 0 }, tiles_straight };

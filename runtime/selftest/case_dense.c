@@ -40,6 +40,7 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     int kernel = type == OBI_WEIGHT_F16 ? (gemv ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMM_F16)
                                         : (gemv ? OBI_KERNEL_DENSE_GEMV_F32 : OBI_KERNEL_DENSE_GEMM_F32);
     ref_dense_fwd(want, tolerance, x, w, m, n, T);
+    if (gemv && env->device->caps.straight && n % 64 == 0 && n <= 32768) kernel = OBI_KERNEL_DENSE_GEMV_F32_STRAIGHT; /* sums in f32 */
     make_tolerance(env, kernel, tolerance, x, m, n, T);
 
     obi_view x_view, y_view;
@@ -66,10 +67,12 @@ static obi_status run_f16(obi_case_env *env, const uint32_t *sizes, obi_case_res
     return run(env, sizes, result, OBI_WEIGHT_F16);
 }
 
-const obi_case obi_case_dense_gemv_f32 = { "dense_gemv_f32", OBI_KERNEL_DENSE_GEMV_F32, "m n T block_rows", { 67, 333, 2, 40 }, run_f32 };
-const obi_case obi_case_dense_gemv_f16 = { "dense_gemv_f16", OBI_KERNEL_DENSE_GEMV_F16, "m n T block_rows", { 67, 333, 2, 40 }, run_f16 };
 OBI_CASE_FORMS(run_f32)
 OBI_CASE_FORMS(run_f16)
+const obi_case obi_case_dense_gemv_f32 = { "dense_gemv_f32", OBI_KERNEL_DENSE_GEMV_F32, "m n T block_rows", { 67, 333, 2, 40 },
+                                           run_f32_plain };
+const obi_case obi_case_dense_gemv_f16 = { "dense_gemv_f16", OBI_KERNEL_DENSE_GEMV_F16, "m n T block_rows", { 67, 333, 2, 40 },
+                                           run_f16_plain };
 #define SIZES "m n T block_rows"
 const obi_case obi_case_dense_gemm_f32 = { "dense_gemm_f32", OBI_KERNEL_DENSE_GEMM_F32, SIZES, { 131, 205, 37, 70 }, run_f32_plain };
 const obi_case obi_case_dense_gemm_f16 = { "dense_gemm_f16", OBI_KERNEL_DENSE_GEMM_F16, SIZES, { 131, 205, 37, 70 }, run_f16_plain };
@@ -77,3 +80,7 @@ const obi_case obi_case_dense_dot_straight = { "dense_dot_straight", OBI_KERNEL_
                                                     { 43, 41, 21, 0 }, run_f32_straight };
 const obi_case obi_case_dense_gemm_f16_straight = { "dense_gemm_f16_straight", OBI_KERNEL_DENSE_GEMM_F16_STRAIGHT, SIZES,
                                                     { 43, 41, 21, 0 }, run_f16_straight };
+const obi_case obi_case_dense_gemv_f32_straight = { "dense_gemv_f32_straight", OBI_KERNEL_DENSE_GEMV_F32_STRAIGHT, SIZES,
+                                                    { 67, 384, 2, 40 }, run_f32_straight };
+const obi_case obi_case_dense_gemv_f16_straight = { "dense_gemv_f16_straight", OBI_KERNEL_DENSE_GEMV_F16_STRAIGHT, SIZES,
+                                                    { 67, 384, 2, 40 }, run_f16_straight };

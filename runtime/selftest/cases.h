@@ -76,11 +76,15 @@
     X(dense_bwd_x_f32)      \
     X(dense_bwd_x_f16)      \
     X(dense_bwd_w)          \
+    X(bitlinear_gemv_straight) \
     X(bitlinear_gemm_straight) \
+    X(bitlinear_gemm_tiles) \
     X(bitlinear_sign_gemm_straight) \
     X(bitlinear_bwd_x_straight) \
     X(bitlinear_column_dot_straight) \
     X(bitlinear_column_fold_straight) \
+    X(dense_gemv_f32_straight) \
+    X(dense_gemv_f16_straight) \
     X(dense_dot_straight) \
     X(dense_gemm_f16_straight) \
     X(dense_turn_straight) \

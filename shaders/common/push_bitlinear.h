@@ -13,6 +13,17 @@ struct obi_push_bitlinear_gemv {
     OB_U32 h_offset;  /* where h begins in the scales, in floats */
 };
 
+struct obi_push_bitlinear_gemv_straight {
+    OB_U32 x_low, x_high, g_low, g_high, bits_low, bits_high; /* addresses, halves of 64 bits */
+    OB_U32 m;          /* rows of the whole matrix */
+    OB_U32 n;          /* columns of the whole matrix: distance between two tokens of x */
+    OB_U32 k_count;    /* columns of this dispatch; the addresses are those of the first of them */
+    OB_U32 tile_words; /* from a tile of the signs to the next */
+    OB_U32 first_row, row_count; /* of the row block */
+    OB_U32 h_skip;     /* words from the address of g to that of h of first_row */
+    OB_U32 digit[16];  /* 0, 1, 2, ...: straight.glsl says why */
+};
+
 struct obi_push_bitlinear_gemm {
     OB_U32 m, n, row_words, first_row, row_count, h_offset; /* as above */
     OB_U32 tokens;

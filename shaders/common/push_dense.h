@@ -12,6 +12,13 @@ struct obi_push_dense_gemv {
     OB_U32 row_count; /* of the bound block */
 };
 
+struct obi_push_dense_gemv_straight {
+    OB_U32 x_low, x_high, w_low, w_high; /* addresses of x and of the first row, halves of 64 bits */
+    OB_U32 m, n, row_words;              /* as above */
+    OB_U32 first_row, row_count;         /* of this dispatch */
+    OB_U32 digit[16];                    /* 0, 1, 2, ...: straight.glsl says why */
+};
+
 /* c[p,q] = sum over k of a[p,k] * b[q,k] for p < p_count, q < q_count, k < k_count; which of the two indices of a and b
  * is the contiguous one is a property of the kernel (shaders/dense/gemm.comp). All counts and places in floats, those of
  * b in words. */

@@ -54,6 +54,14 @@ uint ob_eight(uint64_t address)
     return ob_choose(from.at[0], from.at[1], from.at[2], from.at[3], from.at[4], from.at[5], from.at[6], from.at[7]);
 }
 
+// Word min(first + LANE, last) after `address`.
+uint ob_eight_cut(uint64_t address, uint first, uint last)
+{
+    return ob_choose(ob_word(address, min(first, last)), ob_word(address, min(first + 1u, last)), ob_word(address, min(first + 2u, last)),
+                     ob_word(address, min(first + 3u, last)), ob_word(address, min(first + 4u, last)), ob_word(address, min(first + 5u, last)),
+                     ob_word(address, min(first + 6u, last)), ob_word(address, min(first + 7u, last)));
+}
+
 uint ob_digits(uint i) { return push.digit[i & 15u] | push.digit[i >> 4 & 15u] << 4; } // i < 256
 
 #endif

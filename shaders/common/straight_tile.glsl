@@ -15,14 +15,6 @@ layout(set = 0, binding = 0) writeonly buffer C { uint c[]; };
 
 #define CAREFUL (OB_CAREFUL != 0u)
 
-// Word min(first + LANE, last) after `address`.
-uint ob_eight_cut(uint64_t address, uint first, uint last)
-{
-    return ob_choose(ob_word(address, min(first, last)), ob_word(address, min(first + 1u, last)), ob_word(address, min(first + 2u, last)),
-                     ob_word(address, min(first + 3u, last)), ob_word(address, min(first + 4u, last)), ob_word(address, min(first + 5u, last)),
-                     ob_word(address, min(first + 6u, last)), ob_word(address, min(first + 7u, last)));
-}
-
 // The subgroup's tile, uniform: `wide` (a power of two) subgroups of a workgroup lie along q, 16 / wide along p.
 struct ob_tile {
     uint p, q;         // of its first element

@@ -233,10 +233,17 @@ static void test_profile(void **state)
 {
     (void)state;
     uint32_t L = stories->config.layers;
+    bool straight = test_device()->caps.straight; /* its kernel takes rows of 64 columns, but not those of 172 of `down` */
     const struct { int kernel; uint64_t calls; } expected[] = {
-        { OBI_KERNEL_EMBED_GATHER_F32, 1 },         { OBI_KERNEL_NORM_RMSNORM_FWD, 1 },      { OBI_KERNEL_DENSE_GEMV_F32, 7 * L + 1 },
-        { OBI_KERNEL_POST_NORM_QKV_FWD, L },        { OBI_KERNEL_ATTN_DECODE_FWD, L },       { OBI_KERNEL_POST_NORM_SWIGLU_FWD, L },
-        { OBI_KERNEL_POST_NORM_RESIDUAL_FWD, 2 * L }, { OBI_KERNEL_UTIL_ARGMAX_FWD, 1 },
+        { OBI_KERNEL_DENSE_GEMV_F32_STRAIGHT, straight ? 6 * L + 1 : 0 }, /* first: left out where there are none */
+        { OBI_KERNEL_DENSE_GEMV_F32, straight ? L : 7 * L + 1 },
+        { OBI_KERNEL_EMBED_GATHER_F32, 1 },
+        { OBI_KERNEL_NORM_RMSNORM_FWD, 1 },
+        { OBI_KERNEL_POST_NORM_QKV_FWD, L },
+        { OBI_KERNEL_ATTN_DECODE_FWD, L },
+        { OBI_KERNEL_POST_NORM_SWIGLU_FWD, L },
+        { OBI_KERNEL_POST_NORM_RESIDUAL_FWD, 2 * L },
+        { OBI_KERNEL_UTIL_ARGMAX_FWD, 1 },
     };
     obi_profile_row rows[OBI_KERNEL_COUNT];
     obi_session *session = open_session(stories, 0, 0);
@@ -250,8 +257,9 @@ static void test_profile(void **state)
         assert_int_equal(count, 0);
     } else {
         double all = 0;
-        assert_int_equal(count, sizeof expected / sizeof *expected);
-        for (uint32_t e = 0; e < count; e++) {
+        uint32_t expected_count = sizeof expected / sizeof *expected, first = straight ? 0 : 1;
+        assert_int_equal(count, expected_count - first);
+        for (uint32_t e = first; e < expected_count; e++) {
             const obi_profile_row *row = NULL;
             for (uint32_t i = 0; i < count; i++)
                 if (rows[i].kernel == expected[e].kernel) row = &rows[i];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/op_bitlinear.h"
+#include "ops/sign_gemv.h"
 #include "ref/ref_bitlinear.h"
 #include "selftest/case_matrix.h"
 #include "selftest/cases.h"
@@ -26,6 +27,19 @@ static void test_gemv(void **state)
     TEST_CASE(obi_case_bitlinear_gemv, 130, 333, 2, 129); /* the second block has one row */
 }
 
+static void test_gemv_straight(void **state)
+{
+    (void)state;
+    static const uint32_t wide[] = { 1, 31, 32, 33, 64, 70, 100, 128, 333, 1000, 1024, 2048, 4096, 5632, 11008 };
+    for (size_t i = 0; i < COUNT(wide); i++) TEST_CASE(obi_case_bitlinear_gemv_straight, 37, wide[i], 1);
+    for (size_t i = 0; i < COUNT(rows); i++) TEST_CASE(obi_case_bitlinear_gemv_straight, rows[i], 100, 1 + (uint32_t)i % 7);
+    TEST_CASE(obi_case_bitlinear_gemv_straight, 17, 33, 1);
+    TEST_CASE(obi_case_bitlinear_gemv_straight, 4100, 70, 3);
+    TEST_CASE(obi_case_bitlinear_gemv_straight, 1000, 65, 7);
+    TEST_CASE(obi_case_bitlinear_gemv_straight, 130, 333, 3, 1);   /* 130 row blocks */
+    TEST_CASE(obi_case_bitlinear_gemv_straight, 300, 333, 2, 256); /* the second block has 44 rows */
+}
+
 static void gemm_sizes(const obi_case *test)
 {
     for (size_t i = 0; i < COUNT(columns); i++) {
@@ -39,12 +53,20 @@ static void gemm_sizes(const obi_case *test)
 
 static void test_gemm(void **state) { (void)state; gemm_sizes(&obi_case_bitlinear_gemm); }
 static void test_gemm_straight(void **state) { (void)state; gemm_sizes(&obi_case_bitlinear_gemm_straight); }
+static void test_gemm_tiles(void **state)
+{
+    (void)state;
+    gemm_sizes(&obi_case_bitlinear_gemm_tiles);
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 300, 333, 12, 256); /* the second block has 44 rows */
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 16400, 70, 9);      /* more than a grid's side of workgroups */
+}
 
 /* The longest row the op takes: one driver ends an invocation's loops, silently, at 65,535 turns. */
 static void test_longest_row(void **state)
 {
     (void)state;
     TEST_CASE(obi_case_bitlinear_gemv, 5, 65536, 1);
+    TEST_CASE(obi_case_bitlinear_gemv_straight, 5, 65536, 1);
     TEST_CASE(obi_case_bitlinear_gemm, 5, 65536, 8);
     TEST_CASE(obi_case_bitlinear_gemm_straight, 5, 65536, 8);
 }
@@ -53,9 +75,12 @@ static void test_more_rows_than_a_grid_axis(void **state)
 {
     (void)state;
     TEST_CASE(obi_case_bitlinear_gemv, 65536 * 16 + 5, 2, 1); /* at 16 rows a workgroup */
+    TEST_CASE(obi_case_bitlinear_gemv_straight, 65536 * 16 + 5, 2, 1);
 }
 
-/* Device buffers and one run of the op at the tiers that are set. */
+static obi_weight_type layer_type = OBI_WEIGHT_SIGN;
+
+/* Device buffers and one run of the op in the form that is set. */
 typedef struct layer {
     uint32_t m, n, T;
     float *x, *scales, *got;
@@ -87,7 +112,7 @@ static void run_layer(layer *l, uint32_t block_rows)
     TEST_OK(obi_case_upload(env, l->x, (uint64_t)l->n * l->T * 4, &x));
     TEST_OK(obi_case_upload(env, l->scales, obi_scales_floats(l->m, l->n) * 4, &scales));
     TEST_OK(obi_case_output(env, (uint64_t)l->m * l->T * 4, &y));
-    TEST_OK(obi_case_weight(env, OBI_WEIGHT_SIGN, l->m, l->n, block_rows, l->words, &weight));
+    TEST_OK(obi_case_weight(env, layer_type, l->m, l->n, block_rows, l->words, &weight));
     obi_cmd_begin(env->cmd);
     obi_op_bitlinear_fwd(env->cmd, y, x, &weight, scales, l->T);
     obi_status status = obi_cmd_run(env->cmd);
@@ -96,11 +121,15 @@ static void run_layer(layer *l, uint32_t block_rows)
     TEST_OK(obi_case_download(env, y, l->got, (uint64_t)l->m * l->T * 4));
 }
 
-static void set_tier(int tier)
+/* The forms of the product that a device has: the tiers of the plain kernels, then signs in tiles. */
+static int last_form(void) { return (int)test_device()->tier + (obi_sign_gemv_type(test_device()) == OBI_WEIGHT_SIGN_TILES); }
+
+static void set_form(int form)
 {
     obi_device *device = test_device();
-    if (tier > (int)device->tier) tier = (int)device->tier;
-    device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV] = device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMM] = (obi_tier)tier;
+    layer_type = form > (int)device->tier ? OBI_WEIGHT_SIGN_TILES : OBI_WEIGHT_SIGN;
+    if (form > (int)device->tier) form = (int)device->tier;
+    device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV] = device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMM] = (obi_tier)form;
 }
 
 /* Small integers are exact in every tier, in halves too: any wrong bit shows, without a tolerance. */
@@ -116,15 +145,15 @@ static void test_integers_are_exact(void **state)
         for (uint32_t j = 0; j < l.n; j++) l.scales[j] = j % 3 == 0 ? -2.0f : 0.5f;
         for (uint32_t i = 0; i < l.m; i++) l.scales[obi_scales_h_offset(l.n) + i] = i % 2 ? 0.25f : -4.0f;
         ref_bitlinear_fwd(want, l.x, l.words, l.scales, l.scales + obi_scales_h_offset(l.n), l.m, l.n, l.T);
-        for (int tier = OBI_TIER_A; tier <= (int)test_device()->tier; tier++) {
-            set_tier(tier);
+        for (int form = OBI_TIER_A; form <= last_form(); form++) {
+            set_form(form);
             run_layer(&l, 0);
             for (uint32_t i = 0; i < l.m * l.T; i++)
                 if (l.got[i] != want[i])
-                    fail_msg("tier %d, %u x %u x %u: y[%u] = %g, exactly %g", tier, l.m, l.n, l.T, i, (double)l.got[i], (double)want[i]);
+                    fail_msg("form %d, %u x %u x %u: y[%u] = %g, exactly %g", form, l.m, l.n, l.T, i, (double)l.got[i], (double)want[i]);
         }
     }
-    set_tier(OBI_TIER_C);
+    set_form((int)test_device()->tier);
     test_device_check();
 }
 
@@ -133,11 +162,11 @@ static void test_bit_order(void **state)
 {
     (void)state;
     static const float signs[8] = { 1, -1, 1, 1, -1, -1, -1, 1 };
-    for (int tier = OBI_TIER_A; tier <= (int)test_device()->tier; tier++) {
+    for (int form = OBI_TIER_A; form <= last_form(); form++) {
         layer l = new_layer(1, 40, 40); /* token t asks for column t: by gemm, then one by one by gemv */
         l.words[0] = 0x72u;
         l.words[1] = 0xffffff72u; /* pad bits set: they must not matter */
-        set_tier(tier);
+        set_form(form);
         for (uint32_t t = 0; t < 40; t++) l.x[t * 40 + t] = 1.0f;
         run_layer(&l, 0);
         for (uint32_t t = 0; t < 40; t++) assert_true(l.got[t] == (t < 8 || t >= 32 ? signs[t % 32] : 1.0f));
@@ -150,7 +179,7 @@ static void test_bit_order(void **state)
             assert_true(one.got[0] == (t < 8 || t >= 32 ? signs[t % 32] : 1.0f));
         }
     }
-    set_tier(OBI_TIER_C);
+    set_form((int)test_device()->tier);
 }
 
 /* |g x| above 65504, the largest half, is fine in every tier; so are very small values. */
@@ -159,7 +188,7 @@ static void test_any_finite_scale(void **state)
     (void)state;
     static const float factors[] = { 1e30f, 1e6f, 65504.0f, 1.0f, 1e-6f, 1e-20f };
     for (size_t f = 0; f < COUNT(factors); f++) {
-        for (int tier = OBI_TIER_A; tier <= (int)test_device()->tier; tier++) {
+        for (int form = OBI_TIER_A; form <= last_form(); form++) {
             layer l = new_layer(20, 500, 1);
             float want[20];
             double squares = 0;
@@ -169,15 +198,15 @@ static void test_any_finite_scale(void **state)
                 squares += 4.0 * (double)l.x[j] * (double)l.x[j];
             }
             ref_bitlinear_fwd(want, l.x, l.words, l.scales, l.scales + obi_scales_h_offset(l.n), l.m, l.n, 1);
-            set_tier(tier);
+            set_form(form);
             run_layer(&l, 0);
             for (uint32_t i = 0; i < l.m; i++)
                 if (!(fabs((double)l.got[i] - (double)want[i]) <= 8 * OBI_UNIT_HALF * sqrt(squares)))
-                    fail_msg("tier %d, factor %g: y[%u] = %g, reference %g", tier, (double)factors[f], i, (double)l.got[i],
+                    fail_msg("form %d, factor %g: y[%u] = %g, reference %g", form, (double)factors[f], i, (double)l.got[i],
                              (double)want[i]);
         }
     }
-    set_tier(OBI_TIER_C);
+    set_form((int)test_device()->tier);
 }
 
 /* One term far above the others must not lose them entirely to overflow, nor hide as a finite number when it is infinite. */
@@ -186,26 +215,26 @@ static void test_not_finite_stays_not_finite(void **state)
     (void)state;
     static const float bad[] = { INFINITY, -INFINITY, NAN };
     for (size_t b = 0; b < COUNT(bad); b++) {
-        for (int tier = OBI_TIER_A; tier <= (int)test_device()->tier; tier++) {
+        for (int form = OBI_TIER_A; form <= last_form(); form++) {
             for (uint32_t T = 1; T < 16; T += 8) {
                 layer l = new_layer(5, 100, T);
                 for (uint32_t i = 0; i < l.n * T; i++) l.x[i] = 1.0f;
                 l.x[77] = bad[b];
-                set_tier(tier);
+                set_form(form);
                 run_layer(&l, 0);
                 for (uint32_t i = 0; i < l.m; i++) assert_true(!isfinite(l.got[i]));
                 for (uint32_t i = l.m; i < l.m * T; i++) assert_true(isfinite(l.got[i]) != 0); /* other tokens are untouched */
             }
         }
     }
-    set_tier(OBI_TIER_C);
+    set_form((int)test_device()->tier);
 }
 
 static void test_blocks_do_not_change_a_bit(void **state)
 {
     (void)state;
-    for (int tier = OBI_TIER_A; tier <= (int)test_device()->tier; tier++) {
-        set_tier(tier);
+    for (int form = OBI_TIER_A; form <= last_form(); form++) {
+        set_form(form);
         for (uint32_t T = 1; T < 16; T += 8) {
             layer l = new_layer(150, 333, T);
             for (uint32_t i = 0; i < l.n * T; i++) l.x[i] = (float)obi_rng_normal(&test_env()->rng);
@@ -219,7 +248,7 @@ static void test_blocks_do_not_change_a_bit(void **state)
             }
         }
     }
-    set_tier(OBI_TIER_C);
+    set_form((int)test_device()->tier);
 }
 
 static void test_sizes_that_do_not_fit_are_refused(void **state)
@@ -231,15 +260,22 @@ static void test_sizes_that_do_not_fit_are_refused(void **state)
     TEST_OK(obi_case_output(env, 4 * 40, &x));
     TEST_OK(obi_case_output(env, 4 * 10, &y));
     TEST_OK(obi_case_output(env, 4 * (64 + 10), &scales));
-    obi_weight sign, dense;
+    obi_weight sign, dense, tiles;
     TEST_OK(obi_weight_create(env->device, OBI_WEIGHT_SIGN, 10, 40, 0, &sign));
     TEST_OK(obi_weight_create(env->device, OBI_WEIGHT_F32, 10, 40, 0, &dense));
+    TEST_OK(obi_weight_create(env->device, OBI_WEIGHT_SIGN_TILES, 10, 40, 0, &tiles));
+    uint32_t words[20] = { 0 };
+    assert_int_equal(obi_weight_upload(env->upload, &tiles, 1, 9, words), OBI_ERROR_ARGUMENT); /* no whole tile */
+    assert_int_equal(obi_weight_upload(env->upload, &tiles, 0, 9, words), OBI_ERROR_ARGUMENT);
+    bool straight = env->device->caps.straight;
+    env->device->caps.straight = false;
     struct { obi_view y, x, scales; const obi_weight *weight; uint32_t T; } bad[] = {
         { y, x, scales, &sign, 2 },   /* y too small */
         { x, y, scales, &sign, 1 },   /* x too small */
         { y, x, x, &sign, 1 },        /* scales too small */
         { y, x, scales, &dense, 1 },  /* not signs */
         { y, x, scales, &sign, 0 },
+        { y, x, scales, &tiles, 1 },  /* in tiles, on a device that has no kernel for them */
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         obi_cmd_begin(env->cmd);
@@ -247,8 +283,10 @@ static void test_sizes_that_do_not_fit_are_refused(void **state)
         assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
         assert_non_null(strstr(obi_last_error(), "bitlinear"));
     }
+    env->device->caps.straight = straight;
     obi_weight_destroy(env->device, &sign);
     obi_weight_destroy(env->device, &dense);
+    obi_weight_destroy(env->device, &tiles);
     test_device_check();
 }
 
@@ -256,8 +294,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemv),
+        cmocka_unit_test(test_gemv_straight),
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_gemm_straight),
+        cmocka_unit_test(test_gemm_tiles),
         cmocka_unit_test(test_longest_row),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_integers_are_exact),

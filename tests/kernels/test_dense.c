@@ -40,6 +40,19 @@ static void gemm_sizes(const obi_case *test)
 
 static void test_gemv_f32(void **state) { (void)state; gemv_sizes(&obi_case_dense_gemv_f32); }
 static void test_gemv_f16(void **state) { (void)state; gemv_sizes(&obi_case_dense_gemv_f16); }
+/* The widths that their kernels take, and some that are left to the plain ones. */
+static void gemv_straight_sizes(const obi_case *test)
+{
+    static const uint32_t wide[] = { 32, 64, 96, 128, 333, 512, 1000, 2048, 4096, 11008, 16384, 65536 };
+    for (size_t i = 0; i < COUNT(wide); i++) TEST_CASE(*test, 37, wide[i], 1);
+    for (size_t i = 0; i < COUNT(rows); i++) TEST_CASE(*test, rows[i], 128, 1 + (uint32_t)i % 7);
+    TEST_CASE(*test, 4100, 64, 2);     /* more rows than a dispatch */
+    TEST_CASE(*test, 130, 128, 3, 1);  /* 130 row blocks */
+    TEST_CASE(*test, 130, 128, 2, 129);
+}
+
+static void test_gemv_f32_straight(void **state) { (void)state; gemv_straight_sizes(&obi_case_dense_gemv_f32_straight); }
+static void test_gemv_f16_straight(void **state) { (void)state; gemv_straight_sizes(&obi_case_dense_gemv_f16_straight); }
 static void test_gemm_f32(void **state) { (void)state; gemm_sizes(&obi_case_dense_gemm_f32); }
 static void test_gemm_f16(void **state) { (void)state; gemm_sizes(&obi_case_dense_gemm_f16); }
 
@@ -136,6 +149,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemv_f32),
         cmocka_unit_test(test_gemv_f16),
+        cmocka_unit_test(test_gemv_f32_straight),
+        cmocka_unit_test(test_gemv_f16_straight),
         cmocka_unit_test(test_gemm_f32),
         cmocka_unit_test(test_gemm_f16),
         cmocka_unit_test(test_dot_straight),

@@ -1,0 +1,118 @@
+#include "ops/sign_gemv.h"
+
+#include "core/checked.h"
+#include "ops/matrix.h"
+#include "ops/op_bitlinear.h"
+#include "ops/straight.h"
+#include "shaders/common/push_bitlinear.h"
+
+/* ---- any device: bitlinear/gemv ---------------------------------------------------------------------------------- */
+
+static bool always(const obi_device *device)
+{
+    (void)device;
+    return true;
+}
+
+static void plain(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+{
+    const obi_device *device = obi_cmd_device(cmd);
+    struct obi_push_bitlinear_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
+                                            .h_offset = obi_scales_h_offset(weight->columns) };
+    obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMV,
+                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
+                              .binding_count = 4,
+                              .bytes = y.size + x.size + bits.size + scales.size };
+    uint32_t rows = obi_matrix_group_rows(device, weight->rows); /* of the whole, so that blocks do not change a sum */
+    dispatch.spec[0] = obi_workgroup_size(device);
+    dispatch.spec[1] = rows;
+    dispatch.spec_count = 2;
+    obi_fold_groups(device, obi_div_ceil(push.row_count, rows), dispatch.groups);
+    dispatch.groups[2] = T;
+    dispatch.push = &push;
+    dispatch.push_bytes = sizeof push;
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+/* ---- software drivers: bitlinear/gemv_straight ------------------------------------------------------------------- */
+
+#define STRETCHES_MAX 64u    /* 32 KiB of shared memory */
+#define STRETCH_WORDS_MAX 8u
+#define COLUMNS_MAX (STRETCHES_MAX * STRETCH_WORDS_MAX * 32) /* of a dispatch */
+#define GRID_SIDE 256u       /* what two digits of the kernel can count */
+
+/* The longest stretch of 1, 2, 4 or 8 words that cuts `words` evenly into as many as the kernel takes; else the shortest that fits. */
+static uint32_t stretch_words(uint32_t words)
+{
+    uint32_t length = STRETCH_WORDS_MAX;
+    while (length > 1 && words % length) length /= 2;
+    while (obi_div_ceil(words, length) > STRETCHES_MAX) length *= 2;
+    return length;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static void straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+{
+    uint32_t first_row, row_count, tile_words = weight->row_words * OBI_TILE_ROWS;
+    obi_view bits = obi_weight_block(weight, block, &first_row, &row_count);
+    for (uint32_t k = 0; k < weight->columns; k += COLUMNS_MAX) {
+        uint32_t k_count = smaller(weight->columns - k, COLUMNS_MAX);
+        uint32_t words = (uint32_t)obi_div_ceil(k_count, 32), length = stretch_words(words);
+        uint32_t stretches = (uint32_t)obi_div_ceil(words, length);
+        for (uint32_t row = 0; row < row_count; row += GRID_SIDE * OBI_TILE_ROWS) {
+            uint32_t rows = smaller(row_count - row, GRID_SIDE * OBI_TILE_ROWS);
+            struct obi_push_bitlinear_gemv_straight push = { .m = weight->rows, .n = weight->columns, .k_count = k_count,
+                                                             .tile_words = tile_words, .first_row = first_row + row, .row_count = rows,
+                                                             .h_skip = obi_scales_h_offset(weight->columns) + first_row + row - k };
+            obi_view x_k = x, g_k = scales, bits_k = bits;
+            x_k.offset += (uint64_t)k * 4;
+            g_k.offset += (uint64_t)k * 4;
+            bits_k.offset += ((uint64_t)row / OBI_TILE_ROWS * tile_words + (uint64_t)k / 32 * OBI_TILE_ROWS) * 4;
+            obi_straight_address(x_k, &push.x_low, &push.x_high);
+            obi_straight_address(g_k, &push.g_low, &push.g_high);
+            obi_straight_address(bits_k, &push.bits_low, &push.bits_high);
+            obi_straight_digits(push.digit);
+            obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMV_STRAIGHT,
+                                      .spec = { 8 * stretches, stretches, length, k_count % (32 * length) != 0, k > 0 },
+                                      .spec_count = 5,
+                                      .groups = { (uint32_t)obi_div_ceil(rows, OBI_TILE_ROWS), T, 1 },
+                                      .push = &push,
+                                      .push_bytes = sizeof push,
+                                      .bindings = { k > 0 ? obi_updates(y) : obi_writes(y), obi_reads(x), obi_reads(bits),
+                                                    obi_reads(scales) },
+                                      .binding_count = 4,
+                                      .bytes = y.size + x.size + bits.size + scales.size };
+            obi_cmd_dispatch(cmd, &dispatch);
+        }
+    }
+}
+
+static bool on_software(const obi_device *device) { return device->caps.straight && device->caps.workgroup_size >= 8 * STRETCHES_MAX; }
+
+/* ---- the families ------------------------------------------------------------------------------------------------ */
+
+/* The first that a device offers is the one it takes. */
+static const struct {
+    obi_weight_type type; /* the layout of the signs it reads: no two families share one */
+    bool (*offered)(const obi_device *device);
+    void (*record)(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T);
+} families[] = {
+    { OBI_WEIGHT_SIGN_TILES, on_software, straight },
+    { OBI_WEIGHT_SIGN, always, plain },
+};
+
+obi_weight_type obi_sign_gemv_type(const obi_device *device)
+{
+    int i = 0;
+    while (!families[i].offered(device)) i++;
+    return families[i].type;
+}
+
+void obi_sign_gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+{
+    int i = 0;
+    while (families[i].type != weight->type) i++;
+    families[i].record(cmd, y, x, weight, block, scales, T);
+}
