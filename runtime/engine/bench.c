@@ -136,7 +136,8 @@ static obi_status make_operands(obi_device *device, unsigned needs, operands *o)
     obi_weight_type dense = needs & HALVES ? OBI_WEIGHT_F16 : OBI_WEIGHT_F32;
     if (needs & DENSE) OBI_TRY_GOTO(make_weight(device, upload, &rng, dense, o->shape, &o->dense));
     if (needs & SCALES) OBI_TRY_GOTO(make_buffer(device, upload, &rng, obi_scales_floats(o->shape.m, o->shape.n), &o->scales));
-    obi_weight_type signs = needs & SCALES ? obi_sign_gemv_type(device) : OBI_WEIGHT_SIGN; /* as the engine, and as training */
+    obi_weight_type signs = needs & SCALES ? obi_sign_gemv_type(device, o->shape.m, o->shape.n)
+                                            : OBI_WEIGHT_SIGN; /* as the engine, and as training */
     if (needs & SIGNS) OBI_TRY_GOTO(make_weight(device, upload, &rng, signs, o->shape, &o->signs));
 done:
     if (status == OBI_OK) status = obi_upload_finish(upload);

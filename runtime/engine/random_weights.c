@@ -139,7 +139,7 @@ static obi_status make_layer(maker *make, uint32_t index)
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, i, &rows, &columns);
-        OBI_TRY(make_matrix(make, obi_sign_gemv_type(make->device), rows, columns, what, &layer->linear[i].weight));
+        OBI_TRY(make_matrix(make, obi_sign_gemv_type(make->device, rows, columns), rows, columns, what, &layer->linear[i].weight));
         OBI_TRY(make_vector(make, obi_scales_floats(rows, columns), what, &layer->linear[i].scales));
     }
     return OBI_OK;

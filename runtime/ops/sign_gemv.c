@@ -8,9 +8,10 @@
 
 /* ---- any device: bitlinear/gemv ---------------------------------------------------------------------------------- */
 
-static bool always(const obi_device *device)
+static bool always(const obi_device *device, uint64_t elements)
 {
     (void)device;
+    (void)elements;
     return true;
 }
 
@@ -89,24 +90,29 @@ static void straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *wei
     }
 }
 
-static bool on_software(const obi_device *device) { return device->caps.straight && device->caps.workgroup_size >= 8 * STRETCHES_MAX; }
+#define ELEMENTS_MIN (1ull << 20) /* of a matrix: below, preparing the kernels takes longer than a text's tokens give back */
+
+static bool on_software(const obi_device *device, uint64_t elements)
+{
+    return device->caps.straight && device->caps.workgroup_size >= 8 * STRETCHES_MAX && elements >= ELEMENTS_MIN;
+}
 
 /* ---- the families ------------------------------------------------------------------------------------------------ */
 
 /* The first that a device offers is the one it takes. */
 static const struct {
     obi_weight_type type; /* the layout of the signs it reads: no two families share one */
-    bool (*offered)(const obi_device *device);
+    bool (*offered)(const obi_device *device, uint64_t elements);
     void (*record)(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T);
 } families[] = {
     { OBI_WEIGHT_SIGN_TILES, on_software, straight },
     { OBI_WEIGHT_SIGN, always, plain },
 };
 
-obi_weight_type obi_sign_gemv_type(const obi_device *device)
+obi_weight_type obi_sign_gemv_type(const obi_device *device, uint32_t rows, uint32_t columns)
 {
     int i = 0;
-    while (!families[i].offered(device)) i++;
+    while (!families[i].offered(device, (uint64_t)rows * columns)) i++;
     return families[i].type;
 }
 

@@ -122,7 +122,7 @@ static void run_layer(layer *l, uint32_t block_rows)
 }
 
 /* The forms of the product that a device has: the tiers of the plain kernels, then signs in tiles. */
-static int last_form(void) { return (int)test_device()->tier + (obi_sign_gemv_type(test_device()) == OBI_WEIGHT_SIGN_TILES); }
+static int last_form(void) { return (int)test_device()->tier + (obi_sign_gemv_type(test_device(), 4096, 4096) == OBI_WEIGHT_SIGN_TILES); }
 
 static void set_form(int form)
 {
