@@ -298,9 +298,9 @@ static void test_generating(void **state)
 {
     (void)state;
     run_out(
-        (work){ .name = "a dense model", .run = generate, .context = shared, .input = dense_path, .runs_max = 16, .may_degrade = true });
+        (work){ .name = "a dense model", .run = generate, .context = shared, .input = dense_path, .runs_max = 10, .may_degrade = true });
     run_out(
-        (work){ .name = "a 1-bit model", .run = generate, .context = shared, .input = onebit_path, .runs_max = 10, .may_degrade = true });
+        (work){ .name = "a 1-bit model", .run = generate, .context = shared, .input = onebit_path, .runs_max = 6, .may_degrade = true });
 }
 
 static void test_converting(void **state)
