@@ -1,13 +1,28 @@
 #include "ops/matrix.h"
 
+#include "core/checked.h"
 #include "ops/check.h"
 
-uint32_t obi_matrix_group_rows(const obi_device *device, uint32_t m)
+/* Rows that one workgroup of a matrix-vector kernel makes, for a whole weight of m rows: as many as leave the device enough
+ * workgroups (16, 8 or 4). */
+static uint32_t group_rows(const obi_device *device, uint32_t m)
 {
     uint32_t enough = device->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 8 : 256; /* workgroups that keep it busy */
     for (uint32_t rows = 16; rows > 4; rows /= 2)
         if (m / rows >= enough) return rows;
     return 4;
+}
+
+void obi_matrix_gemv(obi_cmd *cmd, obi_dispatch *dispatch, const obi_weight *weight, uint32_t row_count, uint32_t T)
+{
+    const obi_device *device = obi_cmd_device(cmd);
+    uint32_t rows = group_rows(device, weight->rows);
+    dispatch->spec[0] = obi_workgroup_size(device);
+    dispatch->spec[1] = rows;
+    dispatch->spec_count = 2;
+    obi_fold_groups(device, obi_div_ceil(row_count, rows), dispatch->groups);
+    dispatch->groups[2] = T;
+    obi_cmd_dispatch(cmd, dispatch);
 }
 
 bool obi_matrix_check_view(obi_cmd *cmd, const char *name, const char *what, obi_view *view, uint64_t rows, uint64_t columns)

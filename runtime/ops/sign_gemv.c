@@ -17,23 +17,16 @@ static bool always(const obi_device *device, uint64_t elements)
 
 static void plain(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
 {
-    const obi_device *device = obi_cmd_device(cmd);
     struct obi_push_bitlinear_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
                                             .h_offset = obi_scales_h_offset(weight->columns) };
     obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMV,
+                              .push = &push,
+                              .push_bytes = sizeof push,
                               .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
                               .binding_count = 4,
                               .bytes = y.size + x.size + bits.size + scales.size };
-    uint32_t rows = obi_matrix_group_rows(device, weight->rows); /* of the whole, so that blocks do not change a sum */
-    dispatch.spec[0] = obi_workgroup_size(device);
-    dispatch.spec[1] = rows;
-    dispatch.spec_count = 2;
-    obi_fold_groups(device, obi_div_ceil(push.row_count, rows), dispatch.groups);
-    dispatch.groups[2] = T;
-    dispatch.push = &push;
-    dispatch.push_bytes = sizeof push;
-    obi_cmd_dispatch(cmd, &dispatch);
+    obi_matrix_gemv(cmd, &dispatch, weight, push.row_count, T);
 }
 
 /* ---- software drivers: bitlinear/gemv_straight ------------------------------------------------------------------- */

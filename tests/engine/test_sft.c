@@ -1,6 +1,7 @@
 /* test_sft: instruction tuning: the loss is the mean over the answers' tokens of a whole step, a step without any changes
  * nothing, filling does not count, and a student goes on from its packed file. */
 #include "model_file.h"
+#include "run_files.h"
 
 #include <math.h>
 #include <string.h>
@@ -155,7 +156,6 @@ static void test_packed_student_is_read_whole(void **state)
     obi_train_options options;
     obi_train_model *model;
     obi_source *source;
-    obi_mapping left, right;
     static float latent[64 * 64];
     set_options(&options);
     set(&options, "post_norm", "true"); /* the file's counts */
@@ -169,12 +169,7 @@ static void test_packed_student_is_read_whole(void **state)
     TEST_OK(obi_download_bytes(test_device(), obi_view_of(weight->w.blocks[0]), latent, sizeof latent));
     for (int i = 0; i < 64 * 64; i++) assert_true(fabsf(latent[i]) == (float)options.latent_scale);
     TEST_OK(obi_train_export(model, &source->vocab, "student", again));
-    TEST_OK(obi_mapping_open(&left, path));
-    TEST_OK(obi_mapping_open(&right, again));
-    assert_int_equal(left.size, right.size);
-    assert_memory_equal(left.data, right.data, left.size);
-    obi_mapping_close(&left);
-    obi_mapping_close(&right);
+    assert_same_file(path, again);
     obi_train_model_free(model);
     /* No student is made of a student. */
     assert_int_equal(obi_train_model_student(test_device(), source, &options, &model), OBI_ERROR_ARGUMENT);

@@ -55,6 +55,8 @@ static void test_straight(void **state)
     TEST_CASE(obi_case_attn_rows_straight, 2, 96, 3, 3, 16);
     TEST_CASE(obi_case_attn_rows_straight, 1, 128, 2, 1, 24);
     TEST_CASE(obi_case_attn_rows_straight, 2, 256, 4, 2, 32);
+    TEST_CASE(obi_case_attn_rows_straight, 3, 512, 4, 2, 8);   /* two sequences at a time, by their memory, then one */
+    TEST_CASE(obi_case_attn_rows_straight, 3, 32, 100, 50, 8); /* and by the grid */
     TEST_CASE(obi_case_attn_rows_straight, 1, 256, 5, 5, 8);
     TEST_CASE(obi_case_attn_rows_straight, 1, 288, 6, 2, 64);
     TEST_CASE(obi_case_attn_rows_straight, 1, 736, 3, 3, 8);
