@@ -10,6 +10,9 @@
 
 #define HEAD_SIZE_MAX 256u /* shaders/attn/attend_fwd.comp: shared memory and four outputs a lane */
 #define PREFILL_TILE 4u
+#define GROUPS_WANTED 1024u            /* workgroups that fill a large GPU */
+#define SPLIT_POSITIONS 256u           /* and what one is worth beginning for */
+#define PARTS_BYTES_MAX (16ull << 20)  /* of the splits of some queries */
 
 #define STRAIGHT_WORKGROUP 128u
 #define STRAIGHT_TOKENS 16u   /* of a workgroup */
@@ -164,14 +167,41 @@ static uint64_t attend_loops(uint64_t positions, uint32_t C, uint32_t lanes)
     return rounds * attend_round_loops(C, lanes) + obi_div_ceil(C, lanes);
 }
 
+/* A split's share is rounded up to whole rounds. */
+static bool fits_loops(uint64_t positions, uint32_t splits, uint32_t C, uint32_t lanes)
+{
+    uint64_t share = splits > 1 ? obi_div_ceil(positions, splits) + lanes : positions;
+    return attend_loops(share, C, lanes) <= OBI_LOOP_MAX;
+}
+
+static uint64_t power_above(uint64_t value)
+{
+    uint64_t power = 1;
+    while (power < value) power *= 2;
+    return power;
+}
+
+static uint32_t tile_of(uint32_t T) { return T == 1 ? 1 : PREFILL_TILE; }
+
+uint32_t obi_op_attn_splits(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
+{
+    uint64_t most = power_above(positions), groups = H * obi_div_ceil(T, tile_of(T));
+    uint32_t splits = 1, lanes = obi_op_attn_workgroup(device, C);
+    if (!device->caps.software) /* a CPU's few cores have enough to do with the heads */
+        while (splits < OBI_ATTN_SPLITS_MAX && splits * groups < GROUPS_WANTED && most / splits >= 2 * SPLIT_POSITIONS) splits *= 2;
+    while (splits < OBI_ATTN_SPLITS_MAX && !fits_loops(most, splits, C, lanes)) splits *= 2;
+    return splits;
+}
+
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C)
 {
-    uint32_t lanes = obi_op_attn_workgroup(device, C);
-    return (uint32_t)((OBI_LOOP_MAX - obi_div_ceil(C, lanes)) / attend_round_loops(C, lanes) * lanes);
+    uint32_t lanes = obi_op_attn_workgroup(device, C), most = 1u << 30;
+    while (!fits_loops(most, OBI_ATTN_SPLITS_MAX, C, lanes)) most /= 2;
+    return most;
 }
 
 static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
-                         uint32_t K, uint32_t C, uint32_t first_position)
+                         uint32_t K, uint32_t C, uint32_t first_position, uint32_t splits)
 {
     obi_device *device = obi_cmd_device(cmd);
     uint32_t workgroup = obi_op_attn_workgroup(device, C);
@@ -186,35 +216,76 @@ static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cach
            obi_check_words(cmd, "attention", "the value cache", v_cache, B * positions, kv_row) &&
            obi_check(cmd, B * positions * kv_row <= UINT32_MAX && (uint64_t)B * T * row <= UINT32_MAX, "attention",
                      "there are more elements than a kernel can count") &&
-           obi_check(cmd, attend_loops(positions, C, workgroup) <= OBI_LOOP_MAX, "attention",
-                     "the context is longer than one kernel can go through; choose a shorter one");
+           obi_check(cmd, fits_loops(positions, splits, C, workgroup), "attention",
+                     "the context is longer than the kernels can go through; choose a shorter one");
 }
 
-/* Of B sequences, which lie one after the other in every array. */
+/* Queries of B sequences, which lie one after the other in every array; B is 1 where there are splits. */
 static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
-                   uint32_t K, uint32_t C, uint32_t first_position)
+                   uint32_t K, uint32_t C, uint32_t first_position, obi_attn_range range)
 {
-    uint32_t workgroup = obi_op_attn_workgroup(obi_cmd_device(cmd), C);
-    uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
-    bool decode = T == 1;
-    struct obi_push_attn_attend push = { T, H, K, C, first_position, (float)(1.0 / sqrt((double)C)) };
-    obi_dispatch dispatch = { .kernel = decode ? OBI_KERNEL_ATTN_DECODE_FWD : OBI_KERNEL_ATTN_PREFILL_FWD,
-                              .spec = { workgroup, (uint32_t)obi_div_ceil(C, workgroup) },
-                              .spec_count = 2,
-                              .groups = { H, decode ? 1 : (uint32_t)obi_div_ceil(T, PREFILL_TILE), B },
+    uint32_t workgroup = obi_op_attn_workgroup(obi_cmd_device(cmd), C), splits = range.splits, tile = tile_of(T);
+    uint64_t positions = (uint64_t)first_position + range.first + range.count, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
+    struct obi_push_attn_attend push = { T, H, K, C, first_position, range.first, range.count, (float)(1.0 / sqrt((double)C)) };
+    obi_dispatch dispatch = { .kernel = T == 1 ? OBI_KERNEL_ATTN_DECODE_FWD : OBI_KERNEL_ATTN_PREFILL_FWD,
+                              .spec = { workgroup, (uint32_t)obi_div_ceil(C, workgroup), splits > 1 },
+                              .spec_count = 3,
+                              .groups = { H, (uint32_t)obi_div_ceil(range.count, tile), splits > 1 ? splits : B },
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { obi_writes(out), obi_reads(q), obi_reads(k_cache), obi_reads(v_cache) },
                               .binding_count = 4,
-                              .bytes = (T * row + positions * kv_row) * B * 8 };
+                              .bytes = (range.count * row + positions * kv_row) * B * 8 };
     obi_cmd_dispatch(cmd, &dispatch);
+}
+
+/* Bytes that the splits of a query leave. */
+static uint64_t query_part_bytes(uint32_t H, uint32_t C, uint32_t splits) { return (uint64_t)splits * H * (C + 2) * 4; }
+
+/* A piece of the queries after the other, so that their parts stay small. */
+static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
+                             uint32_t C, uint32_t first_position, obi_attn_range range)
+{
+    uint64_t bytes = query_part_bytes(H, C, range.splits), most = PARTS_BYTES_MAX / bytes / PREFILL_TILE * PREFILL_TILE;
+    uint32_t piece = most < PREFILL_TILE ? PREFILL_TILE : most < range.count ? (uint32_t)most : range.count, end = range.first + range.count;
+    if (piece > range.count) piece = range.count;
+    obi_view parts;
+    if (!obi_cmd_scratch(cmd, piece * bytes, &parts)) return;
+    for (uint32_t first = range.first; first < end; first += piece) {
+        obi_attn_range some = { first, end - first < piece ? end - first : piece, range.splits };
+        parts.size = some.count * bytes;
+        attend(cmd, parts, q, k_cache, v_cache, 1, T, H, K, C, first_position, some);
+        struct obi_push_attn_combine push = { some.count * H, first * H, C, range.splits };
+        obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_COMBINE_FWD,
+                                  .spec = { obi_op_attn_workgroup(obi_cmd_device(cmd), C) },
+                                  .spec_count = 1,
+                                  .push = &push,
+                                  .push_bytes = sizeof push,
+                                  .bindings = { obi_writes(out), obi_reads(parts) },
+                                  .binding_count = 2,
+                                  .bytes = parts.size + 4ull * some.count * H * C };
+        obi_fold_groups(obi_cmd_device(cmd), push.rows, dispatch.groups);
+        obi_cmd_dispatch(cmd, &dispatch);
+    }
+}
+
+void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
+                           uint32_t C, uint32_t first_position, obi_attn_range range)
+{
+    if (range.splits == 0) range.splits = obi_op_attn_splits(obi_cmd_device(cmd), T, H, C, (uint64_t)first_position + T);
+    if (!check_attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position, range.splits) ||
+        !obi_check(cmd, range.count > 0 && range.first < T && range.count <= T - range.first && range.splits <= OBI_ATTN_SPLITS_MAX,
+                   "attention", "there are no such queries or splits"))
+        return;
+    if (range.splits > 1) attend_in_splits(cmd, out, q, k_cache, v_cache, T, H, K, C, first_position, range);
+    else attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position, range);
 }
 
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
                      uint32_t C, uint32_t first_position)
 {
-    if (check_attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position))
-        attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position);
+    obi_attn_range all = { 0, T, 0 };
+    obi_op_attn_range_fwd(cmd, out, q, k_cache, v_cache, T, H, K, C, first_position, all);
 }
 
 void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, obi_view v, uint32_t B, uint32_t T, uint32_t H, uint32_t K,
@@ -222,7 +293,8 @@ void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, o
 {
     obi_attn_shape shape = { B, T, H, K, C };
     bool straight = obi_attn_straight_takes(obi_cmd_device(cmd), &shape);
-    if (!check_attend(cmd, out, q, k, v, B, T, H, K, C, 0)) return;
+    obi_attn_range all = { 0, T, 1 };
+    if (!check_attend(cmd, out, q, k, v, B, T, H, K, C, 0, 1)) return;
     if (straight) obi_attn_straight_fwd(cmd, &shape, out, q, k, v);
-    else attend(cmd, out, q, k, v, B, T, H, K, C, 0);
+    else attend(cmd, out, q, k, v, B, T, H, K, C, 0, all);
 }

@@ -30,12 +30,29 @@ void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache /* (context,width) */, o
                          uint32_t context);
 
 /* Causal attention: query t sees positions 0..first_position + t, whose keys and values are already in the caches; scale
- * 1/sqrt(C); head h uses key head h / (H/K). C even, up to 256. Contexts are bounded by OBI_LOOP_MAX (at least 32768
- * positions for every C) and by the range the device can bind. */
+ * 1/sqrt(C); head h uses key head h / (H/K). C even, up to 256. Long contexts are cut into splits over as many workgroups,
+ * whose parts are joined by a second dispatch. Contexts are bounded by obi_op_attn_positions_max and by the range the device
+ * can bind. */
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_view k_cache /* (context,K,C) */,
                      obi_view v_cache /* (context,K,C) */, uint32_t T, uint32_t H, uint32_t K, uint32_t C, uint32_t first_position);
 
-/* The most positions that obi_op_attn_fwd goes through; more would pass OBI_LOOP_MAX. */
+/* A part of it. */
+typedef struct obi_attn_range {
+    uint32_t first, count; /* queries of the T; at least one */
+    uint32_t splits;       /* at most OBI_ATTN_SPLITS_MAX; 0: obi_op_attn_splits for all T */
+} obi_attn_range;
+
+#define OBI_ATTN_SPLITS_MAX 64u
+
+void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_view k_cache /* (context,K,C) */,
+                           obi_view v_cache /* (context,K,C) */, uint32_t T, uint32_t H, uint32_t K, uint32_t C, uint32_t first_position,
+                           obi_attn_range range);
+
+/* Into how many splits obi_op_attn_fwd cuts `positions` for T queries. The same from one power of two of positions to the next, and
+ * right for fewer positions too: what is recorded once serves all of these. */
+uint32_t obi_op_attn_splits(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions);
+
+/* The most positions that obi_op_attn_fwd goes through; more would pass OBI_LOOP_MAX in every split. At least 2^21. */
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C);
 
 /* obi_op_attn_fwd for B sequences of T tokens each, one after the other, each seeing itself only: the forward pass of

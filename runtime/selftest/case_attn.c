@@ -64,12 +64,12 @@ static obi_status run_kv_store(obi_case_env *env, const uint32_t *sizes, obi_cas
 /* A score of C terms is off by at most s = (C + 4) u sum|q k| / sqrt(C). Vulkan allows exp(x) 3 + 2|x| ulp, software
  * drivers show 17; with |x| up to the spread of the scores the weight of a position is off relatively by
  * 2 s + (32 + 4 S) u, S bounding the scores; and summing P weighted values, rescaled now and then, adds (P + 32) u
- * of sum w|v|. The denominator has the same error again. */
-static void attend_tolerance(float *spread, const float *scores, uint32_t T, uint32_t H, uint32_t C, uint32_t positions)
+ * of sum w|v|. The denominator has the same error again. What splits leave is weighted once more, by another exp. */
+static void attend_tolerance(float *spread, const float *scores, uint32_t T, uint32_t H, uint32_t C, uint32_t positions, bool split)
 {
     for (uint64_t row = 0; row < (uint64_t)T * H; row++) {
         double s = (C + 4) * U * (double)scores[row];
-        double relative = 2 * (2 * s + (32 + 4 * (double)scores[row]) * U + (positions + 32) * U);
+        double relative = 2 * (2 * s + (split ? 2 : 1) * (32 + 4 * (double)scores[row]) * U + (positions + 32) * U);
         for (uint64_t c = 0; c < C; c++) spread[row * C + c] = (float)((double)spread[row * C + c] * relative + 1e-30);
     }
 }
@@ -77,6 +77,7 @@ static void attend_tolerance(float *spread, const float *scores, uint32_t T, uin
 static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], first = sizes[4];
+    obi_attn_range all = { 0, T, sizes[5] }; /* splits, 0: the op's choice */
     uint32_t positions = first + T;
     uint64_t rows = (uint64_t)T * H * C, cached = (uint64_t)positions * K * C;
     float *q = obi_case_normal(env, rows, 1.0), *k = obi_case_normal(env, cached, 1.0), *v = obi_case_normal(env, cached, 1.0);
@@ -87,14 +88,14 @@ static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_
     for (uint64_t p = 0; p < positions; p += 5) /* some positions stand out, so that the running maximum moves */
         for (uint64_t i = 0; i < (uint64_t)K * C; i++) k[p * K * C + i] *= 1.0f + (float)p / (float)positions;
     ref_attn_attend(want, q, k, v, T, H, K, C, first, weights, spread, scores);
-    attend_tolerance(spread, scores, T, H, C, positions);
+    attend_tolerance(spread, scores, T, H, C, positions, all.splits != 1);
     obi_view q_view, k_view, v_view, out_view;
     OBI_TRY(obi_case_upload(env, q, rows * 4, &q_view));
     OBI_TRY(obi_case_upload(env, k, cached * 4, &k_view));
     OBI_TRY(obi_case_upload(env, v, cached * 4, &v_view));
     OBI_TRY(obi_case_output(env, rows * 4, &out_view));
     obi_cmd_begin(env->cmd);
-    obi_op_attn_fwd(env->cmd, out_view, q_view, k_view, v_view, T, H, K, C, first);
+    obi_op_attn_range_fwd(env->cmd, out_view, q_view, k_view, v_view, T, H, K, C, first, all);
     OBI_TRY(obi_cmd_run(env->cmd));
     OBI_TRY(obi_case_download(env, out_view, got, rows * 4));
     obi_case_compare(result, "out", got, want, rows, spread, 0, 0);
@@ -109,5 +110,7 @@ const obi_case obi_case_attn_rope_straight = { "attn_rope_straight", OBI_KERNEL_
 const obi_case obi_case_attn_kv_store = {
     "attn_kv_store", OBI_KERNEL_ATTN_KV_STORE_FWD, "T width first context", { 3, 35, 2, 7 }, run_kv_store
 };
-const obi_case obi_case_attn_decode = { "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first", { 1, 6, 2, 70, 130 }, run_attend };
-const obi_case obi_case_attn_prefill = { "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first", { 7, 6, 2, 70, 62 }, run_attend };
+const obi_case obi_case_attn_decode = { "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend };
+const obi_case obi_case_attn_prefill = { "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend };
+const obi_case obi_case_attn_combine = { "attn_combine", OBI_KERNEL_ATTN_COMBINE_FWD, "T H K C first splits", { 1, 6, 2, 70, 330, 4 }, run_attend };
+const obi_case obi_case_attn_prefill_split = { "attn_prefill_split", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 192, 3 }, run_attend };

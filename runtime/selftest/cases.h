@@ -12,6 +12,8 @@
     X(attn_kv_store)        \
     X(attn_decode)          \
     X(attn_prefill)         \
+    X(attn_combine)         \
+    X(attn_prefill_split)   \
     X(post_norm_residual)   \
     X(post_norm_swiglu)     \
     X(post_norm_qkv)        \

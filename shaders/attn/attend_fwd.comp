@@ -1,15 +1,21 @@
 // Causal attention of one head, for one query (decode) or a tile of four (OB_TILE, prefill):
 //   out[t,h] = sum_p softmax_p(scale * q[t,h] . keys[p,h']) values[p,h'],  p <= first_position + t,  h' = h / (heads / kv_heads)
-// b0 w out (tokens, heads, head_size)   b1 r q (tokens, heads, head_size)
+// b0 w out (tokens, heads, head_size); or, with SPLIT, parts (splits, count, heads, head_size + 2): unnormalised sums, then the
+//    largest score and the total weight of a split's positions, for attn/combine_fwd
+// b1 r q (tokens, heads, head_size)
 // b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size)
-// push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position, scale
-// spec 0: workgroup size (<= 128)   1: ceil(head_size / workgroup size), the outputs of a lane
-// grid: x heads, y tiles, z sequences, which lie one after the other in every array, each with keys and values of its own
+// push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position, first_token, count, scale
+// spec 0: workgroup size (<= 128)   1: ceil(head_size / workgroup size), the outputs of a lane   2: SPLIT
+// grid: x heads, y tiles of tokens [first_token, first_token + count), z with SPLIT the splits, else sequences, which lie one
+//    after the other in every array, each with keys and values of its own
 // shared: 1.5 KiB + reduce, 6 KiB + reduce with OB_TILE   tiers A B
 //
 // Positions are taken a workgroup at a time. First each lane has one position and makes its weight; then each lane has
 // some columns of the output and adds up all weights. A running maximum keeps every exponent <= 0, and what was summed
 // before is scaled whenever it rises, so memory does not grow with the context.
+//
+// A split takes an equal share of the positions that its tile sees, in whole rounds; the number of splits need not fit the
+// context: one that has no positions writes zeros with the lowest score, which change no sum.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #ifdef OB_TILE
@@ -19,6 +25,7 @@
 #include "common/push_attn.h"
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint SLOTS = 4;
+layout(constant_id = 2) const uint SPLIT = 0;
 
 layout(set = 0, binding = 0) writeonly buffer Out { float result[]; };
 layout(set = 0, binding = 1) readonly buffer Q { float q[]; };
@@ -60,14 +67,14 @@ VALUE weight_of(VALUE x)
 void main()
 {
     uint lane = gl_LocalInvocationIndex, lanes = gl_WorkGroupSize.x;
-    uint head = gl_WorkGroupID.x, first = gl_WorkGroupID.y * TILE;
+    uint head = gl_WorkGroupID.x, first = push.first_token + gl_WorkGroupID.y * TILE, end = push.first_token + push.count;
     uint size = push.head_size, row = push.heads * size, kv_row = push.kv_heads * size;
-    uint sequence = gl_WorkGroupID.z, start_of_q = sequence * push.tokens * row + head * size;
+    uint sequence = SPLIT != 0u ? 0u : gl_WorkGroupID.z, start_of_q = sequence * push.tokens * row + head * size;
     uint kv_start = sequence * (push.first_position + push.tokens) * kv_row + head / (push.heads / push.kv_heads) * size;
 
     // Queries past the last token repeat it; they are computed and not written.
 #ifdef OB_TILE
-    uvec4 token = min(uvec4(first, first + 1u, first + 2u, first + 3u), uvec4(push.tokens - 1u));
+    uvec4 token = min(uvec4(first, first + 1u, first + 2u, first + 3u), uvec4(end - 1u));
     uint last = push.first_position + token.w;
     for (uint c = lane; c < size; c += lanes) {
         uvec4 at = token * row + start_of_q + c;
@@ -86,7 +93,13 @@ void main()
     VALUE sum0 = VALUE(0.0), sum1 = VALUE(0.0), sum2 = VALUE(0.0), sum3 = VALUE(0.0);
     VALUE total = VALUE(0.0), top = VALUE(LOWEST);
 
-    for (uint start = 0u; start <= last; start += lanes) {
+    uint begin = 0u, behind = last + 1u; // the positions
+    if (SPLIT != 0u) {
+        uint share = (last / (gl_NumWorkGroups.z * lanes) + 1u) * lanes;
+        begin = gl_WorkGroupID.z * share;
+        behind = min(begin + share, behind);
+    }
+    for (uint start = begin; start < behind; start += lanes) {
         barrier(); // `query` is written; the weights of the round before have been read
         uint position = start + lane;
         VALUE score = VALUE(0.0);
@@ -123,7 +136,7 @@ void main()
             if (SLOTS > 2u) sum2 += weight * values[at + column2];        \
             if (SLOTS > 3u) sum3 += weight * values[at + column3];        \
         }
-        uint count = min(lanes, last - start + 1u);
+        uint count = min(lanes, behind - start);
         uint p = 0u;
         for (; p + 4u <= count; p += 4u) {
             ADD_POSITION(p)
@@ -134,26 +147,32 @@ void main()
         for (; p < count; p++) ADD_POSITION(p)
     }
 
-    VALUE share = 1.0 / total;
+    uint out_row = SPLIT != 0u ? push.heads * (size + 2u) : row;
+    uint to = SPLIT != 0u ? (gl_WorkGroupID.z * push.count + first - push.first_token) * out_row + head * (size + 2u)
+                          : first * row + start_of_q;
+    VALUE share = SPLIT != 0u ? VALUE(1.0) : 1.0 / total;
     sum0 *= share;
     sum1 *= share;
     sum2 *= share;
     sum3 *= share;
 #ifdef OB_TILE
-#define WRITE(sum, column)                                                                    \
-    if ((column) < size) {                                                                    \
-        uint at = first * row + start_of_q + (column);                                        \
-        result[at] = sum.x;                                                                   \
-        if (first + 1u < push.tokens) result[at + row] = sum.y;                               \
-        if (first + 2u < push.tokens) result[at + 2u * row] = sum.z;                          \
-        if (first + 3u < push.tokens) result[at + 3u * row] = sum.w;                          \
+#define WRITE(value, column)                                          \
+    {                                                                 \
+        uint at = to + (column);                                      \
+        result[at] = value.x;                                         \
+        if (first + 1u < end) result[at + out_row] = value.y;         \
+        if (first + 2u < end) result[at + 2u * out_row] = value.z;    \
+        if (first + 3u < end) result[at + 3u * out_row] = value.w;    \
     }
 #else
-#define WRITE(sum, column) \
-    if ((column) < size) result[token * row + start_of_q + (column)] = sum;
+#define WRITE(value, column) result[to + (column)] = value;
 #endif
-    WRITE(sum0, lane)
-    if (SLOTS > 1u) WRITE(sum1, lane + lanes)
-    if (SLOTS > 2u) WRITE(sum2, lane + 2u * lanes)
-    if (SLOTS > 3u) WRITE(sum3, lane + 3u * lanes)
+    if (lane < size) WRITE(sum0, lane)
+    if (SLOTS > 1u && lane + lanes < size) WRITE(sum1, lane + lanes)
+    if (SLOTS > 2u && lane + 2u * lanes < size) WRITE(sum2, lane + 2u * lanes)
+    if (SLOTS > 3u && lane + 3u * lanes < size) WRITE(sum3, lane + 3u * lanes)
+    if (SPLIT != 0u && lane == 0u) {
+        WRITE(top, size)
+        WRITE(total, size + 1u)
+    }
 }

@@ -17,7 +17,12 @@ struct obi_push_attn_kv_store {
 };
 struct obi_push_attn_attend {
     OB_U32 tokens, heads, kv_heads, head_size, first_position;
+    OB_U32 first_token, count; /* the dispatch's, of `tokens` */
     OB_F32 scale;
+};
+struct obi_push_attn_combine {
+    OB_U32 rows, first; /* token * heads + head: how many, and the first of them in the result */
+    OB_U32 head_size, splits;
 };
 struct obi_push_attn_bwd {
     OB_U32 tokens, heads, kv_heads, head_size; /* tokens of one sequence */

@@ -65,7 +65,7 @@ static void test_decode(void **state)
     TEST_CASE(obi_case_attn_prefill, 6, 2, 1, 66, 70);
     *size = before;
     TEST_CASE(obi_case_attn_decode, 1, 1, 1, 64, 4095);
-    TEST_CASE(obi_case_attn_decode, 1, 1, 1, 128, 32767); /* the longest context promised */
+    TEST_CASE(obi_case_attn_decode, 1, 1, 1, 128, 32767);
 }
 
 static void test_prefill(void **state)
@@ -79,6 +79,77 @@ static void test_prefill(void **state)
     static const uint32_t head_sizes[] = { 2, 4, 6, 32, 62, 64, 66, 80, 128, 130, 192, 254, 256 };
     for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) TEST_CASE(obi_case_attn_prefill, 6, 2, 1, head_sizes[i], 70);
     TEST_CASE(obi_case_attn_prefill, 3, 1, 1, 16, 4094);
+}
+
+/* Any number of splits, those that see no position and those whose share begins after some queries of a tile included. */
+static void test_splits(void **state)
+{
+    (void)state;
+    static const uint32_t positions[] = { 1, 2, 63, 64, 65, 127, 128, 129, 255, 257, 1000 };
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++)
+        for (uint32_t splits = 2; splits <= OBI_ATTN_SPLITS_MAX; splits *= splits < 4 ? 2 : 4) {
+            TEST_CASE(obi_case_attn_decode, 1, 4, 2, 48, positions[i] - 1, splits);
+            TEST_CASE(obi_case_attn_prefill, 6, 2, 1, 20, positions[i] - 1, splits);
+        }
+    static const uint32_t head_sizes[] = { 2, 4, 6, 34, 62, 64, 66, 128, 130, 254, 256 };
+    for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) {
+        TEST_CASE(obi_case_attn_combine, 1, 3, 1, head_sizes[i], 300, 3);
+        TEST_CASE(obi_case_attn_prefill, 5, 2, 2, head_sizes[i], 124, 3); /* the last queries see one round more */
+    }
+    TEST_CASE(obi_case_attn_combine, 300, 8, 1, 256, 5, 64); /* pieces: the parts of all queries are 38 MiB */
+    uint32_t *limit = &test_device()->caps.workgroup_count[0], before = *limit;
+    *limit = 10;
+    TEST_CASE(obi_case_attn_combine, 9, 5, 5, 6, 64, 2); /* rows folded over the grid */
+    *limit = before;
+}
+
+/* Some queries of a tile or of many, alone: the others' rows stay. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    enum { T = 11, H = 3, C = 10, FIRST = 90, P = FIRST + T, ROW = H * C };
+    obi_case_env *env = test_env();
+    for (uint32_t splits = 1; splits <= 2; splits++)
+        for (uint32_t first = 0; first < T; first += 3) {
+            uint32_t count = first == 6 ? 1 : first == 9 ? 2 : 5;
+            obi_case_env_clear(env);
+            float *q = obi_case_normal(env, T * ROW, 1), *k = obi_case_normal(env, P * ROW, 1), *v = obi_case_normal(env, P * ROW, 1);
+            float all[T * ROW], some[T * ROW];
+            obi_view q_view, k_view, v_view, all_view, some_view;
+            TEST_OK(obi_case_upload(env, q, sizeof all, &q_view));
+            TEST_OK(obi_case_upload(env, k, sizeof(float) * P * ROW, &k_view));
+            TEST_OK(obi_case_upload(env, v, sizeof(float) * P * ROW, &v_view));
+            TEST_OK(obi_case_output(env, sizeof all, &all_view));
+            TEST_OK(obi_case_output(env, sizeof all, &some_view));
+            obi_cmd_begin(env->cmd);
+            obi_op_attn_range_fwd(env->cmd, all_view, q_view, k_view, v_view, T, H, H, C, FIRST, (obi_attn_range){ 0, T, splits });
+            obi_op_attn_range_fwd(env->cmd, some_view, q_view, k_view, v_view, T, H, H, C, FIRST, (obi_attn_range){ first, count, splits });
+            TEST_OK(obi_cmd_run(env->cmd));
+            TEST_OK(obi_case_download(env, all_view, all, sizeof all));
+            TEST_OK(obi_case_download(env, some_view, some, sizeof some));
+            for (uint32_t i = 0; i < T * ROW; i++) {
+                bool in = i / ROW >= first && i / ROW < first + count;
+                if (in ? !(fabsf(all[i] - some[i]) <= 1e-6f) : !isnan(some[i]))
+                    fail_msg("queries %u+%u, splits %u: [%u] = %g, of all %g", first, count, splits, i, (double)some[i], (double)all[i]);
+            }
+        }
+    test_device_check();
+}
+
+/* Contexts past what one workgroup may loop over are split, whatever the device; the number stays from one power of two to the next. */
+static void test_numbers_of_splits(void **state)
+{
+    (void)state;
+    const obi_device *device = test_device();
+    for (uint32_t C = 32; C <= 256; C *= 2) {
+        assert_int_equal(obi_op_attn_splits(device, 1, 32, C, 500), 1);
+        assert_true(obi_op_attn_splits(device, 1, 32, C, 1 << 17) > 1);
+        assert_true(obi_op_attn_splits(device, 128, 32, C, 1 << 17) > 1);
+        assert_int_equal(obi_op_attn_splits(device, 1, 32, C, (1 << 17) + 1), obi_op_attn_splits(device, 1, 32, C, 1 << 18));
+        assert_true(obi_op_attn_positions_max(device, C) >= 1u << 21);
+    }
+    TEST_CASE(obi_case_attn_decode, 1, 1, 1, 16, 140000); /* more than one workgroup may */
+    TEST_CASE(obi_case_attn_prefill, 3, 1, 1, 16, 140000);
 }
 
 /* Scores far apart, and in the second half all far below zero: nothing overflows, the largest takes all, wherever it is. */
@@ -167,7 +238,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rope),           cmocka_unit_test(test_rope_straight),
         cmocka_unit_test(test_kv_store),       cmocka_unit_test(test_decode),
-        cmocka_unit_test(test_prefill),
+        cmocka_unit_test(test_prefill),        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_ranges),         cmocka_unit_test(test_numbers_of_splits),
         cmocka_unit_test(test_extreme_scores), cmocka_unit_test(test_the_future_is_not_seen),
         cmocka_unit_test(test_bad_sizes_are_refused),
     };
