@@ -51,6 +51,10 @@ onebit_kernel(optim flip_count TIERS a b)
 
 # bitlinear, dense, svid
 onebit_kernel(bitlinear gemv TIERS a b c)
+onebit_kernel(bitlinear gemv_table TIERS b)
+onebit_kernel(bitlinear quantise TIERS a)
+onebit_kernel(bitlinear gemv_int8 TIERS a b)
+onebit_kernel(bitlinear gemv_int8_dot SOURCE bitlinear/gemv_int8.comp DEFINES OB_DOT TIERS a b)
 onebit_kernel(bitlinear gemm TIERS a)
 onebit_kernel(bitlinear bwd_x TIERS a)
 onebit_kernel(bitlinear scale_columns TIERS a)

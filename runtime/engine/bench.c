@@ -7,7 +7,7 @@
 #include "ops/op_bitlinear_bwd.h"
 #include "ops/op_dense.h"
 #include "ops/op_dense_bwd.h"
-#include "ops/sign_gemv.h"
+#include "ops/sign_family.h"
 
 /* What an operation may use; only what its row asks for is there. */
 typedef struct operands {
@@ -97,10 +97,10 @@ static obi_status make_buffer(obi_device *device, obi_upload *upload, obi_rng *r
     return status;
 }
 
-static obi_status make_weight(obi_device *device, obi_upload *upload, obi_rng *rng, obi_weight_type type, obi_bench_shape shape,
-                              obi_weight *out)
+/* Fills a weight that was created. */
+static obi_status fill_weight(obi_upload *upload, obi_rng *rng, obi_bench_shape shape, const obi_weight *out)
 {
-    OBI_TRY(obi_weight_create(device, type, shape.m, shape.n, 0, out));
+    obi_weight_type type = out->type;
     uint32_t at_once = obi_weight_upload_rows(out, CHUNK_WORDS * 4);
     uint64_t words = (uint64_t)at_once * out->row_words;
     uint32_t *values = obi_calloc((size_t)words, sizeof *values);
@@ -133,12 +133,16 @@ static obi_status make_operands(obi_device *device, unsigned needs, operands *o)
     OBI_TRY_GOTO(obi_upload_create(device, &upload));
     if (needs & INPUTS) OBI_TRY_GOTO(make_buffer(device, upload, &rng, T * n, &o->inputs));
     if (needs & OUTPUTS) OBI_TRY_GOTO(make_buffer(device, upload, &rng, T * m, &o->outputs));
-    obi_weight_type dense = needs & HALVES ? OBI_WEIGHT_F16 : OBI_WEIGHT_F32;
-    if (needs & DENSE) OBI_TRY_GOTO(make_weight(device, upload, &rng, dense, o->shape, &o->dense));
+    if (needs & DENSE) {
+        OBI_TRY_GOTO(obi_weight_create(device, needs & HALVES ? OBI_WEIGHT_F16 : OBI_WEIGHT_F32, o->shape.m, o->shape.n, 0, &o->dense));
+        OBI_TRY_GOTO(fill_weight(upload, &rng, o->shape, &o->dense));
+    }
     if (needs & SCALES) OBI_TRY_GOTO(make_buffer(device, upload, &rng, obi_scales_floats(o->shape.m, o->shape.n), &o->scales));
-    obi_weight_type signs = needs & SCALES ? obi_sign_gemv_type(device, o->shape.m, o->shape.n)
-                                            : OBI_WEIGHT_SIGN; /* as the engine, and as training */
-    if (needs & SIGNS) OBI_TRY_GOTO(make_weight(device, upload, &rng, signs, o->shape, &o->signs));
+    if (needs & SIGNS) {
+        if (needs & SCALES) OBI_TRY_GOTO(obi_sign_weight_create(device, o->shape.m, o->shape.n, &o->signs)); /* as the engine */
+        else OBI_TRY_GOTO(obi_weight_create(device, OBI_WEIGHT_SIGN, o->shape.m, o->shape.n, 0, &o->signs)); /* as training */
+        OBI_TRY_GOTO(fill_weight(upload, &rng, o->shape, &o->signs));
+    }
 done:
     if (status == OBI_OK) status = obi_upload_finish(upload);
     obi_upload_destroy(upload);

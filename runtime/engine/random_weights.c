@@ -6,7 +6,7 @@
 #include "core/alloc.h"
 #include "core/rng.h"
 #include "ops/matrix.h"
-#include "ops/sign_gemv.h"
+#include "ops/sign_family.h"
 
 #define PIECE_BYTES (1u << 20)
 
@@ -102,9 +102,10 @@ static void fill_rows(maker *make, const obi_weight *weight, uint32_t rows)
     for (uint32_t row = 1; row <= rows; row++) make->words[(uint64_t)row * weight->row_words - 1] &= mask;
 }
 
-static obi_status make_matrix(maker *make, obi_weight_type type, uint32_t rows, uint32_t columns, const char *what, obi_weight *out)
+/* Fills a weight that was created. */
+static obi_status fill_matrix(maker *make, const char *what, const obi_weight *out)
 {
-    OBI_TRY(obi_weight_create(make->device, type, rows, columns, 0, out));
+    uint32_t rows = out->rows, columns = out->columns;
     uint32_t row_bytes = out->row_words * 4, at_once = obi_weight_upload_rows(out, PIECE_BYTES);
     for (uint32_t first = 0; first < rows; first += at_once) {
         uint32_t count = rows - first < at_once ? rows - first : at_once;
@@ -113,6 +114,13 @@ static obi_status make_matrix(maker *make, obi_weight_type type, uint32_t rows, 
     }
     make->weights->parameters += (uint64_t)rows * columns;
     return account(make, (uint64_t)rows * row_bytes, what);
+}
+
+/* Of halves. */
+static obi_status make_matrix(maker *make, uint32_t rows, uint32_t columns, const char *what, obi_weight *out)
+{
+    OBI_TRY(obi_weight_create(make->device, OBI_WEIGHT_F16, rows, columns, 0, out));
+    return fill_matrix(make, what, out);
 }
 
 /* Numbers from 0.5 to 1.5. */
@@ -139,7 +147,8 @@ static obi_status make_layer(maker *make, uint32_t index)
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, i, &rows, &columns);
-        OBI_TRY(make_matrix(make, obi_sign_gemv_type(make->device, rows, columns), rows, columns, what, &layer->linear[i].weight));
+        OBI_TRY(obi_sign_weight_create(make->device, rows, columns, &layer->linear[i].weight));
+        OBI_TRY(fill_matrix(make, what, &layer->linear[i].weight));
         OBI_TRY(make_vector(make, obi_scales_floats(rows, columns), what, &layer->linear[i].scales));
     }
     return OBI_OK;
@@ -166,10 +175,10 @@ obi_status obi_random_weights_create(obi_device *device, const obi_config *confi
         goto done;
     }
     OBI_TRY_GOTO(obi_upload_create(device, &make.upload));
-    OBI_TRY_GOTO(make_matrix(&make, OBI_WEIGHT_F16, config->vocabulary, config->width, "random embedding", &weights->embedding));
+    OBI_TRY_GOTO(make_matrix(&make, config->vocabulary, config->width, "random embedding", &weights->embedding));
     OBI_TRY_GOTO(make_vector(&make, config->width, "random norm", &weights->output_norm));
     weights->parameters += config->width;
-    OBI_TRY_GOTO(make_matrix(&make, OBI_WEIGHT_F16, config->vocabulary, config->width, "random head", &weights->head));
+    OBI_TRY_GOTO(make_matrix(&make, config->vocabulary, config->width, "random head", &weights->head));
     for (uint32_t i = 0; i < config->layers; i++) OBI_TRY_GOTO(make_layer(&make, i));
     OBI_TRY_GOTO(obi_upload_finish(make.upload));
 done:

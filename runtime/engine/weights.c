@@ -7,7 +7,7 @@
 #include "core/alloc.h"
 #include "core/half.h"
 #include "ops/matrix.h"
-#include "ops/sign_gemv.h"
+#include "ops/sign_family.h"
 
 /* What one load needs at hand. */
 typedef struct loader {
@@ -140,7 +140,7 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     if (tensor->type != OBI_DTYPE_I32) /* a narrower type would end before the last row */
         return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where signs are I32", load->gguf->mapping.path, name,
                         obi_dtype_name(tensor->type));
-    OBI_TRY(obi_weight_create(load->device, obi_sign_gemv_type(load->device, rows, columns), rows, columns, 0, &linear->weight));
+    OBI_TRY(obi_sign_weight_create(load->device, rows, columns, &linear->weight));
     uint32_t rows_at_once = obi_weight_upload_rows(&linear->weight, CHUNK_BYTES); /* a tile of the longest rows is just as large */
     uint32_t last_mask = columns % 32 ? (1u << columns % 32) - 1 : UINT32_MAX;
     for (uint32_t first = 0; first < rows; first += rows_at_once) {

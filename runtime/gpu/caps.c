@@ -81,6 +81,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     bool core12 = basic.apiVersion >= VK_API_VERSION_1_2;
     bool driver_known = core12 || has_extension(extensions, extension_count, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
     bool float16_known = core12 || has_extension(extensions, extension_count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
+    bool dot_known = has_extension(extensions, extension_count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
     obi_free(extensions);
 
     VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };
@@ -112,15 +113,22 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     caps->subgroup_arithmetic = (subgroup.supportedOperations & wanted) == wanted &&
                                 (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && subgroup.subgroupSize >= 4 &&
                                 subgroup.subgroupSize <= 128;
+    caps->subgroup_shuffle = caps->subgroup_arithmetic && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT);
 
     VkPhysicalDeviceShaderFloat16Int8Features float16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES };
     VkPhysicalDevice16BitStorageFeatures storage16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES };
     VkPhysicalDeviceBufferDeviceAddressFeatures address = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES,
                                                             .pNext = &storage16 };
     VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage16 };
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES };
     if (float16_known) storage16.pNext = &float16;
     if (core12) features.pNext = &address;
+    if (dot_known) {
+        dot.pNext = features.pNext;
+        features.pNext = &dot;
+    }
     vk->vkGetPhysicalDeviceFeatures2(physical, &features);
+    caps->integer_dot = dot.shaderIntegerDotProduct;
     caps->fp16 = float16.shaderFloat16;
     caps->storage16 = storage16.storageBuffer16BitAccess;
     caps->software = caps->type == VK_PHYSICAL_DEVICE_TYPE_CPU;

@@ -34,6 +34,8 @@ typedef struct obi_caps {
     /* features */
     uint32_t subgroup_size;
     bool subgroup_arithmetic;       /* BASIC, ARITHMETIC and BALLOT in compute */
+    bool subgroup_shuffle;          /* SHUFFLE too */
+    bool integer_dot;               /* shaderIntegerDotProduct: dot products of four bytes, in hardware or not */
     bool fp16;                      /* shaderFloat16 */
     bool storage16;                 /* storageBuffer16BitAccess */
     bool software;                  /* the driver computes on the CPU (lavapipe, SwiftShader) */

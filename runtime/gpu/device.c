@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "core/alloc.h"
 #include "core/log.h"
@@ -172,10 +174,12 @@ static obi_status create_device(obi_device *device)
 {
     const obi_caps *caps = &device->caps;
     const obi_instance_table *vk = &device->instance->vk;
-    const char *extensions[2];
+    const char *extensions[3];
     uint32_t extension_count = 0, available_count = 0;
     bool fp16 = device->tier >= OBI_TIER_C;
     if (fp16 && caps->api_version < VK_API_VERSION_1_2) extensions[extension_count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
+    if (caps->integer_dot) /* the instance asks for 1.2, where it is no part of the core */
+        extensions[extension_count++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
     OBI_VK(vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, NULL));
     VkExtensionProperties *available = obi_calloc(available_count, sizeof *available);
     if (!available) return OBI_ERROR_MEMORY;
@@ -193,8 +197,11 @@ static obi_status create_device(obi_device *device)
                                                           .pNext = &storage16, .shaderFloat16 = VK_TRUE };
     VkPhysicalDeviceBufferDeviceAddressFeatures address = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES,
                                                             .pNext = fp16 ? &float16 : NULL, .bufferDeviceAddress = VK_TRUE };
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
+                                                            .pNext = caps->straight ? (void *)&address : address.pNext,
+                                                            .shaderIntegerDotProduct = VK_TRUE };
     VkPhysicalDeviceFeatures features = { .shaderInt64 = caps->straight };
-    VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = caps->straight ? (void *)&address : address.pNext,
+    VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = caps->integer_dot ? (void *)&dot : dot.pNext,
                                 .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue, .enabledExtensionCount = extension_count,
                                 .ppEnabledExtensionNames = extensions, .pEnabledFeatures = &features };
     OBI_VK(vk->vkCreateDevice(device->physical, &info, NULL, &device->handle));
@@ -211,6 +218,7 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     obi_device *device = obi_calloc(1, sizeof *device);
     if (!device) return OBI_ERROR_MEMORY;
     pthread_mutex_init(&device->queue_lock, NULL);
+    pthread_mutex_init(&device->choices.lock, NULL);
     obi_memory_init(&device->memory);
     candidate *candidates = NULL;
     uint32_t count, chosen;
@@ -221,16 +229,35 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     OBI_TRY_GOTO(select_candidate(candidates, count, desc->select, &chosen));
     device->physical = candidates[chosen].physical;
     device->caps = candidates[chosen].entry.caps;
+    device->exact = desc->exact;
     OBI_TRY_GOTO(choose_tier(device, desc->tier));
     for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;
     OBI_TRY_GOTO(create_device(device));
     obi_cache_directory(desc->cache_dir, cache_dir, sizeof cache_dir);
     OBI_TRY_GOTO(obi_pipelines_init(device, cache_dir));
+    OBI_TRY_GOTO(obi_choices_init(&device->choices, cache_dir, obi_device_key(device)));
 done:
     obi_free(candidates);
     if (status != OBI_OK) obi_device_close(device);
     else *out = device;
     return status;
+}
+
+uint64_t obi_device_key(const obi_device *device)
+{
+    const obi_caps *caps = &device->caps;
+    uint8_t bytes[16 + 16 + 4 + 4 + 8 + sizeof caps->name + sizeof caps->driver];
+    memset(bytes, 0, sizeof bytes);
+    uint32_t tier = (uint32_t)device->tier;
+    uint8_t *at = bytes;
+    memcpy(at, caps->device_uuid, 16), at += 16;
+    memcpy(at, caps->driver_uuid, 16), at += 16;
+    memcpy(at, &caps->driver_version, 4), at += 4;
+    memcpy(at, &tier, 4), at += 4; /* a run limited to tier A has shown nothing about B */
+    memcpy(at, &device->pipelines.shader_hash, 8), at += 8;
+    memcpy(at, caps->name, strnlen(caps->name, sizeof caps->name)), at += sizeof caps->name;
+    memcpy(at, caps->driver, strnlen(caps->driver, sizeof caps->driver));
+    return XXH64(bytes, sizeof bytes, 0);
 }
 
 void obi_device_close(obi_device *device)
@@ -244,6 +271,7 @@ void obi_device_close(obi_device *device)
         pthread_mutex_destroy(&device->memory.lock);
     }
     obi_instance_destroy(device->instance);
+    obi_choices_finish(&device->choices);
     pthread_mutex_destroy(&device->queue_lock);
     obi_free(device);
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "gpu/caps.h"
+#include "gpu/choices.h"
 #include "gpu/memory.h"
 #include "gpu/pipeline.h"
 
@@ -12,6 +13,7 @@ typedef struct obi_device_desc {
     const char *select;      /* index, name (part of it, any case) or UUID; NULL or "": the best one */
     int tier;                /* 0: the best the device has; 'A', 'B' or 'C': at most that one (ONEBIT_TIER does the same) */
     bool validation;         /* turn the validation layer on; ONEBIT_VALIDATION=1 does the same */
+    bool exact;              /* no kernel that rounds activations to bytes */
     const char *cache_dir;   /* of the pipeline cache; NULL: $ONEBIT_CACHE_DIR, else $XDG_CACHE_HOME/onebit, else ~/.cache/onebit; "": none */
 } obi_device_desc;
 
@@ -25,8 +27,11 @@ typedef struct obi_device {
     obi_caps caps;
     obi_tier tier;                 /* the tier in use */
     obi_tier kernel_tier[OBI_KERNEL_COUNT]; /* caps a single kernel below `tier`; lowered by the self-test */
+    bool kernel_off[OBI_KERNEL_COUNT];      /* found wrong, or not to be made, and others do its work (ops/sign_family.h) */
+    bool exact;                    /* no kernel may round activations to bytes */
     obi_memory memory;
     obi_pipelines pipelines;
+    obi_choices choices;           /* what trials found fastest here */
     atomic_bool lost;              /* set once a call returned VK_ERROR_DEVICE_LOST */
 } obi_device;
 
@@ -43,6 +48,9 @@ typedef struct obi_device_entry {
     char reason[128]; /* why not */
 } obi_device_entry;
 obi_status obi_device_list(obi_device_entry **out, uint32_t *count);
+
+/* A number that stands for device, driver, shaders and tier: what is found out about kernels is kept under it. */
+uint64_t obi_device_key(const obi_device *device);
 
 /* Puts the cache directory for `desc` into `path` (room bytes); "" when there is none. */
 void obi_cache_directory(const char *requested, char *path, size_t room);

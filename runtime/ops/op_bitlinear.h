@@ -9,9 +9,10 @@
 uint32_t obi_scales_h_offset(uint32_t n);
 uint64_t obi_scales_floats(uint32_t m, uint32_t n); /* of the whole buffer; g in front, padding included */
 
-/* Writes y. `weight` is of type SIGN, or SIGN_TILES where obi_sign_gemv_type gives that. The activation's sign is XORed with
- * the weight's bit: no weight is unpacked and none is multiplied.
- * Sums are f32; with tier C eight terms at a time are summed in half, scaled so that none of them can overflow. */
+/* Writes y. `weight` is of type SIGN, or SIGN_TILES where family straight is offered; of fewer than OBI_MATRIX_GEMM_TOKENS
+ * tokens the weight's family (ops/sign_family.h) makes the products, of more the gemm. The activation's sign is XORed with the
+ * weight's bit: no weight is unpacked and none is multiplied.
+ * Sums are f32 but in family int8; of family xor with tier C eight terms at a time are summed in half, scaled so that none of them can overflow. */
 void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight /* (m,n) */,
                           obi_view scales, uint32_t T);
 

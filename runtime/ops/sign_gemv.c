@@ -1,19 +1,15 @@
 #include "ops/sign_gemv.h"
 
 #include "core/checked.h"
+#include "ops/gemv_int8.h"
+#include "ops/gemv_table.h"
 #include "ops/matrix.h"
 #include "ops/op_bitlinear.h"
+#include "ops/sign_family.h"
 #include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
 
 /* ---- any device: bitlinear/gemv ---------------------------------------------------------------------------------- */
-
-static bool always(const obi_device *device, uint64_t elements)
-{
-    (void)device;
-    (void)elements;
-    return true;
-}
 
 static void plain(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
 {
@@ -83,35 +79,20 @@ static void straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *wei
     }
 }
 
-#define ELEMENTS_MIN (1ull << 20) /* of a matrix: below, preparing the kernels takes longer than a text's tokens give back */
-
-static bool on_software(const obi_device *device, uint64_t elements)
+bool obi_gemv_straight_possible(const obi_device *device)
 {
-    return device->caps.straight && device->caps.workgroup_size >= 8 * STRETCHES_MAX && elements >= ELEMENTS_MIN;
-}
-
-/* ---- the families ------------------------------------------------------------------------------------------------ */
-
-/* The first that a device offers is the one it takes. */
-static const struct {
-    obi_weight_type type; /* the layout of the signs it reads: no two families share one */
-    bool (*offered)(const obi_device *device, uint64_t elements);
-    void (*record)(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T);
-} families[] = {
-    { OBI_WEIGHT_SIGN_TILES, on_software, straight },
-    { OBI_WEIGHT_SIGN, always, plain },
-};
-
-obi_weight_type obi_sign_gemv_type(const obi_device *device, uint32_t rows, uint32_t columns)
-{
-    int i = 0;
-    while (!families[i].offered(device, (uint64_t)rows * columns)) i++;
-    return families[i].type;
+    return device->caps.straight && device->caps.workgroup_size >= 8 * STRETCHES_MAX;
 }
 
 void obi_sign_gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
 {
-    int i = 0;
-    while (families[i].type != weight->type) i++;
-    families[i].record(cmd, y, x, weight, block, scales, T);
+    if (weight->type == OBI_WEIGHT_SIGN_TILES) {
+        straight(cmd, y, x, weight, block, scales, T);
+        return;
+    }
+    switch (weight->family) {
+    case OBI_SIGN_TABLE: obi_gemv_table(cmd, y, x, weight, block, scales, T); break;
+    case OBI_SIGN_INT8: obi_gemv_int8(cmd, y, x, weight, block, scales, T); break;
+    default: plain(cmd, y, x, weight, block, scales, T); break;
+    }
 }

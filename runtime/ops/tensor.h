@@ -30,6 +30,7 @@ typedef struct obi_weight {
     uint32_t block_rows;
     uint32_t block_count;
     obi_buffer **blocks;
+    uint32_t family;          /* obi_sign_family: the kernels for few tokens, where several read this layout; 0: the plain ones */
 } obi_weight;
 
 uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns);

@@ -1,5 +1,6 @@
 #include "ref/ref_bitlinear.h"
 
+#include <math.h>
 #include <stddef.h>
 
 void ref_bitlinear_fwd(float *y, const float *x, const uint32_t *words, const float *g, const float *h, uint32_t m, uint32_t n,
@@ -22,6 +23,55 @@ static double sign_of(const uint32_t *words, uint32_t n, uint32_t i, uint32_t j)
 {
     size_t row_words = n / 32 + (n % 32 != 0);
     return words[i * row_words + j / 32] >> j % 32 & 1 ? -1.0 : 1.0;
+}
+
+/* top > 0 and finite. */
+static float byte_scale(float top)
+{
+    int exponent;
+    float scaled = frexpf(top, &exponent) * 128.0f, factor = scaled <= 127.0f ? 1.0f : 0.96875f;
+    for (float more = 0.5f; more >= 0.0625f; more /= 2)
+        if (scaled * (factor + more) <= 127.0f) factor += more;
+    return ldexpf(factor, 7 - exponent);
+}
+
+void ref_quantise(int8_t *q, float *steps, const float *x, const float *g, uint32_t n, uint32_t T)
+{
+    size_t blocks = n / 32 + (n % 32 != 0);
+    for (size_t t = 0; t < T; t++) {
+        for (size_t b = 0; b < blocks; b++) {
+            float u[32], top = 0;
+            int finite = 1;
+            for (size_t k = 0; k < 32; k++) {
+                u[k] = b * 32 + k < n ? g[b * 32 + k] * x[t * n + b * 32 + k] : 0.0f;
+                top = fmaxf(top, fabsf(u[k]));
+                finite &= isfinite(u[k]) != 0;
+            }
+            float scale = finite && top >= 0x1p-100f ? byte_scale(top) : 0.0f;
+            steps[t * blocks + b] = !finite ? NAN : scale > 0 ? 1.0f / scale : 0.0f;
+            for (size_t k = 0; k < 32; k++) q[(t * blocks + b) * 32 + k] = (int8_t)(scale > 0 ? rintf(u[k] * scale) : 0.0f);
+        }
+    }
+}
+
+void ref_bitlinear_int8(float *y, const int8_t *q, const float *steps, const uint32_t *words, const float *h, uint32_t m, uint32_t n,
+                        uint32_t T)
+{
+    size_t blocks = n / 32 + (n % 32 != 0);
+    for (size_t t = 0; t < T; t++) {
+        for (size_t i = 0; i < m; i++) {
+            double sum = 0;
+            for (size_t b = 0; b < blocks; b++) {
+                int block = 0;
+                for (size_t k = 0; k < 32; k++) {
+                    int byte = q[(t * blocks + b) * 32 + k];
+                    block += words[i * blocks + b] >> k & 1 ? -byte : byte;
+                }
+                sum += (double)steps[t * blocks + b] * block;
+            }
+            y[t * m + i] = (float)(sum * (double)h[i]);
+        }
+    }
 }
 
 void ref_sign_gemm(float *v, const float *u, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T)

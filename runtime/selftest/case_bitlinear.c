@@ -2,7 +2,9 @@
 #include <math.h>
 
 #include "ops/matrix.h"
+#include "ops/gemv_table.h"
 #include "ops/op_bitlinear.h"
+#include "ops/sign_family.h"
 #include "ref/ref_bitlinear.h"
 #include "selftest/case_matrix.h"
 #include "selftest/cases.h"
@@ -29,7 +31,8 @@ static void fill_tolerance(const obi_case_env *env, int kernel, float *tolerance
     }
 }
 
-static obi_status run_type(obi_case_env *env, obi_weight_type type, const uint32_t *sizes, obi_case_result *result)
+static obi_status run_family(obi_case_env *env, obi_weight_type type, obi_sign_family family, const uint32_t *sizes,
+                             obi_case_result *result)
 {
     uint32_t m = sizes[0], n = sizes[1], T = sizes[2];
     uint64_t outputs = (uint64_t)m * T, h_offset = obi_scales_h_offset(n);
@@ -39,7 +42,7 @@ static obi_status run_type(obi_case_env *env, obi_weight_type type, const uint32
     float *want = obi_case_zeros(env, outputs), *got = obi_case_zeros(env, outputs), *tolerance = obi_case_zeros(env, outputs);
     if (!x || !scales || !words || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
 
-    int kernel = T < OBI_MATRIX_GEMM_TOKENS && type == OBI_WEIGHT_SIGN ? OBI_KERNEL_BITLINEAR_GEMV : OBI_KERNEL_BITLINEAR_GEMM;
+    int kernel = T < OBI_MATRIX_GEMM_TOKENS && type == OBI_WEIGHT_SIGN && family == OBI_SIGN_XOR ? OBI_KERNEL_BITLINEAR_GEMV : OBI_KERNEL_BITLINEAR_GEMM;
     ref_bitlinear_fwd(want, x, words, scales, scales + h_offset, m, n, T);
     fill_tolerance(env, kernel, tolerance, x, scales, scales + h_offset, m, n, T);
 
@@ -49,6 +52,7 @@ static obi_status run_type(obi_case_env *env, obi_weight_type type, const uint32
     OBI_TRY(obi_case_upload(env, scales, obi_scales_floats(m, n) * 4, &scales_view));
     OBI_TRY(obi_case_output(env, outputs * 4, &y_view));
     OBI_TRY(obi_case_weight(env, type, m, n, sizes[3], words, &weight));
+    weight.family = (uint32_t)family;
     obi_cmd_begin(env->cmd);
     obi_op_bitlinear_fwd(env->cmd, y_view, x_view, &weight, scales_view, T);
     obi_status status = obi_cmd_run(env->cmd);
@@ -60,12 +64,12 @@ static obi_status run_type(obi_case_env *env, obi_weight_type type, const uint32
 
 static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
-    return run_type(env, OBI_WEIGHT_SIGN, sizes, result);
+    return run_family(env, OBI_WEIGHT_SIGN, OBI_SIGN_XOR, sizes, result);
 }
 
 static obi_status tiles(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
-    return run_type(env, OBI_WEIGHT_SIGN_TILES, sizes, result);
+    return run_family(env, OBI_WEIGHT_SIGN_TILES, OBI_SIGN_STRAIGHT, sizes, result);
 }
 
 static obi_status tiles_straight(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
@@ -73,6 +77,14 @@ static obi_status tiles_straight(obi_case_env *env, const uint32_t *sizes, obi_c
     return obi_case_form(env, true, tiles, sizes, result);
 }
 
+/* Also on subgroups that are too small for it to pay. */
+static obi_status table(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return obi_gemv_table_possible(env->device) ? run_family(env, OBI_WEIGHT_SIGN, OBI_SIGN_TABLE, sizes, result) : OBI_OK;
+}
+
+const obi_case obi_case_bitlinear_gemv_table = { "bitlinear_gemv_table", OBI_KERNEL_BITLINEAR_GEMV_TABLE, "m n T block_rows",
+                                                 { 67, 333, 2, 40 }, table };
 const obi_case obi_case_bitlinear_gemv = { "bitlinear_gemv", OBI_KERNEL_BITLINEAR_GEMV, "m n T block_rows", { 67, 333, 2, 40 }, run };
 OBI_CASE_FORMS(run)
 const obi_case obi_case_bitlinear_gemm = { "bitlinear_gemm", OBI_KERNEL_BITLINEAR_GEMM, "m n T block_rows", { 131, 205, 37, 70 }, run_plain };

@@ -65,6 +65,10 @@
     X(optim_estimator)      \
     X(optim_flip_count)     \
     X(bitlinear_gemv)       \
+    X(bitlinear_gemv_table) \
+    X(bitlinear_quantise)   \
+    X(bitlinear_gemv_int8)  \
+    X(bitlinear_gemv_int8_dot) \
     X(bitlinear_gemm)       \
     X(dense_gemv_f32)       \
     X(dense_gemv_f16)       \

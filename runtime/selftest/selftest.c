@@ -25,6 +25,18 @@ bool obi_case_is_straight(const obi_case *test)
     return length >= sizeof suffix && strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
 }
 
+bool obi_case_is_optional(const obi_case *test)
+{
+    return test->kernel == OBI_KERNEL_BITLINEAR_GEMV_TABLE || test->kernel == OBI_KERNEL_BITLINEAR_QUANTISE ||
+           test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8 || test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT;
+}
+
+static bool is_lowest_tier(int kernel, int tier)
+{
+    while (tier > 0 && !obi_kernels[kernel].tier[tier - 1].words) tier--;
+    return tier == 0;
+}
+
 /* Runs one case at the tier that device->kernel_tier[] is set to. */
 static void run_case(obi_case_env *env, const obi_case *test, obi_tier tier, obi_selftest_row *row)
 {
@@ -71,6 +83,10 @@ static obi_status run_with(obi_case_env *env, const obi_case *const *cases, uint
                 device->caps.straight = false;
                 obi_log(OBI_LOG_WARNING, "%s: %s does not work (%s); the kernels for any device are used instead", device->caps.name,
                         row->name, row->where);
+            } else if (obi_case_is_optional(cases[i]) && is_lowest_tier(kernel, tier)) {
+                device->kernel_off[kernel] = true;
+                obi_log(OBI_LOG_WARNING, "%s: %s does not work (%s); other kernels are used instead", device->caps.name, row->name,
+                        row->where);
             } else if (tier == OBI_TIER_A) {
                 if (!wrong) wrong = row;
             } else if ((int)allowed[kernel] >= tier) {

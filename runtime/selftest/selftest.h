@@ -36,6 +36,9 @@ const obi_case *const *obi_cases(uint32_t *count);
 /* Whether a case's kernel is one of those that only devices with caps.straight run. */
 bool obi_case_is_straight(const obi_case *test);
 
+/* Whether a case's kernel has others to do its work: then one that fails is taken off (device->kernel_off), not the device. */
+bool obi_case_is_optional(const obi_case *test);
+
 /* Compares `count` floats. tolerance(i) = absolute[i] when `absolute` is given, else relative * |want[i]| + floor.
  * Keeps the worst in *result; call it once for each output of a case, starting from a zeroed result. */
 void obi_case_compare(obi_case_result *result, const char *name, const float *got, const float *want, uint64_t count,
@@ -64,7 +67,8 @@ typedef struct obi_selftest_row {
 
 /* Runs every case at every tier up to device->tier that its kernel has. Where a variant fails, device->kernel_tier of
  * that kernel is lowered below it, and a warning is logged; when tier A itself fails the result is
- * OBI_ERROR_NO_DEVICE ("this device computes wrong numbers"), except of a straight case: caps.straight is then taken back.
+ * OBI_ERROR_NO_DEVICE ("this device computes wrong numbers"), except of a straight case: caps.straight is then taken back,
+ * and of an optional one: that kernel is then off.
  * rows (freed with obi_free) may be NULL. */
 obi_status obi_selftest_run(obi_device *device, obi_selftest_row **rows, uint32_t *row_count);
 

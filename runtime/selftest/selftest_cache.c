@@ -1,4 +1,4 @@
-/* The self-test's memory: a small text file that says which tier each kernel may use on one device. It is taken only
+/* The self-test's memory: a small text file that says which tier each kernel may use on one device, or - for none. It is taken only
  * when it is, byte for byte, a file that this build would write for this device; anything else is run again. */
 #include <stdio.h>
 #include <string.h>
@@ -12,34 +12,18 @@
 #include "selftest/selftest.h"
 
 #define LINE_MAX_BYTES 160
-
-/* Everything that a result depends on. */
-static uint64_t device_key(const obi_device *device)
-{
-    const obi_caps *caps = &device->caps;
-    uint8_t bytes[16 + 16 + 4 + 4 + 8 + sizeof caps->name + sizeof caps->driver];
-    memset(bytes, 0, sizeof bytes);
-    uint32_t tier = (uint32_t)device->tier;
-    uint8_t *at = bytes;
-    memcpy(at, caps->device_uuid, 16), at += 16;
-    memcpy(at, caps->driver_uuid, 16), at += 16;
-    memcpy(at, &caps->driver_version, 4), at += 4;
-    memcpy(at, &tier, 4), at += 4; /* a run limited to tier A has shown nothing about B */
-    memcpy(at, &device->pipelines.shader_hash, 8), at += 8;
-    memcpy(at, caps->name, strnlen(caps->name, sizeof caps->name)), at += sizeof caps->name;
-    memcpy(at, caps->driver, strnlen(caps->driver, sizeof caps->driver));
-    return XXH64(bytes, sizeof bytes, 0);
-}
+#define LETTERS "ABC-" /* of the tiers, then of a kernel that is off */
+#define OFF OBI_TIER_COUNT
 
 /* The file's text for these tiers. If `positions` is given, positions[k] is where kernel k's tier letter stands. */
-static char *compose(uint64_t key, const obi_tier *tiers, size_t *length, size_t *positions)
+static char *compose(uint64_t key, const int *tiers, size_t *length, size_t *positions)
 {
     size_t room = (size_t)(OBI_KERNEL_COUNT + 4) * LINE_MAX_BYTES, used = 0;
     char *text = obi_calloc(room, 1);
     if (!text) return NULL;
     used += (size_t)snprintf(text + used, room - used, "onebit self-test 1\ndevice %016llx\n", (unsigned long long)key);
     for (int k = 0; k < OBI_KERNEL_COUNT; k++) {
-        used += (size_t)snprintf(text + used, room - used, "%.100s %s\n", obi_kernels[k].name, obi_tier_name(tiers[k]));
+        used += (size_t)snprintf(text + used, room - used, "%.100s %c\n", obi_kernels[k].name, LETTERS[tiers[k]]);
         if (positions) positions[k] = used - 2;
     }
     unsigned long long sum = XXH64(text, used, 0);
@@ -51,22 +35,24 @@ static char *compose(uint64_t key, const obi_tier *tiers, size_t *length, size_t
 /* Takes the tiers from the file's bytes; false when they are not what compose would have made. */
 static bool take(obi_device *device, uint64_t key, const uint8_t *data, uint64_t size)
 {
-    obi_tier tiers[OBI_KERNEL_COUNT + 1] = { OBI_TIER_A };
+    int tiers[OBI_KERNEL_COUNT + 1] = { OBI_TIER_A };
     size_t positions[OBI_KERNEL_COUNT + 1], length;
     char *text = compose(key, tiers, &length, positions);
     bool good = text && size == length; /* every letter is one byte, so every good file has this size */
     for (int k = 0; good && k < OBI_KERNEL_COUNT; k++) {
-        unsigned letter = (unsigned)data[positions[k]] - 'A';
-        good = letter < OBI_TIER_COUNT;
-        if (good) tiers[k] = (obi_tier)letter;
+        const char *letter = data[positions[k]] ? strchr(LETTERS, data[positions[k]]) : NULL;
+        good = letter != NULL;
+        if (good) tiers[k] = (int)(letter - LETTERS);
     }
     obi_free(text);
     if (!good) return false;
     text = compose(key, tiers, &length, NULL);
     good = text && memcmp(text, data, length) == 0;
     obi_free(text);
-    for (int k = 0; good && k < OBI_KERNEL_COUNT; k++)
-        if (tiers[k] < device->kernel_tier[k]) device->kernel_tier[k] = tiers[k];
+    for (int k = 0; good && k < OBI_KERNEL_COUNT; k++) {
+        if (tiers[k] == OFF) device->kernel_off[k] = true;
+        else if (tiers[k] < (int)device->kernel_tier[k]) device->kernel_tier[k] = (obi_tier)tiers[k];
+    }
     return good;
 }
 
@@ -83,7 +69,9 @@ static bool take_file(obi_device *device, uint64_t key, const char *path)
 static obi_status save(const obi_device *device, uint64_t key, const char *directory, const char *path)
 {
     size_t length;
-    char *text = compose(key, device->kernel_tier, &length, NULL);
+    int tiers[OBI_KERNEL_COUNT + 1];
+    for (int k = 0; k < OBI_KERNEL_COUNT; k++) tiers[k] = device->kernel_off[k] ? OFF : (int)device->kernel_tier[k];
+    char *text = compose(key, tiers, &length, NULL);
     if (!text) return OBI_ERROR_MEMORY;
     obi_writer writer = { .descriptor = -1 };
     obi_status status;
@@ -113,7 +101,7 @@ static obi_status run_plain(obi_device *device)
 obi_status obi_selftest_cached(obi_device *device, const char *cache_dir, bool *ran)
 {
     char path[4096];
-    uint64_t key = device_key(device);
+    uint64_t key = obi_device_key(device);
     int length = snprintf(path, sizeof path, "%s/selftest-%016llx.txt", cache_dir, (unsigned long long)key);
     bool keep = cache_dir[0] && length > 0 && (size_t)length < sizeof path;
     *ran = false;

@@ -13,6 +13,11 @@ struct obi_push_bitlinear_gemv {
     OB_U32 h_offset;  /* where h begins in the scales, in floats */
 };
 
+struct obi_push_bitlinear_quantise {
+    OB_U32 n;         /* columns */
+    OB_U32 row_words; /* ceil(n / 32) */
+};
+
 struct obi_push_bitlinear_gemv_straight {
     OB_U32 x_low, x_high, g_low, g_high, bits_low, bits_high; /* addresses, halves of 64 bits */
     OB_U32 m;          /* rows of the whole matrix */

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/sign_gemv.h"
+#include "ops/sign_family.h"
 #include "quant/train/decoder.h"
 #include "quant/train/export.h"
 #include "quant/train/generate.h"
@@ -177,9 +177,12 @@ static void test_large_and_small_matrices(void **state)
         { "hidden_size", "1024" },      { "intermediate_size", "96" },  { "num_hidden_layers", "1" },       { "num_attention_heads", "8" },
         { "num_key_value_heads", "4" }, { "initializer_range", "0.05" }, { "max_position_embeddings", "64" }
     };
-    if (0) {
-        assert_int_equal(obi_sign_gemv_type(test_device(), 1024, 1024), OBI_WEIGHT_SIGN_TILES);
-        assert_int_equal(obi_sign_gemv_type(test_device(), 512, 1024), OBI_WEIGHT_SIGN);
+    if (test_device()->caps.straight) {
+        obi_sign_family family;
+        TEST_OK(obi_sign_family_choose(test_device(), 1024, 1024, &family));
+        assert_int_equal(family, OBI_SIGN_STRAIGHT);
+        TEST_OK(obi_sign_family_choose(test_device(), 512, 1024, &family));
+        assert_int_equal(family, OBI_SIGN_XOR);
     }
     TEST_OK(obi_train_options_init(&options));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) set(&options, keys[i][0], keys[i][1]);

@@ -4,8 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/gemv_table.h"
 #include "ops/op_bitlinear.h"
-#include "ops/sign_gemv.h"
+#include "ops/sign_family.h"
 #include "ref/ref_bitlinear.h"
 #include "selftest/case_matrix.h"
 #include "selftest/cases.h"
@@ -25,6 +26,20 @@ static void test_gemv(void **state)
     TEST_CASE(obi_case_bitlinear_gemv, 1000, 65, 1);
     TEST_CASE(obi_case_bitlinear_gemv, 130, 333, 3, 1);   /* 130 row blocks */
     TEST_CASE(obi_case_bitlinear_gemv, 130, 333, 2, 129); /* the second block has one row */
+}
+
+static void test_gemv_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        TEST_CASE(obi_case_bitlinear_gemv_table, 37, columns[i], 1);
+        TEST_CASE(obi_case_bitlinear_gemv_table, rows[i], 100, 1 + (uint32_t)i % 7);
+    }
+    TEST_CASE(obi_case_bitlinear_gemv_table, 130, 333, 3, 1);    /* 130 row blocks */
+    TEST_CASE(obi_case_bitlinear_gemv_table, 130, 333, 2, 129);  /* the second block has one row */
+    TEST_CASE(obi_case_bitlinear_gemv_table, 8209, 70, 1);       /* two rows a lane at 16 lanes, */
+    TEST_CASE(obi_case_bitlinear_gemv_table, 16421, 161, 1);     /* four; */
+    TEST_CASE(obi_case_bitlinear_gemv_table, 16421, 161, 2, 5000); /* with blocks */
 }
 
 static void test_gemv_straight(void **state)
@@ -66,6 +81,7 @@ static void test_longest_row(void **state)
 {
     (void)state;
     TEST_CASE(obi_case_bitlinear_gemv, 5, 65536, 1);
+    TEST_CASE(obi_case_bitlinear_gemv_table, 5, 65536, 1);
     TEST_CASE(obi_case_bitlinear_gemv_straight, 5, 65536, 1);
     TEST_CASE(obi_case_bitlinear_gemm, 5, 65536, 8);
     TEST_CASE(obi_case_bitlinear_gemm_straight, 5, 65536, 8);
@@ -78,7 +94,7 @@ static void test_more_rows_than_a_grid_axis(void **state)
     TEST_CASE(obi_case_bitlinear_gemv_straight, 65536 * 16 + 5, 2, 1);
 }
 
-static obi_weight_type layer_type = OBI_WEIGHT_SIGN;
+static obi_sign_family layer_family = OBI_SIGN_XOR;
 
 /* Device buffers and one run of the op in the form that is set. */
 typedef struct layer {
@@ -112,7 +128,8 @@ static void run_layer(layer *l, uint32_t block_rows)
     TEST_OK(obi_case_upload(env, l->x, (uint64_t)l->n * l->T * 4, &x));
     TEST_OK(obi_case_upload(env, l->scales, obi_scales_floats(l->m, l->n) * 4, &scales));
     TEST_OK(obi_case_output(env, (uint64_t)l->m * l->T * 4, &y));
-    TEST_OK(obi_case_weight(env, layer_type, l->m, l->n, block_rows, l->words, &weight));
+    TEST_OK(obi_case_weight(env, obi_sign_family_type(layer_family), l->m, l->n, block_rows, l->words, &weight));
+    weight.family = (uint32_t)layer_family;
     obi_cmd_begin(env->cmd);
     obi_op_bitlinear_fwd(env->cmd, y, x, &weight, scales, l->T);
     obi_status status = obi_cmd_run(env->cmd);
@@ -121,14 +138,18 @@ static void run_layer(layer *l, uint32_t block_rows)
     TEST_OK(obi_case_download(env, y, l->got, (uint64_t)l->m * l->T * 4));
 }
 
-/* The forms of the product that a device has: the tiers of the plain kernels, then signs in tiles. */
-static int last_form(void) { return (int)test_device()->tier + (obi_sign_gemv_type(test_device(), 4096, 4096) == OBI_WEIGHT_SIGN_TILES); }
+/* The forms of the product that a device has: the tiers of the plain kernels, then the other exact families. */
+static int last_form(void)
+{
+    return (int)test_device()->tier + obi_gemv_table_possible(test_device()) + obi_sign_family_offered(test_device(), OBI_SIGN_STRAIGHT, NULL);
+}
 
 static void set_form(int form)
 {
     obi_device *device = test_device();
-    layer_type = form > (int)device->tier ? OBI_WEIGHT_SIGN_TILES : OBI_WEIGHT_SIGN;
-    if (form > (int)device->tier) form = (int)device->tier;
+    int others = form - (int)device->tier;
+    layer_family = others <= 0 ? OBI_SIGN_XOR : others == 1 && obi_gemv_table_possible(device) ? OBI_SIGN_TABLE : OBI_SIGN_STRAIGHT;
+    if (others > 0) form = (int)device->tier;
     device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV] = device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMM] = (obi_tier)form;
 }
 
@@ -294,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemv),
+        cmocka_unit_test(test_gemv_table),
         cmocka_unit_test(test_gemv_straight),
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_gemm_straight),

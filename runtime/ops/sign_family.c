@@ -1,0 +1,114 @@
+#include "ops/sign_family.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "ops/gemv_int8.h"
+#include "ops/gemv_table.h"
+#include "ops/sign_gemv.h"
+#include "ops/sign_trial.h"
+
+#define TABLE_LANES_MIN 16u
+#define STRAIGHT_ELEMENTS_MIN (1ull << 20) /* below, preparing the kernels takes longer than a text's tokens give back */
+
+static const char *const names[OBI_SIGN_FAMILY_COUNT] = { "xor", "table", "int8", "straight" };
+
+const char *obi_sign_family_name(obi_sign_family family) { return family < OBI_SIGN_FAMILY_COUNT ? names[family] : "?"; }
+
+obi_weight_type obi_sign_family_type(obi_sign_family family)
+{
+    return family == OBI_SIGN_STRAIGHT ? OBI_WEIGHT_SIGN_TILES : OBI_WEIGHT_SIGN;
+}
+
+bool obi_sign_family_offered(const obi_device *device, obi_sign_family family, const char **why)
+{
+    const char *reason = "";
+    switch (family) {
+    case OBI_SIGN_XOR: break;
+    case OBI_SIGN_TABLE:
+        if (!obi_gemv_table_possible(device)) reason = "it has no subgroup shuffles that work";
+        else if (device->caps.subgroup_size < TABLE_LANES_MIN) reason = "its subgroups have fewer than 16 lanes";
+        break;
+    case OBI_SIGN_INT8:
+        if (device->exact) reason = "exact arithmetic was asked for";
+        else if (!obi_gemv_int8_possible(device)) reason = "its kernels do not work here";
+        break;
+    case OBI_SIGN_STRAIGHT:
+        if (!obi_gemv_straight_possible(device)) reason = "it is for software drivers with 8 lanes a subgroup";
+        break;
+    default: reason = "there is no such family"; break;
+    }
+    if (why) *why = reason;
+    return reason[0] == 0;
+}
+
+obi_status obi_sign_family_forced(const obi_device *device, obi_sign_family *family)
+{
+    const char *name = getenv("ONEBIT_KERNEL"), *why = "";
+    *family = OBI_SIGN_FAMILY_COUNT;
+    if (!name || !name[0]) return OBI_OK;
+    for (int i = 0; i < OBI_SIGN_FAMILY_COUNT; i++)
+        if (strcmp(name, names[i]) == 0) *family = (obi_sign_family)i;
+    if (*family == OBI_SIGN_FAMILY_COUNT)
+        return obi_fail(OBI_ERROR_ARGUMENT, "ONEBIT_KERNEL is \"%.40s\", which is none of " OBI_SIGN_FAMILY_NAMES, name);
+    if (obi_sign_family_offered(device, *family, &why)) return OBI_OK;
+    char offered[64] = "";
+    for (int i = 0; i < OBI_SIGN_FAMILY_COUNT; i++) {
+        size_t used = strlen(offered);
+        if (obi_sign_family_offered(device, (obi_sign_family)i, NULL))
+            (void)snprintf(offered + used, sizeof offered - used, "%s%s", used ? ", " : "", names[i]);
+    }
+    return obi_fail(OBI_ERROR_ARGUMENT, "ONEBIT_KERNEL asks for %s, which %s does not run: %s; it runs %s", name, device->caps.name, why,
+                    offered);
+}
+
+void obi_sign_family_choice_name(const obi_device *device, uint32_t rows, uint32_t columns, char *name, size_t room)
+{
+    (void)snprintf(name, room, "sign_gemv %ux%u%s", rows, columns, device->exact ? " exact" : "");
+}
+
+/* The family that a kept choice begins with; false when it is none that the device offers now. */
+static bool parse_choice(const obi_device *device, const char *text, obi_sign_family *family)
+{
+    for (int i = 0; i < OBI_SIGN_FAMILY_COUNT; i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(text, names[i], length) != 0 || (text[length] != 0 && text[length] != ' ')) continue;
+        *family = (obi_sign_family)i;
+        return obi_sign_family_offered(device, *family, NULL) && obi_sign_family_type(*family) == OBI_WEIGHT_SIGN;
+    }
+    return false;
+}
+
+obi_status obi_sign_family_choose(obi_device *device, uint32_t rows, uint32_t columns, obi_sign_family *family)
+{
+    OBI_TRY(obi_sign_family_forced(device, family));
+    if (*family != OBI_SIGN_FAMILY_COUNT) return OBI_OK;
+    *family = OBI_SIGN_XOR;
+    if (device->caps.software) { /* of the two that are ever fastest there */
+        if (obi_gemv_straight_possible(device) && (uint64_t)rows * columns >= STRAIGHT_ELEMENTS_MIN) *family = OBI_SIGN_STRAIGHT;
+        return OBI_OK;
+    }
+    char name[OBI_CHOICE_NAME_BYTES], text[OBI_CHOICE_TEXT_BYTES];
+    obi_sign_family_choice_name(device, rows, columns, name, sizeof name);
+    if (obi_choices_get(&device->choices, name, text) && parse_choice(device, text, family)) return OBI_OK;
+    obi_sign_trial trial;
+    OBI_TRY(obi_sign_trial_run(device, rows, columns, &trial));
+    *family = trial.best;
+    if (!(trial.seconds[OBI_SIGN_XOR] > 0)) return OBI_OK; /* there was no memory for it: nothing to keep */
+    obi_sign_trial_text(&trial, text, sizeof text);
+    obi_choices_set(&device->choices, name, text);
+    obi_log(OBI_LOG_INFO, "%s: %s", name, text);
+    return OBI_OK;
+}
+
+obi_status obi_sign_weight_create(obi_device *device, uint32_t rows, uint32_t columns, obi_weight *out)
+{
+    obi_sign_family family;
+    memset(out, 0, sizeof *out); /* what a caller destroys after a failure */
+    OBI_TRY(obi_sign_family_choose(device, rows, columns, &family));
+    OBI_TRY(obi_weight_create(device, obi_sign_family_type(family), rows, columns, 0, out));
+    out->family = (uint32_t)family;
+    return OBI_OK;
+}
