@@ -132,6 +132,7 @@ static inline void reference_close(reference_model *model)
 /* What arithmetic adds; NULL: nothing. */
 typedef struct reference_noise {
     bool half_layers, half_head; /* matrix-vector kernels of tier C: sums of signs, and products with F16 weights, in half */
+    bool half_cache;             /* keys and values are kept as halves */
     bool half;                   /* of these, what holds for the matrix at hand */
     obi_rng rng;
 } reference_noise;
@@ -267,6 +268,10 @@ static inline double *reference_run(const reference_model *model, const uint32_t
             reference_project(v + (size_t)t * kv, normed, model, l, REF_V, noise);
             for (uint32_t h = 0; h < config->heads; h++) reference_rope(q + h * C, t, model, noise);
             for (uint32_t h = 0; h < config->kv_heads; h++) reference_rope(k + (size_t)t * kv + h * C, t, model, noise);
+            for (uint32_t i = 0; noise && noise->half_cache && i < kv; i++) { /* each to within 2^-11, or 2^-10 where towards zero */
+                k[(size_t)t * kv + i] *= 1 + 0x1p-11 * obi_rng_normal(&noise->rng);
+                v[(size_t)t * kv + i] *= 1 + 0x1p-11 * obi_rng_normal(&noise->rng);
+            }
             reference_attend(attended, q, k, v, t, config, noise);
             reference_project(projected, attended, model, l, REF_O, noise);
             for (uint32_t i = 0; i < D; i++) x[i] = reference_round(x[i] + projected[i], noise);
@@ -291,14 +296,15 @@ static inline double *reference_run(const reference_model *model, const uint32_t
 /* tolerance[t]: by how much a logit after ids[t] may differ from `exact`. Three runs with random errors give the
  * deviation of all logits of one position; ten deviations, because a driver's errors are of that size but need not be
  * independent, and the largest of some thousand numbers is looked for. */
-static inline double *reference_tolerance(const reference_model *model, const uint32_t *ids, size_t count, const double *exact,
-                                          bool half_layers, bool half_head)
+static inline double *reference_tolerance_of(const reference_model *model, const uint32_t *ids, size_t count, const double *exact,
+                                             reference_noise kind)
 {
     enum { DRAWS = 3 };
     uint32_t V = model->config.vocabulary;
     double *tolerance = calloc(count, sizeof *tolerance);
     for (int draw = 0; draw < DRAWS; draw++) {
-        reference_noise noise = { .half_layers = half_layers, .half_head = half_head, .rng = obi_rng_seed(77 + (uint64_t)draw) };
+        reference_noise noise = kind;
+        noise.rng = obi_rng_seed(77 + (uint64_t)draw);
         double *logits = reference_run(model, ids, count, &noise);
         for (size_t t = 0; t < count; t++)
             for (uint32_t i = 0; i < V; i++) {
@@ -309,6 +315,12 @@ static inline double *reference_tolerance(const reference_model *model, const ui
     }
     for (size_t t = 0; t < count; t++) tolerance[t] = 10 * sqrt(tolerance[t]);
     return tolerance;
+}
+
+static inline double *reference_tolerance(const reference_model *model, const uint32_t *ids, size_t count, const double *exact,
+                                          bool half_layers, bool half_head)
+{
+    return reference_tolerance_of(model, ids, count, exact, (reference_noise){ .half_layers = half_layers, .half_head = half_head });
 }
 
 #endif

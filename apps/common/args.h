@@ -40,6 +40,11 @@ typedef struct app_option {
     { APP_INTEGER, letter, name, NULL, value, help, target, low, high }
 #define APP_ROW_REAL(letter, name, value, help, target, low, high) { APP_REAL, letter, name, NULL, value, help, target, low, high }
 
+/* int, an ob_cache_type. */
+#define APP_CACHE_ROW(target)                                                                                             \
+    { APP_CHOICE, 0, "cache-type", "ctk", "auto|f32|f16",                                                                 \
+      "how keys and values of earlier tokens are kept; auto: f16 on GPUs\nof tier B and above, else f32", target, 0, 0 }
+
 /* Options of every program; APP_DEVICE_ROWS and APP_OTHER_ROWS put them into a table, the latter at its end. */
 typedef struct app_common {
     const char *device; /* NULL: the best one */

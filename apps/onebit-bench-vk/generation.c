@@ -24,7 +24,7 @@ typedef struct generation_options {
     const char *model, *random;
     const char *prompts, *generates, *depths;
     int64_t rounds, warmup, batch;
-    int format;
+    int format, cache_type;
     model_shape shape;
     generation_test tests[2 * COUNTS_MAX * COUNTS_MAX];
     int test_count;
@@ -99,6 +99,7 @@ static int parse(generation_options *o, bool decode, int argc, char **argv)
         APP_ROW_INTEGER('r', "repetitions", "N", "timed rounds of each (default: 5)", &o->rounds, 1, ROUNDS_MAX),
         APP_ROW_INTEGER(0, "warmup", "N", "rounds before them, untimed (default: 1)", &o->warmup, 0, ROUNDS_MAX),
         APP_ROW_INTEGER('b', "batch-size", "N", "tokens of a prompt processed at once (default: 128)", &o->batch, 1, 65536),
+        APP_CACHE_ROW(&o->cache_type),
         APP_ROW_CHOICE('o', "output", BENCH_FORMATS, "Markdown (default), CSV or JSON on stdout", &o->format),
         APP_DEVICE_ROWS(o->common),
         APP_OTHER_ROWS(o->common),
@@ -236,7 +237,9 @@ static ob_status prepare(const generation_options *o, ob_model *model, runner *r
     if (status != OB_OK) return status;
     uint32_t positions = positions_needed(o), state = 1;
     double start = app_seconds();
-    status = ob_session_create(&run->session, model, &(ob_session_desc){ .context = positions, .batch = (uint32_t)o->batch });
+    status = ob_session_create(&run->session, model,
+                               &(ob_session_desc){ .context = positions, .batch = (uint32_t)o->batch,
+                                                   .cache_type = (ob_cache_type)o->cache_type });
     run->ids = calloc(positions, sizeof *run->ids);
     if (status == OB_OK && !run->ids) return OB_ERROR_MEMORY;
     for (uint32_t i = 0; status == OB_OK && i < positions; i++) {

@@ -110,7 +110,7 @@ static size_t default_window(const eval_options *o, const eval_subject *s)
 /* First, because a window that a model cannot hold is refused here. */
 static ob_status open_sessions(const eval_options *o, eval_models *models, size_t window)
 {
-    const ob_session_desc desc = { .context = (uint32_t)window };
+    const ob_session_desc desc = { .context = (uint32_t)window, .cache_type = OB_CACHE_F32 }; /* the model's scores, not the cache's */
     ob_status status = ob_session_create(&models->session, models->model, &desc);
     return status == OB_OK && o->teacher ? ob_session_create(&models->teacher_session, models->teacher, &desc) : status;
 }

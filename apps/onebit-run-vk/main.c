@@ -128,7 +128,8 @@ static int run_session(const run_options *o, ob_context *context, ob_model *mode
     ob_session *session = NULL;
     int code = tokenize(o, model, &info, text, bytes, &ids, &count);
     if (code != APP_GO_ON) goto done;
-    const ob_session_desc desc = { .context = (uint32_t)o->context, .batch = (uint32_t)o->batch, .sampling = sampling_of(o) };
+    const ob_session_desc desc = { .context = (uint32_t)o->context, .batch = (uint32_t)o->batch, .sampling = sampling_of(o),
+                                   .cache_type = (ob_cache_type)o->cache_type };
     status = ob_session_create(&session, model, &desc);
     if (status != OB_OK) {
         code = app_fail(status);

@@ -30,6 +30,7 @@ int run_options_parse(run_options *o, int argc, char **argv)
         APP_ROW_INTEGER('c', "ctx-size", "N", "context in tokens, prompt included (default 0: the model's,\nat most 4096)",
                         &o->context, 0, INT32_MAX),
         APP_ROW_INTEGER('b', "batch-size", "N", "tokens of the prompt processed at once (default 128)", &o->batch, 1, 65536),
+        APP_CACHE_ROW(&o->cache_type),
         APP_ROW_FLAG(0, "ignore-eos", "go on when the model ends its text", &o->ignore_eos),
         APP_ROW_HEADING("Choice of the next token"),
         APP_ROW_INTEGER('s', "seed", "N", "the same seed, device and driver give the same text\n(default -1: a new one, printed)",

@@ -9,6 +9,7 @@ typedef struct run_options {
     const char *model, *prompt, *prompt_file;
     int64_t predict, context, batch, seed, top_k, repeat_last;
     double temperature, top_p, min_p, repeat_penalty;
+    int cache_type;
     bool ids, ignore_eos, no_bos, special, no_display_prompt, profile;
 } run_options;
 

@@ -183,10 +183,15 @@ typedef struct ob_sampling { /* applied in this order */
     uint64_t seed;
 } ob_sampling;
 
+/* How a session keeps the keys and values of earlier tokens. F16 takes half of the memory and rounds each to 11 bits; AUTO is F16 on
+ * GPUs of tier B and above, F32 elsewhere. Take F32 where scores shall not depend on it. */
+typedef enum ob_cache_type { OB_CACHE_AUTO = 0, OB_CACHE_F32 = 1, OB_CACHE_F16 = 2 } ob_cache_type;
+
 typedef struct ob_session_desc {
     uint32_t context;     /* positions to keep; 0: the model's, at most 4096. More than the model's is OB_ERROR_ARGUMENT */
     uint32_t batch;       /* tokens processed at once in a prompt; 0: 128 */
     ob_sampling sampling;
+    ob_cache_type cache_type;
 } ob_session_desc;
 
 OB_API ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc);

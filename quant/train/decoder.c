@@ -136,10 +136,11 @@ static void attend(obi_decoder *decoder, uint32_t layer, const uint32_t *positio
         if (decoder->q_rows)
             obi_cmd_copy(cmd, part(decoder->q_rows, (uint64_t)b * stride, q_width), part(decoder->q, b * q_width, q_width));
     }
-    for (uint32_t b = 0; b < decoder->rows; b++)
-        obi_op_attn_fwd(cmd, part(attended, (uint64_t)b * stride, q_width), part(q, (uint64_t)b * stride, q_width),
-                        part(decoder->k_cache[layer], b * cache, cache), part(decoder->v_cache[layer], b * cache, cache), 1, H, K, C,
+    for (uint32_t b = 0; b < decoder->rows; b++) {
+        obi_kv_cache own = { OBI_KV_F32, part(decoder->k_cache[layer], b * cache, cache), part(decoder->v_cache[layer], b * cache, cache) };
+        obi_op_attn_fwd(cmd, part(attended, (uint64_t)b * stride, q_width), part(q, (uint64_t)b * stride, q_width), own, 1, H, K, C,
                         positions[b]);
+    }
     for (uint32_t b = 0; decoder->q_rows && b < decoder->rows; b++)
         obi_cmd_copy(cmd, part(decoder->attended, b * q_width, q_width), part(decoder->attended_rows, (uint64_t)b * stride, q_width));
 }

@@ -13,6 +13,7 @@ ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_
     const ob_sampling *sampling = &desc->sampling;
     obi_session_desc engine = { .context = desc->context,
                                 .batch = desc->batch,
+                                .kv_type = (int)desc->cache_type, /* the same numbers */
                                 .sampling = { .repeat_penalty = sampling->repeat_penalty,
                                               .repeat_last = sampling->repeat_last,
                                               .top_k = sampling->top_k,

@@ -30,7 +30,7 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T)
     obi_view x = obi_view_rows(session->x, 0, T, D), normed = obi_view_rows(session->normed, 0, T, D),
              projected = obi_view_rows(session->projected, 0, T, D), attended = obi_view_rows(session->attended, 0, T, (uint64_t)H * C);
     obi_view gate = obi_view_rows(session->gate, 0, T, F), up = obi_view_rows(session->up, 0, T, F);
-    obi_view k_cache = obi_view_of(session->k_cache[index]), v_cache = obi_view_of(session->v_cache[index]);
+    obi_kv_cache cache = { session->kv_type, obi_view_of(session->k_cache[index]), obi_view_of(session->v_cache[index]) };
     obi_view qkv = obi_view_of(session->qkv);
     obi_attn_parts parts = obi_attn_parts_of(qkv, T, H, K, C);
     obi_post_qkv attention = { .T = T, .H = H, .K = K, .C = C, .R = config->rope_dimensions, .first_position = session->position,
@@ -39,8 +39,8 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T)
     linear_forward(session, parts.q, normed, &linear[OBI_LINEAR_Q], T);
     linear_forward(session, parts.k, normed, &linear[OBI_LINEAR_K], T);
     linear_forward(session, parts.v, normed, &linear[OBI_LINEAR_V], T);
-    obi_op_post_qkv_fwd(cmd, qkv, obi_view_of(session->rope_table), k_cache, v_cache, &attention);
-    obi_op_attn_fwd(cmd, attended, parts.q, k_cache, v_cache, T, H, K, C, session->position);
+    obi_op_post_qkv_fwd(cmd, qkv, obi_view_of(session->rope_table), cache, &attention);
+    obi_op_attn_fwd(cmd, attended, parts.q, cache, T, H, K, C, session->position);
     linear_forward(session, projected, attended, &linear[OBI_LINEAR_O], T);
     obi_op_post_residual_fwd(cmd, x, normed, projected, obi_view_of(layer->ffn_norm), T, D, post_eps, eps);
 

@@ -41,7 +41,7 @@ static obi_status make_buffers(obi_session *session)
     const obi_config *config = &session->weights->config;
     uint64_t B = session->batch, D = config->width, V = config->vocabulary;
     uint64_t q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
-    uint64_t cache = (uint64_t)session->context * kv_width;
+    uint64_t cache = obi_kv_words(session->kv_type, (uint64_t)session->context * kv_width);
     if (cache * 4 > session->device->caps.storage_range)
         return obi_fail(OBI_ERROR_ARGUMENT,
                         "a context of %u positions needs %" PRIu64 " MiB for the keys of one layer and this device can bind %" PRIu64
@@ -84,6 +84,13 @@ static uint32_t batch_that_fits(const obi_weights *weights, uint32_t batch)
     return batch <= most ? batch : most > 0 ? (uint32_t)most : 1;
 }
 
+/* Halves take half of the memory and of what decoding reads; tier A promises nothing but 32-bit words. A software driver is what results
+ * are compared on, and keeps all digits. */
+obi_kv_type obi_session_kv_type(const obi_device *device)
+{
+    return device->tier > OBI_TIER_A && !device->caps.software ? OBI_KV_F16 : OBI_KV_F32;
+}
+
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out)
 {
     *out = NULL;
@@ -93,6 +100,7 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     if (context > config->context)
         return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and this model was trained for %u", context,
                         config->context);
+    if (desc->kv_type < 0 || desc->kv_type > OBI_KV_F16) return obi_fail(OBI_ERROR_ARGUMENT, "there is no cache type %d", desc->kv_type);
     uint32_t positions = obi_op_attn_positions_max(weights->device, config->head_size);
     if (context > positions)
         return obi_fail(OBI_ERROR_ARGUMENT,
@@ -105,6 +113,7 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     session->context = context;
     session->batch = batch_that_fits(weights, desc->batch ? desc->batch : OBI_BATCH_DEFAULT);
     if (session->batch > context) session->batch = context;
+    session->kv_type = desc->kv_type ? (obi_kv_type)desc->kv_type : obi_session_kv_type(weights->device);
     session->sampling = desc->sampling;
     session->rng = obi_rng_seed(desc->sampling.seed);
     obi_status status;

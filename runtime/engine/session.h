@@ -4,6 +4,7 @@
 
 #include "engine/sampler.h"
 #include "engine/weights.h"
+#include "ops/op_attn.h"
 
 #define OBI_BATCH_DEFAULT 128
 #define OBI_CONTEXT_DEFAULT_MAX 4096
@@ -12,6 +13,7 @@ typedef struct obi_session_desc {
     uint32_t context; /* 0: the model's, at most OBI_CONTEXT_DEFAULT_MAX */
     uint32_t batch;   /* tokens at once in a prompt; 0: OBI_BATCH_DEFAULT */
     obi_sampling sampling;
+    int kv_type;      /* obi_kv_type; 0: the device's, obi_session_kv_type */
 } obi_session_desc;
 
 typedef struct obi_session {
@@ -19,6 +21,7 @@ typedef struct obi_session {
     obi_device *device;
     obi_cmd *cmd;
     uint32_t context, batch;
+    obi_kv_type kv_type;
     uint32_t position;       /* tokens in the cache */
     uint32_t *history;       /* (context) ids fed */
     bool ready;              /* logits of the last token are on the device */
@@ -39,11 +42,14 @@ typedef struct obi_session {
     obi_buffer *logits;      /* (V) */
     obi_buffer *logits_host; /* (V) readback */
     obi_buffer *topk, *topk_host, *topk_scratch; /* (OBI_CANDIDATES_MAX) candidates */
-    obi_buffer **k_cache, **v_cache; /* L of (context, K*C) */
+    obi_buffer **k_cache, **v_cache; /* L of (context, K*C), kv_type */
     /* scoring, made on first use */
     uint32_t score_rows;
     obi_buffer *score_logits, *score_host; /* (score_rows, V) */
 } obi_session;
+
+/* What a session keeps keys and values in when it is not told. */
+obi_kv_type obi_session_kv_type(const obi_device *device);
 
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out);
 void obi_session_destroy(obi_session *session); /* NULL is allowed */

@@ -123,28 +123,29 @@ void obi_op_rope_bwd(obi_cmd *cmd, obi_view dx, obi_view table, uint32_t T, uint
     turn(cmd, dx, table, T, heads, C, R, first_position, layout, true);
 }
 
-void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache, obi_view v_cache, obi_view k, obi_view v, uint32_t T, uint32_t width,
-                         uint32_t first_position, uint32_t context)
+void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t width, uint32_t first_position,
+                         uint32_t context)
 {
     uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
-    uint64_t end = (uint64_t)first_position + T;
+    uint64_t end = (uint64_t)first_position + T, words = obi_kv_words(cache.type, width);
     if (!obi_check(cmd, end <= context, "kv store", "the tokens do not fit the context; make it larger or the text shorter") ||
-        !obi_check_words(cmd, "kv store", "the key cache", k_cache, context, width) ||
-        !obi_check_words(cmd, "kv store", "the value cache", v_cache, context, width) ||
+        !obi_check(cmd, cache.type != OBI_KV_F16 || width % 2 == 0, "kv store", "rows of halves must have an even length") ||
+        !obi_check_words(cmd, "kv store", "the key cache", cache.k, context, words) ||
+        !obi_check_words(cmd, "kv store", "the value cache", cache.v, context, words) ||
         !obi_check_words(cmd, "kv store", "k", k, T, width) || !obi_check_words(cmd, "kv store", "v", v, T, width) ||
         !obi_check(cmd, end * width <= UINT32_MAX, "kv store", "the cache has more elements than a kernel can count") ||
-        !obi_check_lanes(cmd, "kv store", (uint64_t)T * width, workgroup, groups))
+        !obi_check_lanes(cmd, "kv store", T * words, workgroup, groups))
         return;
-    struct obi_push_attn_kv_store push = { T * width, first_position * width };
-    obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_KV_STORE_FWD,
+    struct obi_push_attn_kv_store push = { (uint32_t)(T * words), (uint32_t)(first_position * words) };
+    obi_dispatch dispatch = { .kernel = cache.type == OBI_KV_F16 ? OBI_KERNEL_ATTN_KV_STORE_F16 : OBI_KERNEL_ATTN_KV_STORE_FWD,
                               .spec = { workgroup },
                               .spec_count = 1,
                               .groups = { groups[0], groups[1], groups[2] },
                               .push = &push,
                               .push_bytes = sizeof push,
-                              .bindings = { obi_writes(k_cache), obi_writes(v_cache), obi_reads(k), obi_reads(v) },
+                              .bindings = { obi_writes(cache.k), obi_writes(cache.v), obi_reads(k), obi_reads(v) },
                               .binding_count = 4,
-                              .bytes = (uint64_t)T * width * 16 };
+                              .bytes = (uint64_t)T * (width + words) * 8 };
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
@@ -155,6 +156,12 @@ uint32_t obi_op_attn_workgroup(const obi_device *device, uint32_t C)
     uint32_t most = obi_workgroup_size(device), lanes = device->caps.subgroup_size >= 8 ? device->caps.subgroup_size : 8;
     while (lanes < C) lanes *= 2;
     return lanes < most ? lanes : most;
+}
+
+/* Of halves a lane has pairs of columns. */
+static uint32_t attend_workgroup(const obi_device *device, obi_kv_type type, uint32_t C)
+{
+    return obi_op_attn_workgroup(device, type == OBI_KV_F16 ? C / 2 : C);
 }
 
 static uint64_t attend_round_loops(uint32_t C, uint32_t lanes) { return 1 + C / 4 + lanes / 4 + 3 + lanes / 4; }
@@ -183,10 +190,13 @@ static uint64_t power_above(uint64_t value)
 
 static uint32_t tile_of(uint32_t T) { return T == 1 ? 1 : PREFILL_TILE; }
 
+/* Of either type of cache: the more lanes, the more positions there may be. */
+static uint32_t fewest_lanes(const obi_device *device, uint32_t C) { return attend_workgroup(device, OBI_KV_F16, C); }
+
 uint32_t obi_op_attn_splits(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
 {
     uint64_t most = power_above(positions), groups = H * obi_div_ceil(T, tile_of(T));
-    uint32_t splits = 1, lanes = obi_op_attn_workgroup(device, C);
+    uint32_t splits = 1, lanes = fewest_lanes(device, C);
     if (!device->caps.software) /* a CPU's few cores have enough to do with the heads */
         while (splits < OBI_ATTN_SPLITS_MAX && splits * groups < GROUPS_WANTED && most / splits >= 2 * SPLIT_POSITIONS) splits *= 2;
     while (splits < OBI_ATTN_SPLITS_MAX && !fits_loops(most, splits, C, lanes)) splits *= 2;
@@ -195,16 +205,16 @@ uint32_t obi_op_attn_splits(const obi_device *device, uint32_t T, uint32_t H, ui
 
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C)
 {
-    uint32_t lanes = obi_op_attn_workgroup(device, C), most = 1u << 30;
+    uint32_t lanes = fewest_lanes(device, C), most = 1u << 30;
     while (!fits_loops(most, OBI_ATTN_SPLITS_MAX, C, lanes)) most /= 2;
     return most;
 }
 
-static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
+static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t B, uint32_t T, uint32_t H,
                          uint32_t K, uint32_t C, uint32_t first_position, uint32_t splits)
 {
     obi_device *device = obi_cmd_device(cmd);
-    uint32_t workgroup = obi_op_attn_workgroup(device, C);
+    uint32_t workgroup = attend_workgroup(device, cache.type, C);
     uint64_t positions = (uint64_t)first_position + T, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
     return obi_check(cmd, C > 0 && C % 2 == 0 && C <= HEAD_SIZE_MAX && C <= 4 * workgroup, "attention",
                      "the head size must be even and at most 256") &&
@@ -212,8 +222,8 @@ static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cach
            obi_check_words(cmd, "attention", "out", out, (uint64_t)B * T, row) &&
            obi_check_words(cmd, "attention", "q", q, (uint64_t)B * T, row) &&
            obi_check(cmd, B <= device->caps.workgroup_count[2], "attention", "there are more sequences than a grid has layers") &&
-           obi_check_words(cmd, "attention", "the key cache", k_cache, B * positions, kv_row) &&
-           obi_check_words(cmd, "attention", "the value cache", v_cache, B * positions, kv_row) &&
+           obi_check_words(cmd, "attention", "the key cache", cache.k, B * positions, obi_kv_words(cache.type, kv_row)) &&
+           obi_check_words(cmd, "attention", "the value cache", cache.v, B * positions, obi_kv_words(cache.type, kv_row)) &&
            obi_check(cmd, B * positions * kv_row <= UINT32_MAX && (uint64_t)B * T * row <= UINT32_MAX, "attention",
                      "there are more elements than a kernel can count") &&
            obi_check(cmd, fits_loops(positions, splits, C, workgroup), "attention",
@@ -221,21 +231,25 @@ static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cach
 }
 
 /* Queries of B sequences, which lie one after the other in every array; B is 1 where there are splits. */
-static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t B, uint32_t T, uint32_t H,
+static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t B, uint32_t T, uint32_t H,
                    uint32_t K, uint32_t C, uint32_t first_position, obi_attn_range range)
 {
-    uint32_t workgroup = obi_op_attn_workgroup(obi_cmd_device(cmd), C), splits = range.splits, tile = tile_of(T);
+    static const int kernels[2][2] = { { OBI_KERNEL_ATTN_PREFILL_FWD, OBI_KERNEL_ATTN_PREFILL_F16 },
+                                       { OBI_KERNEL_ATTN_DECODE_FWD, OBI_KERNEL_ATTN_DECODE_F16 } };
+    bool half = cache.type == OBI_KV_F16;
+    uint32_t workgroup = attend_workgroup(obi_cmd_device(cmd), cache.type, C), splits = range.splits, tile = tile_of(T);
+    uint32_t outputs = half ? 2 * (uint32_t)obi_div_ceil(C / 2, workgroup) : (uint32_t)obi_div_ceil(C, workgroup); /* of a lane */
     uint64_t positions = (uint64_t)first_position + range.first + range.count, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
     struct obi_push_attn_attend push = { T, H, K, C, first_position, range.first, range.count, (float)(1.0 / sqrt((double)C)) };
-    obi_dispatch dispatch = { .kernel = T == 1 ? OBI_KERNEL_ATTN_DECODE_FWD : OBI_KERNEL_ATTN_PREFILL_FWD,
-                              .spec = { workgroup, (uint32_t)obi_div_ceil(C, workgroup), splits > 1 },
+    obi_dispatch dispatch = { .kernel = kernels[T == 1][half],
+                              .spec = { workgroup, outputs, splits > 1 },
                               .spec_count = 3,
                               .groups = { H, (uint32_t)obi_div_ceil(range.count, tile), splits > 1 ? splits : B },
                               .push = &push,
                               .push_bytes = sizeof push,
-                              .bindings = { obi_writes(out), obi_reads(q), obi_reads(k_cache), obi_reads(v_cache) },
+                              .bindings = { obi_writes(out), obi_reads(q), obi_reads(cache.k), obi_reads(cache.v) },
                               .binding_count = 4,
-                              .bytes = (range.count * row + positions * kv_row) * B * 8 };
+                              .bytes = (range.count * row + positions * obi_kv_words(cache.type, kv_row)) * B * 8 };
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
@@ -243,7 +257,7 @@ static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi
 static uint64_t query_part_bytes(uint32_t H, uint32_t C, uint32_t splits) { return (uint64_t)splits * H * (C + 2) * 4; }
 
 /* A piece of the queries after the other, so that their parts stay small. */
-static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
+static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                              uint32_t C, uint32_t first_position, obi_attn_range range)
 {
     uint64_t bytes = query_part_bytes(H, C, range.splits), most = PARTS_BYTES_MAX / bytes / PREFILL_TILE * PREFILL_TILE;
@@ -254,7 +268,7 @@ static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_
     for (uint32_t first = range.first; first < end; first += piece) {
         obi_attn_range some = { first, end - first < piece ? end - first : piece, range.splits };
         parts.size = some.count * bytes;
-        attend(cmd, parts, q, k_cache, v_cache, 1, T, H, K, C, first_position, some);
+        attend(cmd, parts, q, cache, 1, T, H, K, C, first_position, some);
         struct obi_push_attn_combine push = { some.count * H, first * H, C, range.splits };
         obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_COMBINE_FWD,
                                   .spec = { obi_op_attn_workgroup(obi_cmd_device(cmd), C) },
@@ -269,23 +283,23 @@ static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_
     }
 }
 
-void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
+void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                            uint32_t C, uint32_t first_position, obi_attn_range range)
 {
     if (range.splits == 0) range.splits = obi_op_attn_splits(obi_cmd_device(cmd), T, H, C, (uint64_t)first_position + T);
-    if (!check_attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position, range.splits) ||
+    if (!check_attend(cmd, out, q, cache, 1, T, H, K, C, first_position, range.splits) ||
         !obi_check(cmd, range.count > 0 && range.first < T && range.count <= T - range.first && range.splits <= OBI_ATTN_SPLITS_MAX,
                    "attention", "there are no such queries or splits"))
         return;
-    if (range.splits > 1) attend_in_splits(cmd, out, q, k_cache, v_cache, T, H, K, C, first_position, range);
-    else attend(cmd, out, q, k_cache, v_cache, 1, T, H, K, C, first_position, range);
+    if (range.splits > 1) attend_in_splits(cmd, out, q, cache, T, H, K, C, first_position, range);
+    else attend(cmd, out, q, cache, 1, T, H, K, C, first_position, range);
 }
 
-void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k_cache, obi_view v_cache, uint32_t T, uint32_t H, uint32_t K,
+void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                      uint32_t C, uint32_t first_position)
 {
     obi_attn_range all = { 0, T, 0 };
-    obi_op_attn_range_fwd(cmd, out, q, k_cache, v_cache, T, H, K, C, first_position, all);
+    obi_op_attn_range_fwd(cmd, out, q, cache, T, H, K, C, first_position, all);
 }
 
 void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, obi_view v, uint32_t B, uint32_t T, uint32_t H, uint32_t K,
@@ -294,7 +308,8 @@ void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, o
     obi_attn_shape shape = { B, T, H, K, C };
     bool straight = obi_attn_straight_takes(obi_cmd_device(cmd), &shape);
     obi_attn_range all = { 0, T, 1 };
-    if (!check_attend(cmd, out, q, k, v, B, T, H, K, C, 0, 1)) return;
+    obi_kv_cache kv = { OBI_KV_F32, k, v };
+    if (!check_attend(cmd, out, q, kv, B, T, H, K, C, 0, 1)) return;
     if (straight) obi_attn_straight_fwd(cmd, &shape, out, q, k, v);
-    else attend(cmd, out, q, k, v, B, T, H, K, C, 0, all);
+    else attend(cmd, out, q, kv, B, T, H, K, C, 0, all);
 }

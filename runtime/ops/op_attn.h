@@ -1,5 +1,4 @@
-/* op_attn: rotary positions, the key/value cache and attention. Failures are kept in the cmd.
- * Caches are f32, (context, K*C): row p belongs to position p. */
+/* op_attn: rotary positions, the key/value cache and attention. Failures are kept in the cmd. */
 #ifndef OBI_OPS_OP_ATTN_H
 #define OBI_OPS_OP_ATTN_H
 
@@ -23,18 +22,30 @@ void obi_op_rope_fwd(obi_cmd *cmd, obi_view x /* (T,heads,C) */, obi_view table 
 void obi_op_rope_bwd(obi_cmd *cmd, obi_view dx /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads,
                      uint32_t C, uint32_t R, uint32_t first_position, obi_rope_layout layout);
 
+/* How a cache holds its elements: floats, or words of two halves, the first in the low one. A half has 11 bits: up to rounding
+ * at 2^-11 of each element (2^-10 on drivers that round towards zero), and 65504 for what is larger. */
+typedef enum obi_kv_type { OBI_KV_F32 = 1, OBI_KV_F16 = 2 } obi_kv_type;
+
+/* Keys and values of one layer, each (context, K*C): row p belongs to position p. For halves K*C is even. */
+typedef struct obi_kv_cache {
+    obi_kv_type type;
+    obi_view k, v;
+} obi_kv_cache;
+
+/* 32-bit words of `width` elements, which is even for halves. */
+static inline uint64_t obi_kv_words(obi_kv_type type, uint64_t width) { return type == OBI_KV_F16 ? width / 2 : width; }
+
 /* Writes T rows of keys and of values into the caches from first_position on. width = K*C.
  * first_position + T must not pass `context`. */
-void obi_op_kv_store_fwd(obi_cmd *cmd, obi_view k_cache /* (context,width) */, obi_view v_cache /* (context,width) */,
-                         obi_view k /* (T,width) */, obi_view v /* (T,width) */, uint32_t T, uint32_t width, uint32_t first_position,
-                         uint32_t context);
+void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k /* (T,width) */, obi_view v /* (T,width) */, uint32_t T,
+                         uint32_t width, uint32_t first_position, uint32_t context);
 
-/* Causal attention: query t sees positions 0..first_position + t, whose keys and values are already in the caches; scale
+/* Causal attention: query t sees positions 0..first_position + t, whose keys and values are already in the cache; scale
  * 1/sqrt(C); head h uses key head h / (H/K). C even, up to 256. Long contexts are cut into splits over as many workgroups,
  * whose parts are joined by a second dispatch. Contexts are bounded by obi_op_attn_positions_max and by the range the device
  * can bind. */
-void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_view k_cache /* (context,K,C) */,
-                     obi_view v_cache /* (context,K,C) */, uint32_t T, uint32_t H, uint32_t K, uint32_t C, uint32_t first_position);
+void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_kv_cache cache, uint32_t T,
+                     uint32_t H, uint32_t K, uint32_t C, uint32_t first_position);
 
 /* A part of it. */
 typedef struct obi_attn_range {
@@ -44,9 +55,8 @@ typedef struct obi_attn_range {
 
 #define OBI_ATTN_SPLITS_MAX 64u
 
-void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_view k_cache /* (context,K,C) */,
-                           obi_view v_cache /* (context,K,C) */, uint32_t T, uint32_t H, uint32_t K, uint32_t C, uint32_t first_position,
-                           obi_attn_range range);
+void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_kv_cache cache, uint32_t T,
+                           uint32_t H, uint32_t K, uint32_t C, uint32_t first_position, obi_attn_range range);
 
 /* Into how many splits obi_op_attn_fwd cuts `positions` for T queries. The same from one power of two of positions to the next, and
  * right for fewer positions too: what is recorded once serves all of these. */

@@ -69,7 +69,7 @@ void obi_op_post_swiglu_fwd(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
-void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_view k_cache, obi_view v_cache, const obi_post_qkv *what)
+void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what)
 {
     const char *op = "post_qkv";
     uint32_t T = what->T, H = what->H, K = what->K, C = what->C, R = what->R, first = what->first_position;
@@ -80,8 +80,8 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_view k_
         !obi_check_words(cmd, op, "qkv", qkv, obi_attn_parts_bytes(T, H, K, C) / 4, 1) ||
         !obi_check_words(cmd, op, "table", table, end, R) ||
         !obi_check(cmd, end <= what->context, op, "the tokens do not fit the context; make it larger or the text shorter") ||
-        !obi_check_words(cmd, op, "the key cache", k_cache, what->context, width) ||
-        !obi_check_words(cmd, op, "the value cache", v_cache, what->context, width) ||
+        !obi_check_words(cmd, op, "the key cache", cache.k, what->context, obi_kv_words(cache.type, width)) ||
+        !obi_check_words(cmd, op, "the value cache", cache.v, what->context, obi_kv_words(cache.type, width)) ||
         !obi_check(cmd, end * width <= UINT32_MAX && obi_attn_parts_bytes(T, H, K, C) / 4 <= UINT32_MAX, op,
                    "there are more elements than a kernel can count") ||
         !fits(cmd, op, q_width > width ? q_width : width))
@@ -92,20 +92,20 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_view k_
         if (post) obi_op_layernorm_fwd(cmd, parts.v, parts.v, T, (uint32_t)width, what->post_eps);
         obi_op_rope_fwd(cmd, parts.q, table, T, H, C, R, first, what->layout);
         obi_op_rope_fwd(cmd, parts.k, table, T, K, C, R, first, what->layout);
-        obi_op_kv_store_fwd(cmd, k_cache, v_cache, parts.k, parts.v, T, (uint32_t)width, first, what->context);
+        obi_op_kv_store_fwd(cmd, cache, parts.k, parts.v, T, (uint32_t)width, first, what->context);
         return;
     }
     struct obi_push_post_norm_qkv push = { T, H, K, C, R, first, (uint32_t)((parts.k.offset - qkv.offset) / 4),
                                            (uint32_t)((parts.v.offset - qkv.offset) / 4), what->post_eps };
-    obi_dispatch dispatch = rows_of(cmd, OBI_KERNEL_POST_NORM_QKV_FWD, T, post, &push, sizeof push);
+    obi_dispatch dispatch = rows_of(cmd, cache.type == OBI_KV_F16 ? OBI_KERNEL_POST_NORM_QKV_F16 : OBI_KERNEL_POST_NORM_QKV_FWD, T, post, &push, sizeof push);
     dispatch.spec[2] = (uint32_t)what->layout;
     dispatch.spec_count = 3;
     dispatch.groups[2] = 3;
     dispatch.bindings[0] = obi_updates(qkv);
     dispatch.bindings[1] = obi_reads(table);
-    dispatch.bindings[2] = obi_writes(k_cache);
-    dispatch.bindings[3] = obi_writes(v_cache);
+    dispatch.bindings[2] = obi_writes(cache.k);
+    dispatch.bindings[3] = obi_writes(cache.v);
     dispatch.binding_count = 4;
-    dispatch.bytes = (uint64_t)T * (q_width + 2 * width) * 8 + (uint64_t)T * R * 4;
+    dispatch.bytes = (uint64_t)T * ((q_width + width) * 8 + obi_kv_words(cache.type, width) * 8) + (uint64_t)T * R * 4;
     obi_cmd_dispatch(cmd, &dispatch);
 }

@@ -24,8 +24,7 @@ typedef struct obi_post_qkv {
 } obi_post_qkv;
 
 /* N of each row of q, k and v, which are parts of `qkv` (obi_attn_parts of T tokens); then q is turned in place, k turned into
- * rows first_position.. of k_cache, v stored there in v_cache. table as for obi_op_rope_fwd. k and v may be overwritten. */
-void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_view k_cache /* (context,K*C) */,
-                         obi_view v_cache /* (context,K*C) */, const obi_post_qkv *what);
+ * rows first_position.. of the cache's keys, v stored there in its values. table as for obi_op_rope_fwd. k and v may be overwritten. */
+void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what);
 
 #endif

@@ -42,22 +42,56 @@ static obi_status run_kv_store(obi_case_env *env, const uint32_t *sizes, obi_cas
     float *k = obi_case_normal(env, count, 1.0), *v = obi_case_normal(env, count, 1.0);
     float *keys = obi_case_normal(env, all, 1.0), *values = obi_case_normal(env, all, 1.0), *got = obi_case_zeros(env, all);
     if (!k || !v || !keys || !values || !got) return OBI_ERROR_MEMORY;
-    obi_view k_view, v_view, keys_view, values_view;
+    obi_view k_view, v_view;
+    obi_kv_cache cache = { .type = OBI_KV_F32 };
     OBI_TRY(obi_case_upload(env, k, count * 4, &k_view));
     OBI_TRY(obi_case_upload(env, v, count * 4, &v_view));
-    OBI_TRY(obi_case_upload(env, keys, all * 4, &keys_view));
-    OBI_TRY(obi_case_upload(env, values, all * 4, &values_view));
+    OBI_TRY(obi_case_upload(env, keys, all * 4, &cache.k));
+    OBI_TRY(obi_case_upload(env, values, all * 4, &cache.v));
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, keys_view, values_view, k_view, v_view, T, width, first, context);
+    obi_op_kv_store_fwd(env->cmd, cache, k_view, v_view, T, width, first, context);
     OBI_TRY(obi_cmd_run(env->cmd));
     for (uint64_t i = 0; i < count; i++) {
         keys[(uint64_t)first * width + i] = k[i];
         values[(uint64_t)first * width + i] = v[i];
     }
-    OBI_TRY(obi_case_download(env, keys_view, got, all * 4));
+    OBI_TRY(obi_case_download(env, cache.k, got, all * 4));
     obi_case_compare(result, "k_cache", got, keys, all, NULL, 0, 0);
-    OBI_TRY(obi_case_download(env, values_view, got, all * 4));
+    OBI_TRY(obi_case_download(env, cache.v, got, all * 4));
     obi_case_compare(result, "v_cache", got, values, all, NULL, 0, 0);
+    return OBI_OK;
+}
+
+/* A half of x is off by 2^-10 |x| at most (the driver may round towards zero), and one below the normal halves may become zero. */
+static obi_status run_kv_store_f16(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], width = sizes[1], first = sizes[2], context = sizes[3];
+    uint64_t count = (uint64_t)T * width, all = (uint64_t)context * width, begin = (uint64_t)first * width;
+    float *rows[2], *caches[2], *bound = obi_case_zeros(env, all), *got = obi_case_zeros(env, all);
+    obi_view row_views[2], views[2];
+    for (int i = 0; i < 2; i++) {
+        rows[i] = obi_case_normal(env, count, 1.0);
+        caches[i] = obi_case_normal(env, all, 1.0);
+        float *words = rows[i] && caches[i] ? obi_case_halves(env, caches[i], context, width) : NULL;
+        if (!words || !bound || !got) return OBI_ERROR_MEMORY;
+        if (i == 0) rows[i][0] = 1e6f; /* becomes the largest half */
+        if (i == 0) rows[i][count - 1] = -1e6f;
+        OBI_TRY(obi_case_upload(env, rows[i], count * 4, &row_views[i]));
+        OBI_TRY(obi_case_upload(env, words, all * 2, &views[i]));
+        if (i == 0) rows[i][0] = 65504;
+        if (i == 0) rows[i][count - 1] = -65504;
+        for (uint64_t j = 0; j < count; j++) caches[i][begin + j] = rows[i][j];
+    }
+    obi_kv_cache cache = { OBI_KV_F16, views[0], views[1] };
+    obi_cmd_begin(env->cmd);
+    obi_op_kv_store_fwd(env->cmd, cache, row_views[0], row_views[1], T, width, first, context);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    for (int i = 0; i < 2; i++) {
+        for (uint64_t j = 0; j < all; j++)
+            bound[j] = j < begin || j >= begin + count ? 0 : (float)(0x1p-10 * fabs((double)caches[i][j]) + 0x1p-14);
+        OBI_TRY(obi_case_download_halves(env, views[i], got, all));
+        obi_case_compare(result, i ? "v_cache" : "k_cache", got, caches[i], all, bound, 0, 0);
+    }
     return OBI_OK;
 }
 
@@ -74,7 +108,9 @@ static void attend_tolerance(float *spread, const float *scores, uint32_t T, uin
     }
 }
 
-static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+/* Of halves, whatever the driver makes of those below the normal ones: an error of 2^-14 of every key moves a score by so much of
+ * sum|q|, hardly anything beside the rest, and is not counted: obi_case_normal has none of these where it matters. */
+static obi_status run_attend_of(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_result *result)
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], first = sizes[4];
     obi_attn_range all = { 0, T, sizes[5] }; /* splits, 0: the op's choice */
@@ -87,19 +123,34 @@ static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_
     if (!q || !k || !v || !got || !want || !spread || !scores || !weights) return OBI_ERROR_MEMORY;
     for (uint64_t p = 0; p < positions; p += 5) /* some positions stand out, so that the running maximum moves */
         for (uint64_t i = 0; i < (uint64_t)K * C; i++) k[p * K * C + i] *= 1.0f + (float)p / (float)positions;
+    float *k_words = k, *v_words = v; /* which round k and v too */
+    if (type == OBI_KV_F16) k_words = obi_case_halves(env, k, positions, K * C);
+    if (type == OBI_KV_F16) v_words = obi_case_halves(env, v, positions, K * C);
+    if (!k_words || !v_words) return OBI_ERROR_MEMORY;
     ref_attn_attend(want, q, k, v, T, H, K, C, first, weights, spread, scores);
     attend_tolerance(spread, scores, T, H, C, positions, all.splits != 1);
-    obi_view q_view, k_view, v_view, out_view;
+    obi_view q_view, out_view;
+    obi_kv_cache cache = { .type = type };
     OBI_TRY(obi_case_upload(env, q, rows * 4, &q_view));
-    OBI_TRY(obi_case_upload(env, k, cached * 4, &k_view));
-    OBI_TRY(obi_case_upload(env, v, cached * 4, &v_view));
+    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, cached) * 4, &cache.k));
+    OBI_TRY(obi_case_upload(env, v_words, obi_kv_words(type, cached) * 4, &cache.v));
     OBI_TRY(obi_case_output(env, rows * 4, &out_view));
     obi_cmd_begin(env->cmd);
-    obi_op_attn_range_fwd(env->cmd, out_view, q_view, k_view, v_view, T, H, K, C, first, all);
+    obi_op_attn_range_fwd(env->cmd, out_view, q_view, cache, T, H, K, C, first, all);
     OBI_TRY(obi_cmd_run(env->cmd));
     OBI_TRY(obi_case_download(env, out_view, got, rows * 4));
     obi_case_compare(result, "out", got, want, rows, spread, 0, 0);
     return OBI_OK;
+}
+
+static obi_status run_attend(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_attend_of(env, sizes, OBI_KV_F32, result);
+}
+
+static obi_status run_attend_f16(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_attend_of(env, sizes, OBI_KV_F16, result);
 }
 
 OBI_CASE_FORMS(run_rope)
@@ -110,7 +161,12 @@ const obi_case obi_case_attn_rope_straight = { "attn_rope_straight", OBI_KERNEL_
 const obi_case obi_case_attn_kv_store = {
     "attn_kv_store", OBI_KERNEL_ATTN_KV_STORE_FWD, "T width first context", { 3, 35, 2, 7 }, run_kv_store
 };
+const obi_case obi_case_attn_kv_store_f16 = {
+    "attn_kv_store_f16", OBI_KERNEL_ATTN_KV_STORE_F16, "T width first context", { 3, 34, 2, 7 }, run_kv_store_f16
+};
 const obi_case obi_case_attn_decode = { "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend };
 const obi_case obi_case_attn_prefill = { "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend };
 const obi_case obi_case_attn_combine = { "attn_combine", OBI_KERNEL_ATTN_COMBINE_FWD, "T H K C first splits", { 1, 6, 2, 70, 330, 4 }, run_attend };
 const obi_case obi_case_attn_prefill_split = { "attn_prefill_split", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 192, 3 }, run_attend };
+const obi_case obi_case_attn_decode_f16 = { "attn_decode_f16", OBI_KERNEL_ATTN_DECODE_F16, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend_f16 };
+const obi_case obi_case_attn_prefill_f16 = { "attn_prefill_f16", OBI_KERNEL_ATTN_PREFILL_F16, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend_f16 };

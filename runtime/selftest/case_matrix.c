@@ -34,6 +34,15 @@ float *obi_case_halves(obi_case_env *env, float *w, uint32_t m, uint32_t n)
     return words;
 }
 
+obi_status obi_case_download_halves(obi_case_env *env, obi_view view, float *data, uint64_t count)
+{
+    uint16_t *halves = (uint16_t *)(void *)obi_case_zeros(env, count / 2);
+    if (!halves) return OBI_ERROR_MEMORY;
+    OBI_TRY(obi_case_download(env, view, halves, count * 2));
+    for (uint64_t i = 0; i < count; i++) data[i] = obi_half_to_float(halves[i]);
+    return OBI_OK;
+}
+
 uint32_t *obi_case_signs(obi_case_env *env, uint32_t m, uint32_t n)
 {
     size_t count = (size_t)m * obi_weight_row_words(OBI_WEIGHT_SIGN, n);

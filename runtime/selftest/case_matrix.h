@@ -26,6 +26,9 @@ bool obi_case_half(const obi_case_env *env, int kernel);
 /* The words of an f16 weight made of `w` (m,n), whose values are rounded to halves themselves. Freed by the env; NULL: no memory. */
 float *obi_case_halves(obi_case_env *env, float *w, uint32_t m, uint32_t n);
 
+/* The floats of `count` halves (even) that a view holds as words of two. */
+obi_status obi_case_download_halves(obi_case_env *env, obi_view view, float *data, uint64_t count);
+
 /* Random words of a sign weight (m,n), pad bits random too. Freed by the env; NULL: no memory. */
 uint32_t *obi_case_signs(obi_case_env *env, uint32_t m, uint32_t n);
 

@@ -4,6 +4,7 @@
 #include "ops/op_post_norm.h"
 #include "ref/ref_norm.h"
 #include "ref/ref_post_norm.h"
+#include "selftest/case_matrix.h"
 #include "selftest/case_norm.h"
 #include "selftest/cases.h"
 
@@ -117,7 +118,8 @@ static void turn_tolerance(float *tolerance, const float *normed, uint32_t T, ui
     }
 }
 
-static obi_status run_qkv(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+/* In a cache of halves an element is off by 2^-10 of it in addition, or by what is no normal half: case_attn.c. */
+static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_result *result)
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], R = sizes[4], post = sizes[5] & 1, pairs = sizes[5] >> 1;
     const uint32_t first = 2, context = first + T + 1;
@@ -137,18 +139,23 @@ static obi_status run_qkv(obi_case_env *env, const uint32_t *sizes, obi_case_res
         table[2 * i] = (float)cos(angle);
         table[2 * i + 1] = (float)sin(angle);
     }
-    obi_view qkv_view, table_view, keys_view, values_view;
+    float *k_words = keys, *v_words = values;
+    if (type == OBI_KV_F16) k_words = obi_case_halves(env, keys, context, K * C);
+    if (type == OBI_KV_F16) v_words = obi_case_halves(env, values, context, K * C);
+    if (!k_words || !v_words) return OBI_ERROR_MEMORY;
+    obi_view qkv_view, table_view;
+    obi_kv_cache cache = { .type = type };
     OBI_TRY(obi_case_upload(env, qkv, bytes, &qkv_view));
     OBI_TRY(obi_case_upload(env, table, turns * 8, &table_view));
-    OBI_TRY(obi_case_upload(env, keys, all * 4, &keys_view));
-    OBI_TRY(obi_case_upload(env, values, all * 4, &values_view));
+    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, all) * 4, &cache.k));
+    OBI_TRY(obi_case_upload(env, v_words, obi_kv_words(type, all) * 4, &cache.v));
     obi_cmd_begin(env->cmd);
     obi_post_qkv what = { T, H, K, C, R, first, context, pairs ? OBI_ROPE_PAIRS : OBI_ROPE_HALF, post_eps(post) };
-    obi_op_post_qkv_fwd(env->cmd, qkv_view, table_view, keys_view, values_view, &what);
+    obi_op_post_qkv_fwd(env->cmd, qkv_view, table_view, cache, &what);
     OBI_TRY(obi_cmd_run(env->cmd));
 
     float *inputs[] = { q, k, v }, *caches[] = { NULL, keys, values };
-    obi_view outputs[] = { obi_attn_parts_of(qkv_view, T, H, K, C).q, keys_view, values_view };
+    obi_view outputs[] = { obi_attn_parts_of(qkv_view, T, H, K, C).q, cache.k, cache.v };
     const char *names[] = { "q", "k_cache", "v_cache" };
     float *before[3];
     for (int i = 0; i < 3; i++) {
@@ -166,11 +173,24 @@ static obi_status run_qkv(obi_case_env *env, const uint32_t *sizes, obi_case_res
         turn_tolerance(tolerance, normed, T, some / T);
         memcpy(bound + begin, tolerance, some * 4); /* 0 elsewhere: other rows of a cache stay */
         if (i > 0) memcpy(wanted + begin, inputs[i], some * 4);
-        OBI_TRY(obi_case_download(env, outputs[i], got, whole * 4));
+        bool half = i > 0 && type == OBI_KV_F16;
+        for (uint64_t j = begin; half && j < begin + some; j++) bound[j] += (float)(0x1p-10 * fabs((double)wanted[j]) + 0x1p-14);
+        if (half) OBI_TRY(obi_case_download_halves(env, outputs[i], got, whole));
+        else OBI_TRY(obi_case_download(env, outputs[i], got, whole * 4));
         for (uint64_t j = 0; j < whole; j++) bound[j] += 1e-30f;
         obi_case_compare(result, names[i], got, wanted, whole, bound, 0, 0);
     }
     return OBI_OK;
+}
+
+static obi_status run_qkv(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_qkv_of(env, sizes, OBI_KV_F32, result);
+}
+
+static obi_status run_qkv_f16(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_qkv_of(env, sizes, OBI_KV_F16, result);
 }
 
 const obi_case obi_case_post_norm_residual = {
@@ -179,4 +199,7 @@ const obi_case obi_case_post_norm_residual = {
 const obi_case obi_case_post_norm_swiglu = { "post_norm_swiglu", OBI_KERNEL_POST_NORM_SWIGLU_FWD, "T n post", { 3, 257, 1 }, run_swiglu };
 const obi_case obi_case_post_norm_qkv = {
     "post_norm_qkv", OBI_KERNEL_POST_NORM_QKV_FWD, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 3 }, run_qkv
+};
+const obi_case obi_case_post_norm_qkv_f16 = {
+    "post_norm_qkv_f16", OBI_KERNEL_POST_NORM_QKV_F16, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 1 }, run_qkv_f16
 };

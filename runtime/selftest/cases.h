@@ -14,9 +14,13 @@
     X(attn_prefill)         \
     X(attn_combine)         \
     X(attn_prefill_split)   \
+    X(attn_kv_store_f16)    \
+    X(attn_decode_f16)      \
+    X(attn_prefill_f16)     \
     X(post_norm_residual)   \
     X(post_norm_swiglu)     \
     X(post_norm_qkv)        \
+    X(post_norm_qkv_f16)    \
     X(act_swiglu)           \
     X(act_relu)             \
     X(act_add)              \

@@ -3,9 +3,10 @@
 // b0 w out (tokens, heads, head_size); or, with SPLIT, parts (splits, count, heads, head_size + 2): unnormalised sums, then the
 //    largest score and the total weight of a split's positions, for attn/combine_fwd
 // b1 r q (tokens, heads, head_size)
-// b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size)
+// b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size), f32 or f16 (OB_F16)
 // push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position, first_token, count, scale
-// spec 0: workgroup size (<= 128)   1: ceil(head_size / workgroup size), the outputs of a lane   2: SPLIT
+// spec 0: workgroup size (<= 128)   1: the outputs of a lane, ceil(head_size / workgroup size); with OB_F16, whose lanes take
+//    pairs, 2 ceil(head_size / 2 / workgroup size)   2: SPLIT
 // grid: x heads, y tiles of tokens [first_token, first_token + count), z with SPLIT the splits, else sequences, which lie one
 //    after the other in every array, each with keys and values of its own
 // shared: 1.5 KiB + reduce, 6 KiB + reduce with OB_TILE   tiers A B
@@ -29,8 +30,15 @@ layout(constant_id = 2) const uint SPLIT = 0;
 
 layout(set = 0, binding = 0) writeonly buffer Out { float result[]; };
 layout(set = 0, binding = 1) readonly buffer Q { float q[]; };
+#ifdef OB_F16 // words of two halves
+layout(set = 0, binding = 2) readonly buffer Keys { uint keys[]; };
+layout(set = 0, binding = 3) readonly buffer Values { uint values[]; };
+#define KEYS(i) unpackHalf2x16(keys[i])
+#else
 layout(set = 0, binding = 2) readonly buffer Keys { vec2 keys[]; };
 layout(set = 0, binding = 3) readonly buffer Values { float values[]; };
+#define KEYS(i) keys[i]
+#endif
 layout(push_constant) uniform Push { obi_push_attn_attend push; };
 
 #define LOWEST -1.0e38
@@ -87,9 +95,15 @@ void main()
 #endif
     POSITIONS limit = push.first_position + token;
 
-    // A lane without a column of its own reads an existing one and drops the result.
-    uint column0 = min(lane, size - 1u), column1 = min(lane + lanes, size - 1u);
-    uint column2 = min(lane + 2u * lanes, size - 1u), column3 = min(lane + 3u * lanes, size - 1u);
+    // The columns of the lane's outputs. Without a column of its own it reads an existing one and drops the result.
+#ifdef OB_F16
+    uint column0 = 2u * lane, column1 = column0 + 1u, column2 = 2u * (lane + lanes), column3 = column2 + 1u;
+    uint from0 = min(column0, size - 2u) / 2u, from2 = min(column2, size - 2u) / 2u;
+#else
+    uint column0 = lane, column1 = lane + lanes, column2 = lane + 2u * lanes, column3 = lane + 3u * lanes;
+    uint from0 = min(column0, size - 1u), from1 = min(column1, size - 1u);
+    uint from2 = min(column2, size - 1u), from3 = min(column3, size - 1u);
+#endif
     VALUE sum0 = VALUE(0.0), sum1 = VALUE(0.0), sum2 = VALUE(0.0), sum3 = VALUE(0.0);
     VALUE total = VALUE(0.0), top = VALUE(LOWEST);
 
@@ -107,11 +121,11 @@ void main()
             uint at = (position * kv_row + kv_start) / 2u;
             uint c = 0u;
             for (; c + 4u <= size; c += 4u, at += 2u) {
-                vec2 low = keys[at], high = keys[at + 1u];
+                vec2 low = KEYS(at), high = KEYS(at + 1u);
                 score += query[c] * low.x + query[c + 1u] * low.y + query[c + 2u] * high.x + query[c + 3u] * high.y;
             }
             if (c < size) {
-                vec2 low = keys[at];
+                vec2 low = KEYS(at);
                 score += query[c] * low.x + query[c + 1u] * low.y;
             }
         }
@@ -126,16 +140,33 @@ void main()
         sum2 *= keep;
         sum3 *= keep;
         barrier();
+#ifdef OB_F16
+#define ADD_POSITION(p)                                                   \
+        {                                                                 \
+            VALUE weight = weights[p];                                    \
+            uint at = ((start + (p)) * kv_row + kv_start) / 2u;           \
+            total += weight;                                              \
+            vec2 pair = unpackHalf2x16(values[at + from0]);               \
+            sum0 += weight * pair.x;                                      \
+            sum1 += weight * pair.y;                                      \
+            if (SLOTS > 2u) {                                             \
+                pair = unpackHalf2x16(values[at + from2]);                \
+                sum2 += weight * pair.x;                                  \
+                sum3 += weight * pair.y;                                  \
+            }                                                             \
+        }
+#else
 #define ADD_POSITION(p)                                                   \
         {                                                                 \
             VALUE weight = weights[p];                                    \
             uint at = (start + (p)) * kv_row + kv_start;                  \
             total += weight;                                              \
-            sum0 += weight * values[at + column0];                        \
-            if (SLOTS > 1u) sum1 += weight * values[at + column1];        \
-            if (SLOTS > 2u) sum2 += weight * values[at + column2];        \
-            if (SLOTS > 3u) sum3 += weight * values[at + column3];        \
+            sum0 += weight * values[at + from0];                          \
+            if (SLOTS > 1u) sum1 += weight * values[at + from1];          \
+            if (SLOTS > 2u) sum2 += weight * values[at + from2];          \
+            if (SLOTS > 3u) sum3 += weight * values[at + from3];          \
         }
+#endif
         uint count = min(lanes, behind - start);
         uint p = 0u;
         for (; p + 4u <= count; p += 4u) {
@@ -167,10 +198,10 @@ void main()
 #else
 #define WRITE(value, column) result[to + (column)] = value;
 #endif
-    if (lane < size) WRITE(sum0, lane)
-    if (SLOTS > 1u && lane + lanes < size) WRITE(sum1, lane + lanes)
-    if (SLOTS > 2u && lane + 2u * lanes < size) WRITE(sum2, lane + 2u * lanes)
-    if (SLOTS > 3u && lane + 3u * lanes < size) WRITE(sum3, lane + 3u * lanes)
+    if (column0 < size) WRITE(sum0, column0)
+    if (SLOTS > 1u && column1 < size) WRITE(sum1, column1)
+    if (SLOTS > 2u && column2 < size) WRITE(sum2, column2)
+    if (SLOTS > 3u && column3 < size) WRITE(sum3, column3)
     if (SPLIT != 0u && lane == 0u) {
         WRITE(top, size)
         WRITE(total, size + 1u)

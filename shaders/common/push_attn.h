@@ -13,7 +13,7 @@ struct obi_push_attn_rope_straight {
     OB_U32 digit[16];                            /* 0, 1, 2, ...: straight.glsl says why */
 };
 struct obi_push_attn_kv_store {
-    OB_U32 count, first; /* elements: T * width, and first_position * width */
+    OB_U32 count, first; /* words of a cache: of T * width elements, and of first_position * width */
 };
 struct obi_push_attn_attend {
     OB_U32 tokens, heads, kv_heads, head_size, first_position;

@@ -61,7 +61,7 @@ static void check_case(const model_file *model, const json_t *test, const char *
         for (size_t i = 0; i < count; i++)
             if (ids[i] != json_integer_value(json_array_get(prompt_ids, i))) fail_msg("%s: prompt id %zu is %u", where, i, ids[i]);
     }
-    obi_session_desc desc = { .sampling = { .temperature = 0 } };
+    obi_session_desc desc = { .kv_type = OBI_KV_F32, .sampling = { .temperature = 0 } };
     obi_session *session = model_session(model, &desc);
     TEST_OK(obi_session_feed(session, ids, count));
     memcpy(all, ids, count * sizeof *ids);

@@ -24,7 +24,7 @@ static void check_windows(const model_file *model, const char *what, const char 
     double *nll = malloc(window * sizeof *nll), sum = 0;
     TEST_OK(obi_tokenizer_encode(model->tokenizer, text, length, OBI_ENCODE_BOS, &ids, &count));
     assert_int_equal(count, tokens);
-    obi_session_desc desc = { .batch = 256 };
+    obi_session_desc desc = { .kv_type = OBI_KV_F32, .batch = 256 };
     obi_session *session = model_session(model, &desc);
     for (size_t first = 0; first + window <= count; first += window) {
         TEST_OK(obi_session_score(session, ids + first, window, nll));
@@ -97,7 +97,7 @@ static void check_stories(const model_file *model, const char *what, double tole
     const char *at = (const char *)text.data, *end = at + text.size;
     double nll[512], sum = 0;
     size_t predicted = 0;
-    obi_session_desc desc = { .batch = 256 };
+    obi_session_desc desc = { .kv_type = OBI_KV_F32, .batch = 256 };
     obi_session *session = model_session(model, &desc);
     for (int story = 0; story < 20; story++) {
         const char *stop = memmem(at, (size_t)(end - at), mark, sizeof mark - 1);

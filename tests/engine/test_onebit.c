@@ -61,7 +61,7 @@ static void check_logits(obi_session *session, expected *want, size_t position, 
 static void check_prompts(const obi_weights *weights, expected *want, obi_tier tier, const char *what)
 {
     static const size_t prompts[] = { 1, 5, TOKENS };
-    obi_session_desc desc = { 0 };
+    obi_session_desc desc = { .kv_type = OBI_KV_F32 };
     obi_session *session;
     TEST_OK(obi_session_create(weights, &desc, &session));
     for (size_t p = 0; p < sizeof prompts / sizeof *prompts; p++) {
@@ -93,7 +93,7 @@ static double reference_nll(const expected *want, size_t position)
 /* A logit that is off by d moves -ln softmax by 2d at the most. */
 static void check_score(const obi_weights *weights, const expected *want)
 {
-    obi_session_desc desc = { .batch = 16 };
+    obi_session_desc desc = { .kv_type = OBI_KV_F32, .batch = 16 };
     obi_session *session;
     double nll[TOKENS];
     TEST_OK(obi_session_create(weights, &desc, &session));
@@ -140,7 +140,7 @@ static size_t plain_text(char *out, size_t room)
 /* The text need not make sense: signs and scales alone keep little of a model that was not trained in this form. */
 static void generate(const model_file *model, const uint32_t *ids, size_t count, const char *what)
 {
-    obi_session_desc desc = { .sampling = { .temperature = 0.8f, .top_k = 40, .seed = 1 } };
+    obi_session_desc desc = { .kv_type = OBI_KV_F32, .sampling = { .temperature = 0.8f, .top_k = 40, .seed = 1 } };
     obi_session *session = model_session(model, &desc);
     char text[1024];
     size_t length = 0, fed = count < 8 ? count : 8;
@@ -160,7 +160,7 @@ static void generate(const model_file *model, const uint32_t *ids, size_t count,
 
 static void check_nll(const model_file *model, const uint32_t *ids, size_t count, const char *what)
 {
-    obi_session_desc desc = { 0 };
+    obi_session_desc desc = { .kv_type = OBI_KV_F32 };
     obi_session *session = model_session(model, &desc);
     double *nll = malloc(count * sizeof *nll), sum = 0;
     TEST_OK(obi_session_score(session, ids, count, nll));

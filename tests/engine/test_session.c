@@ -57,7 +57,7 @@ static int close_models(void **state)
 
 static obi_session *open_session(const obi_weights *weights, uint32_t context, uint32_t batch)
 {
-    obi_session_desc desc = { .context = context, .batch = batch };
+    obi_session_desc desc = { .context = context, .batch = batch, .kv_type = OBI_KV_F32 };
     obi_session *session;
     TEST_OK(obi_session_create(weights, &desc, &session));
     return session;
@@ -385,6 +385,41 @@ static void test_what_the_device_allows(void **state)
     test_device_check();
 }
 
+/* Keys and values as halves, stored by tokens one by one and by many: as near to the floats as roundings of 11 bits
+ * let the reference come. */
+static void test_halves_in_the_cache(void **state)
+{
+    (void)state;
+    static const uint32_t batches[] = { 1, 3, 16, 128 };
+    uint32_t V = stories->config.vocabulary;
+    float want[V_MAX], got[V_MAX];
+    double *exact = reference_run(story_reference, story_ids, TOKENS, NULL);
+    bool half = test_device()->tier >= OBI_TIER_C;
+    reference_noise kind = { .half_layers = half, .half_head = half, .half_cache = true };
+    double *tolerance = reference_tolerance_of(story_reference, story_ids, TOKENS, exact, kind);
+    if (!(tolerance[TOKENS - 1] < 0.1)) fail_msg("a tolerance of %g would find nothing", tolerance[TOKENS - 1]);
+    for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+        obi_session *floats = open_session(stories, 0, batches[b]), *halves;
+        obi_session_desc desc = { .batch = batches[b], .kv_type = OBI_KV_F16 };
+        TEST_OK(obi_session_create(stories, &desc, &halves));
+        assert_int_equal(halves->k_cache[0]->size * 2, floats->k_cache[0]->size);
+        TEST_OK(obi_session_feed(floats, story_ids, TOKENS));
+        TEST_OK(obi_session_feed(halves, story_ids, TOKENS));
+        get_logits(floats, want);
+        get_logits(halves, got);
+        check_near(got, want, V, tolerance[TOKENS - 1], "halves");
+        assert_memory_not_equal(got, want, V * sizeof(float)); /* they were used */
+        obi_session_destroy(floats);
+        obi_session_destroy(halves);
+    }
+    free(exact);
+    free(tolerance);
+    obi_session *session;
+    obi_session_desc desc = { .kv_type = 3 };
+    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "cache type", "3");
+    test_device_check();
+}
+
 /* ---- scores ---------------------------------------------------------------------------------------------------- */
 
 static double nll_of(const float *logits, uint32_t V, uint32_t target)
@@ -447,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_mistakes_change_nothing),
         cmocka_unit_test(test_what_cannot_be_asked_for),
         cmocka_unit_test(test_what_the_device_allows),
+        cmocka_unit_test(test_halves_in_the_cache),
         cmocka_unit_test(test_scores),
     };
     return test_device_finish(cmocka_run_group_tests(tests, open_models, close_models));

@@ -46,6 +46,7 @@ static void test_kv_store(void **state)
         TEST_CASE(obi_case_attn_kv_store, 1, widths[i], 0, 5);
         TEST_CASE(obi_case_attn_kv_store, 3, widths[i], 2, 5);
         TEST_CASE(obi_case_attn_kv_store, 5, widths[i], 0, 5);
+        TEST_CASE(obi_case_attn_kv_store_f16, 3, 2 * widths[i], 2, 7);
     }
     TEST_CASE(obi_case_attn_kv_store, 4097, 1024, 1, 4099); /* more than 65535 workgroups */
 }
@@ -79,6 +80,30 @@ static void test_prefill(void **state)
     static const uint32_t head_sizes[] = { 2, 4, 6, 32, 62, 64, 66, 80, 128, 130, 192, 254, 256 };
     for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) TEST_CASE(obi_case_attn_prefill, 6, 2, 1, head_sizes[i], 70);
     TEST_CASE(obi_case_attn_prefill, 3, 1, 1, 16, 4094);
+}
+
+/* The same kernels where the cache holds halves. */
+static void test_halves(void **state)
+{
+    (void)state;
+    static const uint32_t positions[] = { 1, 2, 31, 32, 33, 63, 64, 65, 129, 1000 };
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++) {
+        TEST_CASE(obi_case_attn_decode_f16, 1, 4, 2, 48, positions[i] - 1, 1);
+        TEST_CASE(obi_case_attn_decode_f16, 1, 4, 2, 48, positions[i] - 1, 4);
+        TEST_CASE(obi_case_attn_prefill_f16, 7, 2, 1, 18, positions[i] - 1, 1);
+        TEST_CASE(obi_case_attn_prefill_f16, 5, 2, 1, 18, positions[i] - 1, 2);
+    }
+    static const uint32_t head_sizes[] = { 2, 4, 6, 30, 32, 34, 62, 64, 66, 80, 126, 128, 130, 192, 254, 256 };
+    for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) {
+        TEST_CASE(obi_case_attn_decode_f16, 1, 2, 1, head_sizes[i], 76, 1);
+        TEST_CASE(obi_case_attn_prefill_f16, 6, 2, 1, head_sizes[i], 70, 1);
+    }
+    uint32_t *size = &test_device()->caps.workgroup_size, before = *size;
+    *size = 32; /* more columns a lane */
+    TEST_CASE(obi_case_attn_decode_f16, 1, 2, 1, 66, 76, 1);
+    TEST_CASE(obi_case_attn_prefill_f16, 6, 2, 1, 128, 70, 1);
+    *size = before;
+    TEST_CASE(obi_case_attn_decode_f16, 1, 1, 1, 128, 32767);
 }
 
 /* Any number of splits, those that see no position and those whose share begins after some queries of a tile included. */
@@ -115,15 +140,16 @@ static void test_ranges(void **state)
             obi_case_env_clear(env);
             float *q = obi_case_normal(env, T * ROW, 1), *k = obi_case_normal(env, P * ROW, 1), *v = obi_case_normal(env, P * ROW, 1);
             float all[T * ROW], some[T * ROW];
-            obi_view q_view, k_view, v_view, all_view, some_view;
+            obi_view q_view, all_view, some_view;
+            obi_kv_cache cache = { .type = OBI_KV_F32 };
             TEST_OK(obi_case_upload(env, q, sizeof all, &q_view));
-            TEST_OK(obi_case_upload(env, k, sizeof(float) * P * ROW, &k_view));
-            TEST_OK(obi_case_upload(env, v, sizeof(float) * P * ROW, &v_view));
+            TEST_OK(obi_case_upload(env, k, sizeof(float) * P * ROW, &cache.k));
+            TEST_OK(obi_case_upload(env, v, sizeof(float) * P * ROW, &cache.v));
             TEST_OK(obi_case_output(env, sizeof all, &all_view));
             TEST_OK(obi_case_output(env, sizeof all, &some_view));
             obi_cmd_begin(env->cmd);
-            obi_op_attn_range_fwd(env->cmd, all_view, q_view, k_view, v_view, T, H, H, C, FIRST, (obi_attn_range){ 0, T, splits });
-            obi_op_attn_range_fwd(env->cmd, some_view, q_view, k_view, v_view, T, H, H, C, FIRST, (obi_attn_range){ first, count, splits });
+            obi_op_attn_range_fwd(env->cmd, all_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ 0, T, splits });
+            obi_op_attn_range_fwd(env->cmd, some_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ first, count, splits });
             TEST_OK(obi_cmd_run(env->cmd));
             TEST_OK(obi_case_download(env, all_view, all, sizeof all));
             TEST_OK(obi_case_download(env, some_view, some, sizeof some));
@@ -165,13 +191,14 @@ static void test_extreme_scores(void **state)
             float q[C] = { 100, 0, 0, 0 }, got[C];
             float *k = obi_case_zeros(env, P * C), *v = obi_case_normal(env, P * C, 1.0);
             for (uint32_t p = 0; p < P; p++) k[p * C] = p == at % P ? (at < P ? 500.0f : -400.0f) : -500.0f;
-            obi_view q_view, k_view, v_view, out_view;
+            obi_view q_view, out_view;
+            obi_kv_cache cache = { .type = OBI_KV_F32 };
             TEST_OK(obi_case_upload(env, q, sizeof q, &q_view));
-            TEST_OK(obi_case_upload(env, k, sizeof(float) * P * C, &k_view));
-            TEST_OK(obi_case_upload(env, v, sizeof(float) * P * C, &v_view));
+            TEST_OK(obi_case_upload(env, k, sizeof(float) * P * C, &cache.k));
+            TEST_OK(obi_case_upload(env, v, sizeof(float) * P * C, &cache.v));
             TEST_OK(obi_case_output(env, sizeof got, &out_view));
             obi_cmd_begin(env->cmd);
-            obi_op_attn_fwd(env->cmd, out_view, q_view, k_view, v_view, 1, 1, 1, C, P - 1);
+            obi_op_attn_fwd(env->cmd, out_view, q_view, cache, 1, 1, 1, C, P - 1);
             TEST_OK(obi_cmd_run(env->cmd));
             TEST_OK(obi_case_download(env, out_view, got, sizeof got));
             for (uint32_t c = 0; c < C; c++)
@@ -193,14 +220,15 @@ static void test_the_future_is_not_seen(void **state)
     float *q = obi_case_normal(env, T * C, 1), *k = obi_case_normal(env, P * C, 1), *v = obi_case_normal(env, P * C, 1);
     float *first = obi_case_zeros(env, T * C), *second = obi_case_zeros(env, T * C);
     for (int round = 0; round < 2; round++) {
-        obi_view q_view, k_view, v_view, out_view;
+        obi_view q_view, out_view;
+        obi_kv_cache cache = { .type = OBI_KV_F32 };
         for (int i = 70 * C; round == 1 && i < P * C; i++) k[i] = v[i] = NAN;
         TEST_OK(obi_case_upload(env, q, sizeof(float) * T * C, &q_view));
-        TEST_OK(obi_case_upload(env, k, sizeof(float) * P * C, &k_view));
-        TEST_OK(obi_case_upload(env, v, sizeof(float) * P * C, &v_view));
+        TEST_OK(obi_case_upload(env, k, sizeof(float) * P * C, &cache.k));
+        TEST_OK(obi_case_upload(env, v, sizeof(float) * P * C, &cache.v));
         TEST_OK(obi_case_output(env, sizeof(float) * T * C, &out_view));
         obi_cmd_begin(env->cmd);
-        obi_op_attn_fwd(env->cmd, out_view, q_view, k_view, v_view, T, 1, 1, C, 70 - T);
+        obi_op_attn_fwd(env->cmd, out_view, q_view, cache, T, 1, 1, C, 70 - T);
         TEST_OK(obi_cmd_run(env->cmd));
         TEST_OK(obi_case_download(env, out_view, round ? second : first, sizeof(float) * T * C));
     }
@@ -220,13 +248,17 @@ static void test_bad_sizes_are_refused(void **state)
         { 1, 4, 3, 8, 0 }, { 1, 4, 0, 8, 0 }, { 1, 1, 1, 7, 0 }, { 1, 1, 1, 258, 0 }, { 1, 1, 1, 8, 1u << 20 }, { 0, 1, 1, 8, 0 } };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         obi_cmd_begin(env->cmd);
-        obi_op_attn_fwd(env->cmd, view, two, two, two, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
+        obi_op_attn_fwd(env->cmd, view, two, (obi_kv_cache){ OBI_KV_F32, two, two }, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
         assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     }
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, view, view, two, two, 3, 8, 6, 8);
+    obi_op_kv_store_fwd(env->cmd, (obi_kv_cache){ OBI_KV_F32, view, view }, two, two, 3, 8, 6, 8);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     assert_non_null(strstr(obi_last_error(), "do not fit the context"));
+    obi_cmd_begin(env->cmd);
+    obi_op_kv_store_fwd(env->cmd, (obi_kv_cache){ OBI_KV_F16, view, view }, two, two, 3, 9, 0, 8);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    assert_non_null(strstr(obi_last_error(), "even length"));
     obi_cmd_begin(env->cmd);
     obi_op_rope_fwd(env->cmd, view, two, 1, 1, 8, 10, 0, OBI_ROPE_HALF);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
@@ -239,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_rope),           cmocka_unit_test(test_rope_straight),
         cmocka_unit_test(test_kv_store),       cmocka_unit_test(test_decode),
         cmocka_unit_test(test_prefill),        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_halves),
         cmocka_unit_test(test_ranges),         cmocka_unit_test(test_numbers_of_splits),
         cmocka_unit_test(test_extreme_scores), cmocka_unit_test(test_the_future_is_not_seen),
         cmocka_unit_test(test_bad_sizes_are_refused),

@@ -35,6 +35,11 @@ static void test_qkv(void **state)
         TEST_CASE(obi_case_post_norm_qkv, 5, 6, 3, 34, 10, kind);
         TEST_CASE(obi_case_post_norm_qkv, 1, 32, 4, 64, 64, kind);
         TEST_CASE(obi_case_post_norm_qkv, 16, 4, 2, 64, 64, kind); /* the separate kernels, on lavapipe */
+        TEST_CASE(obi_case_post_norm_qkv_f16, 1, 1, 1, 2, 2, kind);
+        TEST_CASE(obi_case_post_norm_qkv_f16, 5, 6, 3, 34, 10, kind); /* words with a turned element and one that stays, ... */
+        TEST_CASE(obi_case_post_norm_qkv_f16, 5, 4, 2, 34, 34, kind); /* and with the last of one half and the first of the other */
+        TEST_CASE(obi_case_post_norm_qkv_f16, 1, 32, 4, 64, 64, kind);
+        TEST_CASE(obi_case_post_norm_qkv_f16, 16, 4, 2, 64, 64, kind);
     }
 }
 
@@ -66,13 +71,13 @@ static void test_sizes_that_do_not_fit_are_refused(void **state)
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     obi_post_qkv what = { .T = 2, .H = 2, .K = 1, .C = 8, .R = 8, .first_position = 3, .context = 4, .post_eps = 1e-5f };
     obi_cmd_begin(env->cmd);
-    obi_op_post_qkv_fwd(env->cmd, view, view, view, view, &what);
+    obi_op_post_qkv_fwd(env->cmd, view, view, (obi_kv_cache){ OBI_KV_F32, view, view }, &what);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     assert_non_null(strstr(obi_last_error(), "do not fit the context"));
     what.first_position = 0;
     what.R = 7;
     obi_cmd_begin(env->cmd);
-    obi_op_post_qkv_fwd(env->cmd, view, view, view, view, &what);
+    obi_op_post_qkv_fwd(env->cmd, view, view, (obi_kv_cache){ OBI_KV_F32, view, view }, &what);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     test_device_check();
 }
