@@ -51,7 +51,11 @@ typedef struct app_common {
     bool list_devices;
     int verbosity;
     bool help, version;
+    bool exact; /* where APP_EXACT_ROW is */
 } app_common;
+
+#define APP_EXACT_ROW(common) \
+    APP_ROW_FLAG(0, "exact", "never round activations to bytes, even where that is faster", &(common).exact)
 
 #define APP_DEVICE_ROWS(common)                                                                                           \
     APP_ROW_HEADING("Device"),                                                                                            \

@@ -102,6 +102,7 @@ static int parse(generation_options *o, bool decode, int argc, char **argv)
         APP_CACHE_ROW(&o->cache_type),
         APP_ROW_CHOICE('o', "output", BENCH_FORMATS, "Markdown (default), CSV or JSON on stdout", &o->format),
         APP_DEVICE_ROWS(o->common),
+        APP_EXACT_ROW(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {
@@ -283,7 +284,7 @@ static int bench(bool decode, int argc, char **argv)
     double start = app_seconds();
     ob_context *context = NULL;
     ob_model *model = NULL;
-    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device });
+    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
     report.context_seconds = app_seconds() - start;
     if (status == OB_OK) status = make_model(&o, context, &model);
     report.model_seconds = app_seconds() - start - report.context_seconds;

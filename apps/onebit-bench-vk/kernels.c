@@ -65,6 +65,7 @@ static int parse(kernels_options *o, int argc, char **argv)
         APP_ROW_CHOICE('o', "output", BENCH_FORMATS, "Markdown (default), CSV or JSON on stdout", &o->format),
         APP_ROW_TEXT(0, "roofline", "FILE.svg", "also draw the operations under the device's roofs", &o->roofline),
         APP_DEVICE_ROWS(o->common),
+        APP_EXACT_ROW(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {
@@ -305,7 +306,7 @@ int bench_kernels(int argc, char **argv)
     app_catch_signals();
     results all = { .options = &o };
     ob_context *context = NULL;
-    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device });
+    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
     if (status == OB_OK) status = measure_all(&all, context);
     code = status == OB_OK ? 0 : app_fail(status);
     for (size_t i = 0; i < all.point_count; i++) free((void *)(uintptr_t)all.points[i].label);

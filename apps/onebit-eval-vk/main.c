@@ -16,7 +16,7 @@
 typedef struct eval_options {
     app_common common;
     const char *what, *model, *teacher, *text, *mark; /* teacher: only agree has one */
-    int64_t window, bytes, documents;                 /* 0: default */
+    int64_t window, bytes, documents, batch;          /* 0: default */
     bool json;
 } eval_options;
 
@@ -46,9 +46,12 @@ static int parse(eval_options *o, int argc, char **argv)
                      "of white space, start and end token added, cut to the window\n"
                      "(default: one text, cut into windows, the rest dropped)", &o->mark),
         APP_ROW_INTEGER(0, "docs", "N", "only the first N documents (default: all)", &o->documents, 1, INT32_MAX),
+        APP_ROW_INTEGER('b', "batch-size", "N", "tokens of a window processed at once (default 128); with fewer\n"
+                        "than 8 by the kernels that generate text", &o->batch, 1, 65536),
         APP_ROW_HEADING("Output"),
         APP_ROW_FLAG(0, "json", "print the result as JSON", &o->json),
         APP_DEVICE_ROWS(o->common),
+        APP_EXACT_ROW(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {
@@ -110,7 +113,8 @@ static size_t default_window(const eval_options *o, const eval_subject *s)
 /* First, because a window that a model cannot hold is refused here. */
 static ob_status open_sessions(const eval_options *o, eval_models *models, size_t window)
 {
-    const ob_session_desc desc = { .context = (uint32_t)window, .cache_type = OB_CACHE_F32 }; /* the model's scores, not the cache's */
+    const ob_session_desc desc = { .context = (uint32_t)window, .batch = (uint32_t)o->batch,
+                                   .cache_type = OB_CACHE_F32 }; /* the model's scores, not the cache's */
     ob_status status = ob_session_create(&models->session, models->model, &desc);
     return status == OB_OK && o->teacher ? ob_session_create(&models->teacher_session, models->teacher, &desc) : status;
 }
@@ -175,7 +179,7 @@ int main(int argc, char **argv)
     app_catch_signals();
 
     eval_models models = { 0 };
-    ob_status status = ob_context_create(&models.context, &(ob_context_desc){ .device = o.common.device });
+    ob_status status = ob_context_create(&models.context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
     if (status == OB_OK) status = app_load_model(&models.model, models.context, o.model);
     if (status == OB_OK && o.teacher) status = app_load_model(&models.teacher, models.context, o.teacher);
     code = status == OB_OK ? measure(&o, &models, text, bytes) : app_fail(status);

@@ -21,7 +21,7 @@ static const char examples[] =
     "  onebit-info-vk --selftest --device 0 > report.txt\n"
     "      checks every kernel against the CPU; paste the report into a bug report\n"
     "  onebit-info-vk story.gguf\n"
-    "      what is in a model\n";
+    "      what is in a model, and which kernels its matrices get here\n";
 
 static int parse(info_options *o, int argc, char **argv)
 {
@@ -74,7 +74,7 @@ static int show_devices(bool as_json)
     return 0;
 }
 
-static int show_device(const ob_device_info *info, bool as_json)
+static int show_device(const ob_context *context, const ob_device_info *info, bool as_json)
 {
     if (as_json) {
         app_json json = { .file = stdout };
@@ -83,10 +83,12 @@ static int show_device(const ob_device_info *info, bool as_json)
         app_json_open(&json, "devices", '[');
         print_device_json(&json, NULL, info);
         app_json_close(&json);
+        print_kernels_json(&json, context);
         app_json_close(&json);
     } else {
         print_system();
         print_device(info);
+        print_kernels(context);
     }
     return 0;
 }
@@ -117,10 +119,12 @@ static int show_selftest(ob_context *context, const ob_device_info *info, bool a
         app_json_open(&json, NULL, '{');
         print_system_json(&json);
         print_device_json(&json, "device", info);
+        print_kernels_json(&json, context);
         app_json_open(&json, "selftest", '[');
     } else {
         print_system();
         print_device(info);
+        print_kernels(context);
         print_selftest_heading();
     }
     double start = app_seconds();
@@ -155,9 +159,11 @@ static int show_model(ob_context *context, const char *path, bool as_json)
         app_json_open(&json, NULL, '{');
         print_system_json(&json);
         print_model_json(&json, "model", path, &info);
+        if (info.onebit) print_kernels_json(&json, context);
         app_json_close(&json);
     } else {
         print_model(path, &info);
+        if (info.onebit) print_kernels(context);
     }
     return 0;
 }
@@ -178,7 +184,7 @@ int main(int argc, char **argv)
     if (status != OB_OK) code = app_fail(status);
     else if (o.model) code = show_model(context, o.model, o.json);
     else if (o.selftest) code = show_selftest(context, &info, o.json);
-    else code = show_device(&info, o.json);
+    else code = show_device(context, &info, o.json);
     code = app_end_context(context, code);
     return app_end_stdout(code);
 }

@@ -48,6 +48,47 @@ void print_device_json(app_json *json, const char *key, const ob_device_info *in
     app_json_close(json);
 }
 
+/* ---- kernels --------------------------------------------------------------------------------------------------- */
+
+#define FAMILIES_MAX 8
+#define CHOICES_MAX 64
+
+void print_kernels(const ob_context *context)
+{
+    ob_kernel_family families[FAMILIES_MAX];
+    ob_kernel_choice choices[CHOICES_MAX];
+    uint32_t count = ob_context_families(context, families, FAMILIES_MAX), chosen = ob_context_choices(context, choices, CHOICES_MAX);
+    for (uint32_t i = 0; i < count && i < FAMILIES_MAX; i++)
+        printf("%-12s%s%s%s\n", i ? "" : "families", families[i].name, families[i].offered ? "" : ": no, ", families[i].reason);
+    for (uint32_t i = 0; i < chosen && i < CHOICES_MAX; i++)
+        printf("%-12s%s: %s\n", i ? "" : "chosen", choices[i].what, choices[i].choice);
+    if (chosen == 0) printf("%-12snothing yet: when a 1-bit model is loaded they are timed\n", "chosen");
+}
+
+void print_kernels_json(app_json *json, const ob_context *context)
+{
+    ob_kernel_family families[FAMILIES_MAX];
+    ob_kernel_choice choices[CHOICES_MAX];
+    uint32_t count = ob_context_families(context, families, FAMILIES_MAX), chosen = ob_context_choices(context, choices, CHOICES_MAX);
+    app_json_open(json, "families", '[');
+    for (uint32_t i = 0; i < count && i < FAMILIES_MAX; i++) {
+        app_json_open(json, NULL, '{');
+        app_json_text(json, "name", families[i].name);
+        app_json_bool(json, "offered", families[i].offered);
+        if (!families[i].offered) app_json_text(json, "reason", families[i].reason);
+        app_json_close(json);
+    }
+    app_json_close(json);
+    app_json_open(json, "chosen", '[');
+    for (uint32_t i = 0; i < chosen && i < CHOICES_MAX; i++) {
+        app_json_open(json, NULL, '{');
+        app_json_text(json, "what", choices[i].what);
+        app_json_text(json, "choice", choices[i].choice);
+        app_json_close(json);
+    }
+    app_json_close(json);
+}
+
 /* ---- models ---------------------------------------------------------------------------------------------------- */
 
 void print_model(const char *path, const ob_model_info *info)

@@ -8,6 +8,10 @@
 void print_device(const ob_device_info *info);
 void print_device_json(app_json *json, const char *key, const ob_device_info *info);
 
+/* The families of kernels for one-token products of signs, and which is chosen for what. In JSON two keys of the open object. */
+void print_kernels(const ob_context *context);
+void print_kernels_json(app_json *json, const ob_context *context);
+
 void print_model(const char *path, const ob_model_info *info);
 void print_model_json(app_json *json, const char *key, const char *path, const ob_model_info *info);
 

@@ -176,7 +176,7 @@ int main(int argc, char **argv)
 
     ob_context *context = NULL;
     ob_model *model = NULL;
-    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device });
+    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
     if (status == OB_OK) status = app_load_model(&model, context, o.model);
     code = status == OB_OK ? run_session(&o, context, model, text, bytes) : app_fail(status);
     ob_model_destroy(model);

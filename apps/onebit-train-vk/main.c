@@ -146,7 +146,8 @@ static int run(const train_options *o, const app_ranks *ranks)
     train_view_start(&view);
     ob_context *context = NULL;
     ob_status status =
-        ob_context_create(&context, &(ob_context_desc){ .device = app_ranks_device(ranks, o->device, device, sizeof device) });
+        ob_context_create(&context, &(ob_context_desc){ .device = app_ranks_device(ranks, o->device, device, sizeof device),
+                                                          .exact = true });
     if (status == OB_OK)
         status = ob_train(context, &(ob_train_desc){ .config = o->config,
                                                      .overrides = o->overrides,

@@ -5,6 +5,7 @@
 #include "api/api_internal.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "ops/sign_family.h"
 #include "selftest/selftest.h"
 
 _Static_assert((int)OB_ERROR_RUNTIME == (int)OBI_ERROR_RUNTIME && (int)OB_ERROR_ARGUMENT == (int)OBI_ERROR_ARGUMENT &&
@@ -93,7 +94,8 @@ ob_status ob_context_create(ob_context **out, const ob_context_desc *desc)
     *out = NULL;
     ob_context *context = obi_calloc(1, sizeof *context);
     if (!context) return OB_ERROR_MEMORY;
-    obi_device_desc device = { .select = desc->device, .tier = desc->tier, .validation = desc->validation, .cache_dir = desc->cache_dir };
+    obi_device_desc device = { .select = desc->device, .tier = desc->tier, .validation = desc->validation, .cache_dir = desc->cache_dir,
+                               .exact = desc->exact };
     obi_status status;
     OBI_TRY_GOTO(obi_device_open(&context->device, &device));
     if (!desc->skip_selftest) {
@@ -103,6 +105,8 @@ ob_status ob_context_create(ob_context **out, const ob_context_desc *desc)
         OBI_TRY_GOTO(obi_selftest_cached(context->device, cache_dir, &ran));
         if (ran) obi_pipelines_save(context->device);
     }
+    obi_sign_family forced; /* what ONEBIT_KERNEL says is refused here rather than when a model is loaded */
+    OBI_TRY_GOTO(obi_sign_family_forced(context->device, &forced));
 done:
     if (status != OBI_OK) ob_context_destroy(context);
     else *out = context;
@@ -120,6 +124,28 @@ ob_status ob_context_info(const ob_context *context, ob_device_info *info)
 {
     fill_info(info, &context->device->caps, true, "", context->device->tier);
     return OB_OK;
+}
+
+uint32_t ob_context_families(const ob_context *context, ob_kernel_family *families, uint32_t room)
+{
+    for (uint32_t i = 0; i < OBI_SIGN_FAMILY_COUNT && i < room; i++) {
+        families[i].name = obi_sign_family_name((obi_sign_family)i);
+        families[i].offered = obi_sign_family_offered(context->device, (obi_sign_family)i, &families[i].reason);
+    }
+    return OBI_SIGN_FAMILY_COUNT;
+}
+
+uint32_t ob_context_choices(const ob_context *context, ob_kernel_choice *choices, uint32_t room)
+{
+    _Static_assert(sizeof choices->what == OBI_CHOICE_NAME_BYTES && sizeof choices->choice == OBI_CHOICE_TEXT_BYTES, "the same sizes");
+    obi_choice found;
+    uint32_t count = 0;
+    for (; obi_sign_family_choice(context->device, count, &found); count++) {
+        if (count >= room) continue;
+        memcpy(choices[count].what, found.name, sizeof found.name);
+        memcpy(choices[count].choice, found.text, sizeof found.text);
+    }
+    return count;
 }
 
 uint32_t ob_context_validation_messages(const ob_context *context) { return atomic_load(&context->device->instance->messages); }

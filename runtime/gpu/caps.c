@@ -91,7 +91,13 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     VkPhysicalDeviceProperties2 properties = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup };
     subgroup.pNext = &maintenance3;
     maintenance3.pNext = &id;
+    VkPhysicalDeviceShaderIntegerDotProductProperties dot_rates = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES };
     if (driver_known) id.pNext = &driver;
+    if (dot_known) {
+        dot_rates.pNext = properties.pNext;
+        properties.pNext = &dot_rates;
+    }
     vk->vkGetPhysicalDeviceProperties2(physical, &properties);
     const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
     memcpy(caps->device_uuid, id.deviceUUID, sizeof caps->device_uuid);
@@ -120,7 +126,8 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     VkPhysicalDeviceBufferDeviceAddressFeatures address = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES,
                                                             .pNext = &storage16 };
     VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &storage16 };
-    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES };
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES };
     if (float16_known) storage16.pNext = &float16;
     if (core12) features.pNext = &address;
     if (dot_known) {
@@ -129,6 +136,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     }
     vk->vkGetPhysicalDeviceFeatures2(physical, &features);
     caps->integer_dot = dot.shaderIntegerDotProduct;
+    caps->integer_dot_fast = caps->integer_dot && dot_rates.integerDotProduct4x8BitPackedSignedAccelerated;
     caps->fp16 = float16.shaderFloat16;
     caps->storage16 = storage16.storageBuffer16BitAccess;
     caps->software = caps->type == VK_PHYSICAL_DEVICE_TYPE_CPU;

@@ -35,7 +35,8 @@ typedef struct obi_caps {
     uint32_t subgroup_size;
     bool subgroup_arithmetic;       /* BASIC, ARITHMETIC and BALLOT in compute */
     bool subgroup_shuffle;          /* SHUFFLE too */
-    bool integer_dot;               /* shaderIntegerDotProduct: dot products of four bytes, in hardware or not */
+    bool integer_dot;               /* shaderIntegerDotProduct: dot products of four bytes */
+    bool integer_dot_fast;          /* and of signed ones one instruction makes one, not many */
     bool fp16;                      /* shaderFloat16 */
     bool storage16;                 /* storageBuffer16BitAccess */
     bool software;                  /* the driver computes on the CPU (lavapipe, SwiftShader) */

@@ -7,9 +7,10 @@
 
 #define RECORD_BYTES 48u /* of 32 columns */
 
+/* What a driver makes of a dot product that its device has not is longer than the kernel without it. */
 static int kernel_of(const obi_device *device)
 {
-    bool dot = device->caps.integer_dot && !device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT];
+    bool dot = device->caps.integer_dot_fast && !device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT];
     return dot ? OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT : OBI_KERNEL_BITLINEAR_GEMV_INT8;
 }
 

@@ -103,6 +103,23 @@ obi_status obi_sign_family_choose(obi_device *device, uint32_t rows, uint32_t co
     return OBI_OK;
 }
 
+bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice)
+{
+    obi_sign_family forced;
+    memset(choice, 0, sizeof *choice);
+    (void)snprintf(choice->name, sizeof choice->name, "sign_gemv");
+    if (obi_sign_family_forced(device, &forced) == OBI_OK && forced != OBI_SIGN_FAMILY_COUNT) {
+        (void)snprintf(choice->text, sizeof choice->text, "%s (ONEBIT_KERNEL)", obi_sign_family_name(forced));
+        return i == 0;
+    }
+    if (!device->caps.software) return obi_choices_at(&device->choices, i, choice);
+    if (obi_gemv_straight_possible(device))
+        (void)snprintf(choice->text, sizeof choice->text, "straight from %llu elements on, else xor (a software driver)",
+                       STRAIGHT_ELEMENTS_MIN);
+    else (void)snprintf(choice->text, sizeof choice->text, "xor (a software driver)");
+    return i == 0;
+}
+
 obi_status obi_sign_weight_create(obi_device *device, uint32_t rows, uint32_t columns, obi_weight *out)
 {
     obi_sign_family family;

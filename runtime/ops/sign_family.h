@@ -34,6 +34,10 @@ obi_status obi_sign_family_choose(obi_device *device, uint32_t rows, uint32_t co
 /* What a kept choice is called: "sign_gemv 4096x4096", with " exact" behind it on a device opened as exact. */
 void obi_sign_family_choice_name(const obi_device *device, uint32_t rows, uint32_t columns, char *name, size_t room);
 
+/* What is known about choices without a matrix at hand, for people: the forced family, a software device's rule, or what was kept.
+ * False behind the last. */
+bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice);
+
 /* Chooses, and makes the weight for it as obi_weight_create does. The matrix is for products forward only. */
 obi_status obi_sign_weight_create(obi_device *device, uint32_t rows, uint32_t columns, obi_weight *out);
 

@@ -114,19 +114,26 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     return status;
 }
 
-/* With the device's dot products or without them. */
-static obi_status run_form(obi_case_env *env, bool dot, const uint32_t *sizes, obi_case_result *result)
+/* With the device's dot products, fast or not, or without them. */
+static obi_status run_form(obi_case_env *env, bool with_dot, const uint32_t *sizes, obi_case_result *result)
 {
-    bool *off = &env->device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT], was = *off;
-    if (dot && !env->device->caps.integer_dot) return OBI_OK;
-    *off = !dot;
+    bool *fast = &env->device->caps.integer_dot_fast, was = *fast;
+    if (with_dot && !env->device->caps.integer_dot) return OBI_OK;
+    *fast = with_dot;
     obi_status status = run(env, sizes, result);
-    *off = was;
+    *fast = was;
     return status;
 }
 
-static obi_status emulated(obi_case_env *env, const uint32_t *sizes, obi_case_result *result) { return run_form(env, false, sizes, result); }
-static obi_status dot(obi_case_env *env, const uint32_t *sizes, obi_case_result *result) { return run_form(env, true, sizes, result); }
+static obi_status emulated(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_form(env, false, sizes, result);
+}
+
+static obi_status dot(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_form(env, true, sizes, result);
+}
 
 const obi_case obi_case_bitlinear_quantise = { "bitlinear_quantise", OBI_KERNEL_BITLINEAR_QUANTISE, "m n T", { 1, 333, 2 }, quantise };
 const obi_case obi_case_bitlinear_gemv_int8 = { "bitlinear_gemv_int8", OBI_KERNEL_BITLINEAR_GEMV_INT8, "m n T block_rows",

@@ -249,6 +249,31 @@ static void on_row(const ob_selftest_row *row, void *user)
     seen->count++;
 }
 
+/* Families of kernels, and that `exact` leaves the one out that is not. */
+static void test_families(void **state)
+{
+    (void)state;
+    for (int exact = 0; exact < 2; exact++) {
+        ob_context *context;
+        ob_context_desc desc = plain;
+        ob_kernel_family families[8];
+        ob_kernel_choice choice;
+        desc.exact = exact;
+        API_OK(ob_context_create(&context, &desc));
+        assert_int_equal(ob_context_families(context, NULL, 0), 4);
+        assert_int_equal(ob_context_families(context, families, 8), 4);
+        assert_string_equal(families[0].name, "xor");
+        assert_string_equal(families[2].name, "int8");
+        assert_true(families[0].offered && families[2].offered == !exact);
+        assert_int_equal(families[2].reason[0] == 0, !exact);
+        assert_int_equal(ob_context_choices(context, NULL, 0), 1); /* on a software driver a rule */
+        assert_int_equal(ob_context_choices(context, &choice, 1), 1);
+        assert_string_equal(choice.what, "sign_gemv");
+        assert_non_null(strstr(choice.choice, "straight from"));
+        ob_context_destroy(context);
+    }
+}
+
 static void test_selftest(void **state)
 {
     (void)state;
@@ -472,7 +497,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_version), cmocka_unit_test(test_errors_belong_to_a_thread),
         cmocka_unit_test(test_destroy_takes_null), cmocka_unit_test(test_device_list), cmocka_unit_test(test_device_selection),
-        cmocka_unit_test(test_no_driver), cmocka_unit_test(test_tiers), cmocka_unit_test(test_selftest), cmocka_unit_test(test_model_info),
+        cmocka_unit_test(test_no_driver), cmocka_unit_test(test_tiers), cmocka_unit_test(test_families), cmocka_unit_test(test_selftest),
+        cmocka_unit_test(test_model_info),
         cmocka_unit_test(test_model_that_cannot_be), cmocka_unit_test(test_load_progress), cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_pieces), cmocka_unit_test(test_model_without_tokenizer), cmocka_unit_test(test_text_that_cannot_be_expressed),
     };

@@ -410,9 +410,23 @@ static int set_up(void **state)
     return 0;
 }
 
+/* A family of kernels that there is not, or not here, is refused before anything is read. */
+static void test_wrong_kernel(void **state)
+{
+    (void)state;
+    setenv("ONEBIT_KERNEL", "fast", 1);
+    program_expect_failure(program_run("onebit-info-vk", "--device", "0"), 2, "none of xor, table, int8, straight");
+    setenv("ONEBIT_KERNEL", "table", 1); /* with 8 lanes a subgroup */
+    program_expect_failure(program_run("onebit-info-vk", "--device", "0"), 2, "it runs xor, int8, straight");
+    setenv("ONEBIT_KERNEL", "int8", 1);
+    program_expect_failure(program_run("onebit-bench-vk", "kernels", "--exact", "1x8x8"), 2, "exact arithmetic was asked for");
+    setenv("ONEBIT_KERNEL", "", 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wrong_kernel),
         cmocka_unit_test(test_wrong_use),
         cmocka_unit_test(test_bad_numbers),
         cmocka_unit_test(test_help_and_version),

@@ -1,6 +1,8 @@
 /* test_models: the models that the project ships do what models/README.md says of them. */
 #include "program.h"
 
+#include <math.h>
+
 static const char *const begins = "Once upon a time, there was a little girl named Lily.";
 
 static void test_stories(void **state)
@@ -15,14 +17,16 @@ static void test_stories(void **state)
 }
 
 /* Nats per token that `model` gives the first 2 KiB of held-out stories. */
-static double loss_of(const char *model)
+static double loss_of(const char *model, const char *batch, const char *kernel)
 {
     size_t bytes;
     uint8_t *text = program_file(test_data_path("text/tinystories_valid_head.txt"), &bytes);
     assert_true(bytes >= 2048);
     const char *path = program_write_file("stories.txt", text, 2048);
     free(text);
-    program *run = program_run("onebit-eval-vk", "ppl", "-m", model, "-f", path, "-c", "256");
+    setenv("ONEBIT_KERNEL", kernel, 1);
+    program *run = program_run("onebit-eval-vk", "ppl", "-m", model, "-f", path, "-c", "256", "-b", batch);
+    setenv("ONEBIT_KERNEL", "", 1);
     program_expect_success(run);
     const char *mean = strstr(run->out, "mean NLL");
     assert_non_null(mean);
@@ -33,13 +37,24 @@ static double loss_of(const char *model)
 static void test_losses(void **state)
 {
     (void)state;
-    double teacher = loss_of(OB_SOURCE_DIR "/models/stories-teacher.gguf"), student = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf");
+    double teacher = loss_of(OB_SOURCE_DIR "/models/stories-teacher.gguf", "128", "");
+    double student = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf", "128", "");
     assert_true(teacher > 1 && teacher < 3);
     if (!(student < 1.1 * teacher)) fail_msg("the student's loss is %g, the teacher's %g", student, teacher);
 }
 
+/* With activations in bytes, in steps of few tokens, which are what these kernels make: within half a percent. */
+static void test_bytes_lose_nothing(void **state)
+{
+    (void)state;
+    double exact = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf", "7", "xor");
+    double bytes = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf", "7", "int8");
+    if (!(fabs(bytes - exact) < 0.005 * exact) || bytes == exact) fail_msg("the loss is %g with bytes, %g without", bytes, exact);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_stories), cmocka_unit_test(test_losses) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_stories), cmocka_unit_test(test_losses),
+                                        cmocka_unit_test(test_bytes_lose_nothing) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }

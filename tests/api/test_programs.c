@@ -330,6 +330,12 @@ static void test_info(void **state)
     run = program_run("onebit-info-vk", "--device", "0", "--json");
     program_expect_success(run);
     assert_true(json_number(run->out, "workgroup_size") >= 128);
+    assert_non_null(strstr(run->out, "\"chosen\""));
+    assert_int_equal(program_occurrences(run->out, "\"offered\""), 4);
+    run = program_run("onebit-info-vk", "--device", "0");
+    program_expect_success(run);
+    assert_non_null(strstr(run->out, "families    xor"));
+    assert_non_null(strstr(run->out, "chosen      sign_gemv: "));
 
     run = program_run("onebit-info-vk", "--selftest", "--device", "0");
     program_expect_success(run);

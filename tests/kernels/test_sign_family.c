@@ -262,13 +262,14 @@ static void test_a_family_that_does_not_work_is_dropped(void **state)
     device->kernel_off[OBI_KERNEL_BITLINEAR_QUANTISE] = false;
 
     /* The dot products alone: the kernel without them takes over. */
-    if (device->caps.integer_dot) {
-        device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT] = true;
-        assert_true(obi_sign_family_offered(device, OBI_SIGN_INT8, &why));
-        device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8] = true;
-        assert_false(obi_sign_family_offered(device, OBI_SIGN_INT8, &why));
-        device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8] = device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT] = false;
-    }
+    bool fast = device->caps.integer_dot_fast;
+    device->caps.integer_dot_fast = true;
+    device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT] = true;
+    assert_true(obi_sign_family_offered(device, OBI_SIGN_INT8, &why));
+    device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8] = true;
+    assert_false(obi_sign_family_offered(device, OBI_SIGN_INT8, &why));
+    device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8] = device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT] = false;
+    device->caps.integer_dot_fast = fast;
 }
 
 /* Where not even that one can be recorded the trial fails, and takes nothing off. */
