@@ -272,6 +272,29 @@ static void test_a_family_that_does_not_work_is_dropped(void **state)
     device->caps.integer_dot_fast = fast;
 }
 
+/* A family that cannot run in a trial: here its first kernel needs more workgroups than the device is said to allow. */
+static void test_a_family_that_cannot_run_is_dropped(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    obi_sign_trial trial;
+    uint32_t limits[3];
+    memcpy(limits, device->caps.workgroup_count, sizeof limits);
+    device->caps.workgroup_count[0] = 4;
+    device->caps.workgroup_count[1] = 1;
+    logged[0] = 0;
+    obi_log_set(keep_log, NULL);
+    TEST_OK(obi_sign_trial_run(device, 8, 65536, &trial));
+    obi_log_set(NULL, NULL);
+    memcpy(device->caps.workgroup_count, limits, sizeof limits);
+    assert_int_not_equal(trial.best, OBI_SIGN_INT8);
+    assert_true(trial.seconds[OBI_SIGN_XOR] > 0 && !(trial.seconds[OBI_SIGN_INT8] > 0));
+    assert_non_null(strstr(logged, "the kernels of family int8 do not work"));
+    assert_false(obi_sign_family_offered(device, OBI_SIGN_INT8, NULL));
+    device->kernel_off[OBI_KERNEL_BITLINEAR_QUANTISE] = false;
+    test_device_check();
+}
+
 /* Where not even that one can be recorded the trial fails, and takes nothing off. */
 static void test_a_trial_needs_the_plain_kernel(void **state)
 {
@@ -378,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_software_devices_are_not_timed),
         cmocka_unit_test(test_trial),
         cmocka_unit_test(test_a_family_that_does_not_work_is_dropped),
+        cmocka_unit_test(test_a_family_that_cannot_run_is_dropped),
         cmocka_unit_test(test_a_trial_needs_the_plain_kernel),
         cmocka_unit_test(test_choices_file),
         cmocka_unit_test(test_many_choices),
