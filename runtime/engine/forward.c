@@ -5,18 +5,13 @@
 #include "ops/op_embed.h"
 #include "ops/op_norm.h"
 
-/* Multiplications in one submission of a prompt before the next is begun: about 0.1 s on the slowest device of each
- * kind (a software driver makes 5 GFLOP/s, a phone some 100), so that no watchdog ends a long prompt. */
-#define WORK_PER_SUBMIT_CPU 0.5e9
-#define WORK_PER_SUBMIT_GPU 10e9
-
 void obi_forward_layers(obi_session *session, uint32_t T)
 {
     const obi_weights *weights = session->weights;
     const obi_config *config = &weights->config;
     obi_cmd *cmd = session->cmd;
-    double budget = session->device->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? WORK_PER_SUBMIT_CPU : WORK_PER_SUBMIT_GPU;
-    double per_layer = 0, recorded = 0;
+    double per_layer = 0;
+    obi_pace pace = obi_pace_start(cmd, T);
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, i, &rows, &columns);
@@ -27,12 +22,8 @@ void obi_forward_layers(obi_session *session, uint32_t T)
     obi_op_embed_gather_fwd(cmd, x, ids, &weights->embedding, T);
     obi_op_rmsnorm_fwd(cmd, normed, x, obi_view_of(weights->layers[0].attn_norm), T, config->width, config->norm_eps);
     for (uint32_t layer = 0; layer < config->layers; layer++) {
-        obi_layer_forward(session, layer, T);
-        recorded += per_layer;
-        if (T > 1 && recorded + per_layer > budget && obi_cmd_run(cmd) == OBI_OK) {
-            obi_cmd_begin(cmd);
-            recorded = 0;
-        }
+        obi_pace_before(&pace, per_layer);
+        obi_layer_forward(session, layer, T, &pace);
     }
 }
 

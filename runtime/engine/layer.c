@@ -18,7 +18,21 @@ static obi_view next_norm(const obi_weights *weights, uint32_t index)
     return obi_view_of(index + 1 < weights->config.layers ? weights->layers[index + 1].attn_norm : weights->output_norm);
 }
 
-void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T)
+/* Over a long context in several submissions, some queries each. */
+static void attention_forward(obi_session *session, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, obi_pace *pace)
+{
+    const obi_config *config = &session->weights->config;
+    uint32_t H = config->heads, K = config->kv_heads, C = config->head_size;
+    double per_query = 2.0 * H * C * ((double)session->position + T);
+    uint32_t some = obi_pace_queries(pace, T, per_query);
+    for (uint32_t first = 0; first < T; first += some) {
+        obi_attn_range range = { first, T - first < some ? T - first : some, 0 };
+        obi_pace_before(pace, per_query * range.count * pace->attention_cost);
+        obi_op_attn_range_fwd(session->cmd, out, q, cache, T, H, K, C, session->position, range);
+    }
+}
+
+void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pace *pace)
 {
     const obi_config *config = &session->weights->config;
     const obi_layer_weights *layer = &session->weights->layers[index];
@@ -40,7 +54,7 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T)
     linear_forward(session, parts.k, normed, &linear[OBI_LINEAR_K], T);
     linear_forward(session, parts.v, normed, &linear[OBI_LINEAR_V], T);
     obi_op_post_qkv_fwd(cmd, qkv, obi_view_of(session->rope_table), cache, &attention);
-    obi_op_attn_fwd(cmd, attended, parts.q, cache, T, H, K, C, session->position);
+    attention_forward(session, attended, parts.q, cache, T, pace);
     linear_forward(session, projected, attended, &linear[OBI_LINEAR_O], T);
     obi_op_post_residual_fwd(cmd, x, normed, projected, obi_view_of(layer->ffn_norm), T, D, post_eps, eps);
 

@@ -36,21 +36,50 @@ done:
     return status;
 }
 
+/* Memory of a session: what its context costs for each position, and the rest. */
+static void memory_needed(const obi_session *session, uint64_t *position, uint64_t *rest)
+{
+    const obi_config *config = &session->weights->config;
+    uint64_t B = session->batch, q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
+    uint64_t decode = obi_op_attn_split_bytes(session->device, 1, config->heads, config->head_size, session->context);
+    uint64_t prompt = obi_op_attn_split_bytes(session->device, session->batch, config->heads, config->head_size, session->context);
+    *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width) + config->rope_dimensions);
+    *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width + 2 * (uint64_t)config->vocabulary) +
+            obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + (decode > prompt ? decode : prompt);
+}
+
+/* Refuses, before anything is allocated, a context that the device cannot bind or has no memory for, and names the largest that fits. */
+static obi_status check_context(const obi_session *session)
+{
+    const obi_config *config = &session->weights->config;
+    obi_device *device = session->device;
+    uint64_t row = 4 * obi_kv_words(session->kv_type, (uint64_t)config->kv_heads * config->head_size), range = device->caps.storage_range;
+    uint64_t position, rest, left = obi_memory_left(device);
+    const char *halves = session->kv_type == OBI_KV_F32 ? "; keys and values as f16 (--cache-type) take half" : "";
+    memory_needed(session, &position, &rest);
+    if (session->context * row > range)
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "a context of %u positions needs %.1f MiB for the keys of one layer and this device can bind %.1f MiB: at most %" PRIu64
+                        " positions (-c)%s",
+                        session->context, (double)(session->context * row) / 1048576.0, (double)range / 1048576.0, range / row, halves);
+    uint64_t needed = session->context * position + rest;
+    if (needed <= left) return OBI_OK;
+    if (left < rest + position) return obi_memory_fits(device, needed, "the context and its working buffers");
+    return obi_fail(OBI_ERROR_MEMORY,
+                    "a context of %u positions and its working buffers need %.1f MiB and %s has %.1f MiB left: at most %" PRIu64
+                    " positions fit (-c)%s",
+                    session->context, (double)needed / 1048576.0, device->caps.unified ? "this machine" : device->caps.name,
+                    (double)left / 1048576.0, (left - rest) / position, halves);
+}
+
 static obi_status make_buffers(obi_session *session)
 {
     const obi_config *config = &session->weights->config;
     uint64_t B = session->batch, D = config->width, V = config->vocabulary;
     uint64_t q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
     uint64_t cache = obi_kv_words(session->kv_type, (uint64_t)session->context * kv_width);
-    if (cache * 4 > session->device->caps.storage_range)
-        return obi_fail(OBI_ERROR_ARGUMENT,
-                        "a context of %u positions needs %" PRIu64 " MiB for the keys of one layer and this device can bind %" PRIu64
-                        "; use a smaller context (-c)",
-                        session->context, cache * 4 >> 20, session->device->caps.storage_range >> 20);
     uint64_t qkv = obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size);
-    uint64_t floats = 2 * cache * config->layers + B * (3 * D + q_width + 2 * config->ffn) +
-                      (uint64_t)session->context * config->rope_dimensions;
-    OBI_TRY(obi_memory_fits(session->device, floats * 4 + qkv, "the context and its working buffers"));
+    OBI_TRY(check_context(session));
     OBI_TRY(make(session, &session->ids, B, OBI_MEMORY_UPLOAD));
     OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->normed, B * D, OBI_MEMORY_DEVICE));

@@ -70,16 +70,22 @@ void obi_memory_finish(obi_device *device)
     pthread_mutex_destroy(&device->memory.lock);
 }
 
-obi_status obi_memory_fits(obi_device *device, uint64_t bytes, const char *what)
+uint64_t obi_memory_left(obi_device *device)
 {
     uint64_t left = device->caps.unified ? obi_host_memory_available() : device->caps.heap_bytes;
-    if (left == 0) return OBI_OK; /* unknown */
+    if (left == 0) return UINT64_MAX;
     if (!device->caps.unified) {
         pthread_mutex_lock(&device->memory.lock);
         uint64_t used = device->memory.expected_bytes > 0 ? device->memory.used_bytes : device->memory.reserved_bytes;
         pthread_mutex_unlock(&device->memory.lock);
         left = used < left ? left - used : 0;
     }
+    return left;
+}
+
+obi_status obi_memory_fits(obi_device *device, uint64_t bytes, const char *what)
+{
+    uint64_t left = obi_memory_left(device);
     if (bytes <= left) return OBI_OK;
     return obi_fail(OBI_ERROR_MEMORY, "%s need %.1f MiB and %s has %.1f MiB left; use a smaller model or context (-c), or close other programs",
                     what, (double)bytes / 1048576.0, device->caps.unified ? "this machine" : device->caps.name, (double)left / 1048576.0);

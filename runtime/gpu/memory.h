@@ -53,6 +53,9 @@ void obi_buffer_destroy(struct obi_device *device, obi_buffer *buffer); /* the d
 obi_status obi_buffer_flush(struct obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size);
 obi_status obi_buffer_invalidate(struct obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size);
 
+/* What obi_memory_fits compares with; UINT64_MAX where nobody knows. */
+uint64_t obi_memory_left(struct obi_device *device);
+
 /* OBI_ERROR_MEMORY with the numbers when `bytes` more cannot fit: into the device's heap, or, where device and host share
  * memory, into what the machine has left. Drivers that share it promise more than there is, and the system then ends the
  * program without a word. `what` is "the weights", ... */

@@ -256,13 +256,27 @@ static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, u
 /* Bytes that the splits of a query leave. */
 static uint64_t query_part_bytes(uint32_t H, uint32_t C, uint32_t splits) { return (uint64_t)splits * H * (C + 2) * 4; }
 
+/* The queries of a piece: as many as PARTS_BYTES_MAX takes, but a tile at least. */
+static uint32_t piece_of(uint32_t T, uint64_t query_bytes)
+{
+    uint64_t most = PARTS_BYTES_MAX / query_bytes / PREFILL_TILE * PREFILL_TILE;
+    if (most < PREFILL_TILE) most = PREFILL_TILE;
+    return most < T ? (uint32_t)most : T;
+}
+
+uint64_t obi_op_attn_split_bytes(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
+{
+    uint32_t splits = obi_op_attn_splits(device, T, H, C, positions);
+    uint64_t bytes = query_part_bytes(H, C, splits);
+    return splits > 1 ? piece_of(T, bytes) * bytes : 0;
+}
+
 /* A piece of the queries after the other, so that their parts stay small. */
 static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                              uint32_t C, uint32_t first_position, obi_attn_range range)
 {
-    uint64_t bytes = query_part_bytes(H, C, range.splits), most = PARTS_BYTES_MAX / bytes / PREFILL_TILE * PREFILL_TILE;
-    uint32_t piece = most < PREFILL_TILE ? PREFILL_TILE : most < range.count ? (uint32_t)most : range.count, end = range.first + range.count;
-    if (piece > range.count) piece = range.count;
+    uint64_t bytes = query_part_bytes(H, C, range.splits);
+    uint32_t piece = piece_of(range.count, bytes), end = range.first + range.count;
     obi_view parts;
     if (!obi_cmd_scratch(cmd, piece * bytes, &parts)) return;
     for (uint32_t first = range.first; first < end; first += piece) {

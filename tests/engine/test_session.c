@@ -143,6 +143,37 @@ static void test_long_work_is_cut(void **state)
     test_device_check();
 }
 
+/* Attention over what is in the context already counts too, and is cut within a layer. */
+static void test_attention_is_cut(void **state)
+{
+    (void)state;
+    synthetic_model model = { .config = { .onebit = true, .width = 64, .layers = 1, .heads = 8, .kv_heads = 1, .head_size = 128, .ffn = 40, .vocabulary = 100,
+                                          .context = 600, .norm_eps = 1e-5f, .rope_theta = 10000, .rope_scale = 1, .rope_dimensions = 64,
+                                          .tied = true },
+                              .embedding = OBI_DTYPE_F32, .norm = OBI_DTYPE_F32, .seed = 5 };
+    synthetic_write(&model, scratch_path("deep.gguf"));
+    obi_weights *weights = load(scratch_path("deep.gguf"), NULL);
+    uint32_t ids[600];
+    float want[100], got[100];
+    for (uint32_t i = 0; i < 600; i++) ids[i] = i * 7 % 100;
+    obi_session *small = open_session(weights, 0, 64), *large = open_session(weights, 0, 100);
+    TEST_OK(obi_session_feed(small, ids, 600));
+    for (uint32_t i = 0; i < 600; i += 100) {
+        uint32_t before = obi_cmd_submits(large->cmd);
+        TEST_OK(obi_session_feed(large, ids + i, 100));
+        uint32_t submits = obi_cmd_submits(large->cmd) - before;
+        if (i == 0) assert_int_equal(submits, 1);
+        if (i == 500 && test_device()->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) assert_true(submits > 1);
+    }
+    get_logits(small, want);
+    get_logits(large, got);
+    check_near(got, want, 100, 1e-4, "batches of 64 and of 100");
+    obi_session_destroy(small);
+    obi_session_destroy(large);
+    obi_weights_free(weights);
+    test_device_check();
+}
+
 static void test_rewind(void **state)
 {
     (void)state;
@@ -382,6 +413,46 @@ static void test_what_the_device_allows(void **state)
     desc = (obi_session_desc){ .context = most + 1 };
     EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "attention", "smaller context");
     stories->config.context = context;
+    device->caps.storage_range = 32 << 10;
+    desc.kv_type = OBI_KV_F32;
+    desc.context = 512;
+    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "512 positions", "at most 256");
+    device->caps.storage_range = range;
+    test_device_check();
+}
+
+/* Refused before anything is allocated; what the message says fits does fit, and one more does not. */
+static void test_a_context_without_memory(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    obi_caps caps = device->caps;
+    uint64_t used = device->memory.used_bytes, reserved = device->memory.reserved_bytes;
+    obi_session_desc desc = { .context = 512, .batch = 1, .kv_type = OBI_KV_F32 };
+    obi_session *session;
+    device->caps.unified = false;
+    device->caps.heap_bytes = reserved + (512 << 10);
+    assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+    const char *most = strstr(obi_last_error(), "at most ");
+    if (!most || !strstr(obi_last_error(), "has 0.5 MiB left") || !strstr(obi_last_error(), "512 positions"))
+        fail_msg("\"%s\"", obi_last_error());
+    assert_int_equal(device->memory.used_bytes, used);
+    assert_int_equal(device->memory.reserved_bytes, reserved);
+    desc.context = (uint32_t)strtoul(most + 8, NULL, 10);
+    assert_in_range(desc.context, 100, 511);
+    desc.context++;
+    assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+    desc.context--;
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    obi_session_destroy(session);
+    desc = (obi_session_desc){ .context = 512, .batch = 1, .kv_type = OBI_KV_F16 }; /* half as much */
+    device->caps.heap_bytes = device->memory.reserved_bytes + (512 << 10);
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    obi_session_destroy(session);
+    device->caps.heap_bytes = device->memory.reserved_bytes + 1000;
+    assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+    assert_non_null(strstr(obi_last_error(), "smaller model"));
+    device->caps = caps;
     test_device_check();
 }
 
@@ -474,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_long_work_is_cut),
+        cmocka_unit_test(test_attention_is_cut),
         cmocka_unit_test(test_rewind),
         cmocka_unit_test(test_two_sessions),
         cmocka_unit_test(test_one_submit_a_token),
@@ -482,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_mistakes_change_nothing),
         cmocka_unit_test(test_what_cannot_be_asked_for),
         cmocka_unit_test(test_what_the_device_allows),
+        cmocka_unit_test(test_a_context_without_memory),
         cmocka_unit_test(test_halves_in_the_cache),
         cmocka_unit_test(test_scores),
     };

@@ -1,0 +1,25 @@
+/* pace: cuts what a prompt records into submissions of about a tenth of a second on a slow device, so that no watchdog ends it. */
+#ifndef OBI_ENGINE_PACE_H
+#define OBI_ENGINE_PACE_H
+
+#include "gpu/cmd.h"
+
+typedef struct obi_pace {
+    obi_cmd *cmd;
+    double budget;          /* of a submission, in multiplications of a matrix product */
+    double attention_cost;  /* what one of attention counts */
+    double recorded;        /* since the last submission */
+} obi_pace;
+
+/* For T tokens, nothing being recorded yet. One token is never cut. */
+obi_pace obi_pace_start(obi_cmd *cmd, uint32_t T);
+
+/* Call it before the ops that make `work` multiplications: submits what was recorded and begins anew when they are too many together.
+ * A failure stays in the cmd. */
+void obi_pace_before(obi_pace *pace, double work);
+
+/* How many of `count` queries may go into one submission when each makes `work` multiplications of attention: a multiple of 4, the
+ * kernel's tile, or all. */
+uint32_t obi_pace_queries(const obi_pace *pace, uint32_t count, double work);
+
+#endif
