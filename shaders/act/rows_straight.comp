@@ -31,28 +31,26 @@ void main()
     uint keep = (push.flags & OB_ROWS_ACCUMULATE) != 0u ? 0xffffffffu : 0u;
 
 #define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
-#define STORE(i, formula) { const uint place = uint(i * 8); float value = formula; EACH8(STORE_LANE) }
+#define STORE(formula) { uint place = i * 8u; float value = formula; EACH8(STORE_LANE) }
 
     if (OB_STEP == 0u) {
-#define STEP0(i) STORE(i, OB_EIGHT(a, i) + OB_EIGHT(b, i))
-        OB_CHUNK(STEP0)
+        OB_CHUNK STORE(OB_EIGHT(a, i) + OB_EIGHT(b, i))
     } else if (OB_STEP == 1u) {
-#define STEP1(i) { float g = OB_EIGHT(a, i); STORE(i, g / (1.0 + exp(clamp(-g, -87.0, 87.0))) * OB_EIGHT(b, i)) }
-        OB_CHUNK(STEP1)
+        OB_CHUNK {
+            float g = OB_EIGHT(a, i);
+            STORE(g / (1.0 + exp(clamp(-g, -87.0, 87.0))) * OB_EIGHT(b, i))
+        }
     } else if (OB_STEP == 2u) {
 #define MORE_LANE(l) more[at + place + uint(l)] = subgroupShuffle(value, uint(l));
-#define STEP2(i)                                                                                                     \
-        {                                                                                                            \
-            float g = OB_EIGHT(a, i), u = OB_EIGHT(w, i), d = OB_EIGHT(b, i);                                        \
-            vec2 s = logistic(g);                                                                                    \
-            STORE(i, d * u * (s.x * (1.0 + clamp(g, -87.0, 87.0) * s.y)))                                            \
-            const uint place = uint(i * 8);                                                                          \
-            float value = d * (g * s.x);                                                                             \
-            EACH8(MORE_LANE)                                                                                         \
+        OB_CHUNK {
+            float g = OB_EIGHT(a, i), u = OB_EIGHT(w, i), d = OB_EIGHT(b, i);
+            vec2 s = logistic(g);
+            STORE(d * u * (s.x * (1.0 + clamp(g, -87.0, 87.0) * s.y)))
+            uint place = i * 8u;
+            float value = d * (g * s.x);
+            EACH8(MORE_LANE)
         }
-        OB_CHUNK(STEP2)
     } else {
-#define STEP3(i) STORE(i, uintBitsToFloat(ob_eight(before + uint64_t(i * 32)) & keep) + OB_EIGHT(a, i) * OB_EIGHT(w, i))
-        OB_CHUNK(STEP3)
+        OB_CHUNK STORE(uintBitsToFloat(ob_eight(before + uint64_t(i * 32u)) & keep) + OB_EIGHT(a, i) * OB_EIGHT(w, i))
     }
 }

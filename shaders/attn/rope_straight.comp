@@ -33,32 +33,22 @@ void main()
 
     if (LAYOUT == 0u) {
         uint64_t far = from + uint64_t(half_rotated) * 4ul;
-// Cosines and sines alternate in the table: the even and the odd ones of two eights.
-#define TURN(i)                                                                                                     \
-        {                                                                                                           \
-            float t0 = EIGHT(table, 2 * i), t1 = EIGHT(table, 2 * i + 1), a = EIGHT(from, i), b = EIGHT(far, i);     \
-            float c0 = subgroupShuffle(t0, LANE * 2u & 7u), c1 = subgroupShuffle(t1, LANE * 2u & 7u);               \
-            float s0 = subgroupShuffle(t0, LANE * 2u & 7u | 1u), s1 = subgroupShuffle(t1, LANE * 2u & 7u | 1u);     \
-            float c = LANE < 4u ? c0 : c1, s = LANE < 4u ? s0 : s1;                                                 \
-            if (INVERSE != 0u) s = -s;                                                                              \
-            STORE(uint(i * 8), a * c - b * s)                                                                       \
-            STORE(half_rotated + uint(i * 8), a * s + b * c)                                                        \
+        // Cosines and sines alternate in the table: the even and the odd ones of two eights.
+        [[unroll]] for (uint i = 0u; i < UNITS; i++) {
+            float t0 = EIGHT(table, 2u * i), t1 = EIGHT(table, 2u * i + 1u), a = EIGHT(from, i), b = EIGHT(far, i);
+            float c0 = subgroupShuffle(t0, LANE * 2u & 7u), c1 = subgroupShuffle(t1, LANE * 2u & 7u);
+            float s0 = subgroupShuffle(t0, LANE * 2u & 7u | 1u), s1 = subgroupShuffle(t1, LANE * 2u & 7u | 1u);
+            float c = LANE < 4u ? c0 : c1, s = LANE < 4u ? s0 : s1;
+            if (INVERSE != 0u) s = -s;
+            STORE(i * 8u, a * c - b * s)
+            STORE(half_rotated + i * 8u, a * s + b * c)
         }
-        TURN(0)
-        if (UNITS > 1u) { TURN(1) }
-        if (UNITS > 2u) { TURN(2) TURN(3) }
-        if (UNITS > 4u) { TURN(4) TURN(5) TURN(6) TURN(7) }
     } else {
         bool odd = (LANE & 1u) != 0u;
-#define TURN_NEIGHBOURS(i)                                                                                          \
-        {                                                                                                           \
-            float t = EIGHT(table, i), own = EIGHT(from, i), other = subgroupShuffleXor(own, 1u);                   \
-            float c = subgroupShuffle(t, LANE & 6u), s = subgroupShuffle(t, LANE | 1u);                             \
-            STORE(uint(i * 8), own * c + other * (odd == (INVERSE == 0u) ? s : -s))                                 \
+        [[unroll]] for (uint i = 0u; i < UNITS; i++) {
+            float t = EIGHT(table, i), own = EIGHT(from, i), other = subgroupShuffleXor(own, 1u);
+            float c = subgroupShuffle(t, LANE & 6u), s = subgroupShuffle(t, LANE | 1u);
+            STORE(i * 8u, own * c + other * (odd == (INVERSE == 0u) ? s : -s))
         }
-        TURN_NEIGHBOURS(0)
-        if (UNITS > 1u) { TURN_NEIGHBOURS(1) }
-        if (UNITS > 2u) { TURN_NEIGHBOURS(2) TURN_NEIGHBOURS(3) }
-        if (UNITS > 4u) { TURN_NEIGHBOURS(4) TURN_NEIGHBOURS(5) TURN_NEIGHBOURS(6) TURN_NEIGHBOURS(7) }
     }
 }

@@ -58,24 +58,21 @@ void main()
     float top = uintBitsToFloat(ob_word(stats, TOP)), sum = uintBitsToFloat(ob_word(stats, SUM));
     float slope = uintBitsToFloat(ob_word(stats, SLOPE));
 
-#define WEIGHT(i) float w##i = uintBitsToFloat(ob_eight(weights + uint64_t(i * 32)));
+#define WEIGHT float w = uintBitsToFloat(ob_eight(weights + uint64_t(i * 32u)));
 // Past the diagonal nobody may have written the slopes.
-#define SLOPE_OF(i) float d##i = uintBitsToFloat(ob_eight(slopes + uint64_t(i * 32))); d##i = column + uint(i * 8) <= row ? d##i : 0.0;
-#define SCORE(i) WEIGHT(i) w##i = column + uint(i * 8) <= row ? w##i * push.scale : OB_LOWEST;
+#define SLOPE_OF float d = uintBitsToFloat(ob_eight(slopes + uint64_t(i * 32u))); d = column + i * 8u <= row ? d : 0.0;
+#define SCORE WEIGHT w = column + i * 8u <= row ? w * push.scale : OB_LOWEST;
 #define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
-#define STORE(i, word) { const uint place = uint(i * 8); float value = word; EACH8(STORE_LANE) }
-#define CHUNK(DO) EACH4(DO) if (OB_COLUMNS > 32u) { DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) } \
-    if (OB_COLUMNS > 128u) { DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23) DO(24) DO(25) DO(26) DO(27) DO(28) DO(29) DO(30) DO(31) }
+#define STORE(word) { uint place = i * 8u; float value = word; EACH8(STORE_LANE) }
+#define CHUNK [[unroll]] for (uint i = 0u; i < OB_COLUMNS / 8u; i++)
 
     bool whole = OB_STEP >= 4u, fresh = whole || push.fresh != 0u;
     if (OB_STEP == 0u || OB_STEP == 4u) {
         float largest = fresh ? OB_LOWEST : top, total = 0.0;
         float before = largest;
-#define LARGEST(i) { SCORE(i) largest = max(largest, w##i); }
-        CHUNK(LARGEST)
+        CHUNK { SCORE largest = max(largest, w); }
         largest = lanes_max(largest);
-#define TOTAL(i) { SCORE(i) total += ob_exp_below(w##i - largest); }
-        CHUNK(TOTAL)
+        CHUNK { SCORE total += ob_exp_below(w - largest); }
         total = lanes_sum(total);
         total += fresh ? 0.0 : sum * ob_exp_below(before - largest);
         top = largest;
@@ -87,18 +84,15 @@ void main()
     }
     if (OB_STEP == 1u || OB_STEP == 4u) {
         float share = 1.0 / sum;
-#define NORMAL(i) { SCORE(i) STORE(i, ob_exp_below(w##i - top) * share) }
-        CHUNK(NORMAL)
+        CHUNK { SCORE STORE(ob_exp_below(w - top) * share) }
     }
     if (OB_STEP == 2u || OB_STEP == 5u) {
         float total = 0.0;
-#define PRODUCT(i) { WEIGHT(i) SLOPE_OF(i) total += w##i * d##i; }
-        CHUNK(PRODUCT)
+        CHUNK { WEIGHT SLOPE_OF total += w * d; }
         slope = (fresh ? 0.0 : slope) + lanes_sum(total);
         if (!whole) result[line * 4u + SLOPE] = slope;
     }
     if (OB_STEP == 3u || OB_STEP == 5u) {
-#define GRADIENT(i) { WEIGHT(i) SLOPE_OF(i) STORE(i, push.scale * w##i * (d##i - slope)) }
-        CHUNK(GRADIENT)
+        CHUNK { WEIGHT SLOPE_OF STORE(push.scale * w * (d - slope)) }
     }
 }

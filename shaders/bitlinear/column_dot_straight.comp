@@ -39,14 +39,15 @@ void main()
     uint64_t b = ob_address(push.b_low, push.b_high) + skip;
 #endif
     float sum0 = 0.0, sum1 = 0.0;
-#define ROW(r)                                          \
-    if (OB_ROWS > uint(r)) {                            \
-        sum0 += TERM(0);                                \
-        if (OB_COLUMNS > 8u) sum1 += TERM(1);           \
-        NEXT                                            \
+#define ROW                                   \
+    {                                         \
+        sum0 += TERM(0);                      \
+        if (OB_COLUMNS > 8u) sum1 += TERM(1); \
+        NEXT                                  \
     }
-#define ROWS8(r) ROW(r) ROW(r + 1) ROW(r + 2) ROW(r + 3) ROW(r + 4) ROW(r + 5) ROW(r + 6) ROW(r + 7)
-    ROWS8(0) ROWS8(8) ROWS8(16) ROWS8(24) ROWS8(32) ROWS8(40) ROWS8(48) ROWS8(56)
+    [[unroll]] for (uint i = 0u; i < OB_ROWS / 8u; i++)
+        [[unroll]] for (uint r = 0u; r < 8u; r++) ROW
+    [[unroll]] for (uint r = 0u; r < OB_ROWS % 8u; r++) ROW
 #ifdef OB_FOLD
     uint64_t before = ob_address(push.b_low, push.b_high) + uint64_t(column) * 4ul; // b is what out holds
     bool outside = place > push.last_block;

@@ -25,14 +25,7 @@ uint ob_row() { return push.first_row + ob_digits(gl_WorkGroupID.x) * 16u + push
 // Of the chunk that this workgroup has: several lie along y.
 uint ob_first_column() { return push.first_column + ob_digits(gl_WorkGroupID.y) * OB_COLUMNS; }
 
-// DO(i) for each eight of the chunk.
-#define OB_SHARE(DO, i) if (OB_COLUMNS > uint(8 * i)) { DO(i) }
-#define OB_CHUNK(DO)                                                                                     \
-    DO(0) OB_SHARE(DO, 1) OB_SHARE(DO, 2) OB_SHARE(DO, 3) OB_SHARE(DO, 4) OB_SHARE(DO, 5)                \
-    OB_SHARE(DO, 6) OB_SHARE(DO, 7) OB_SHARE(DO, 8) OB_SHARE(DO, 9) OB_SHARE(DO, 10) OB_SHARE(DO, 11)    \
-    OB_SHARE(DO, 12) OB_SHARE(DO, 13) OB_SHARE(DO, 14) OB_SHARE(DO, 15) OB_SHARE(DO, 16)                 \
-    OB_SHARE(DO, 17) OB_SHARE(DO, 18) OB_SHARE(DO, 19) OB_SHARE(DO, 20) OB_SHARE(DO, 21)                 \
-    OB_SHARE(DO, 22) OB_SHARE(DO, 23) OB_SHARE(DO, 24) OB_SHARE(DO, 25) OB_SHARE(DO, 26)                 \
-    OB_SHARE(DO, 27) OB_SHARE(DO, 28) OB_SHARE(DO, 29) OB_SHARE(DO, 30) OB_SHARE(DO, 31)
+// Goes over the eights of the chunk, i.
+#define OB_CHUNK [[unroll]] for (uint i = 0u; i < OB_COLUMNS / 8u; i++)
 
 #endif

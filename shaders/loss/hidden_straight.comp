@@ -38,8 +38,11 @@ void main()
 
     if (OB_STEP == 0u) {
         float s_squares = 0.0, t_squares = 0.0;
-#define STEP0(i) { float s = OB_EIGHT(student, i), t = OB_EIGHT(teacher, i); s_squares += s * s; t_squares += t * t; }
-        OB_CHUNK(STEP0)
+        OB_CHUNK {
+            float s = OB_EIGHT(student, i), t = OB_EIGHT(teacher, i);
+            s_squares += s * s;
+            t_squares += t * t;
+        }
         s_squares = ob_lanes_sum(s_squares);
         t_squares = ob_lanes_sum(t_squares);
         result[row * 8u] = fresh ? s_squares : x + s_squares;
@@ -59,8 +62,10 @@ void main()
     }
     if (OB_STEP == 1u) {
         float sum = 0.0;
-#define STEP1(i) { float d = compared(OB_EIGHT(student, i), OB_EIGHT(teacher, i), s_share, t_share); sum += d * d; }
-        OB_CHUNK(STEP1)
+        OB_CHUNK {
+            float d = compared(OB_EIGHT(student, i), OB_EIGHT(teacher, i), s_share, t_share);
+            sum += d * d;
+        }
         sum = ob_lanes_sum(sum);
         sum = fresh ? sum : z + sum;
         result[row * 8u + 2u] = sum;
@@ -68,14 +73,12 @@ void main()
     } else {
         float back = KIND == 0u ? 0.5 * z : 0.0, factor = 2.0 * push.eps * s_share;
 #define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
-#define STEP2(i)                                                                                                        \
-        {                                                                                                               \
-            const uint place = uint(i * 8);                                                                             \
-            float s = OB_EIGHT(student, i), t = OB_EIGHT(teacher, i), old = OB_EIGHT(before, i);                        \
-            float more = factor * (compared(s, t, s_share, t_share) - back * (s * s_share));                            \
-            float value = none ? old : old + more;                                                                      \
-            EACH8(STORE_LANE)                                                                                           \
+        OB_CHUNK {
+            uint place = i * 8u;
+            float s = OB_EIGHT(student, i), t = OB_EIGHT(teacher, i), old = OB_EIGHT(before, i);
+            float more = factor * (compared(s, t, s_share, t_share) - back * (s * s_share));
+            float value = none ? old : old + more;
+            EACH8(STORE_LANE)
         }
-        OB_CHUNK(STEP2)
     }
 }

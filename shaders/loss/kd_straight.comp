@@ -37,23 +37,23 @@ void main()
 
     if (OB_STEP == 0u) {
         if (fresh) s_top = t_top = OB_LOWEST;
-#define STEP0(i) { s_top = max(s_top, OB_EIGHT(student, i)); t_top = max(t_top, OB_EIGHT(teacher, i)); }
-        OB_CHUNK(STEP0)
+        OB_CHUNK {
+            s_top = max(s_top, OB_EIGHT(student, i));
+            t_top = max(t_top, OB_EIGHT(teacher, i));
+        }
         result[row * 8u] = lanes_max(s_top);
         result[row * 8u + 1u] = lanes_max(t_top);
     }
     if (OB_STEP == 1u) {
         float s_powers = 0.0, t_powers = 0.0, aparts = 0.0, heights = 0.0;
-#define STEP1(i)                                                                      \
-        {                                                                             \
-            float s = OB_EIGHT(student, i) - s_top, t = OB_EIGHT(teacher, i) - t_top; \
-            float t_power = ob_exp_below(t);                                          \
-            s_powers += ob_exp_below(s);                                              \
-            t_powers += t_power;                                                      \
-            aparts += t_power * (t - s);                                              \
-            heights += t_power * t;                                                   \
+        OB_CHUNK {
+            float s = OB_EIGHT(student, i) - s_top, t = OB_EIGHT(teacher, i) - t_top;
+            float t_power = ob_exp_below(t);
+            s_powers += ob_exp_below(s);
+            t_powers += t_power;
+            aparts += t_power * (t - s);
+            heights += t_power * t;
         }
-        OB_CHUNK(STEP1)
         s_powers = ob_lanes_sum(s_powers) + (fresh ? 0.0 : s_sum);
         t_powers = ob_lanes_sum(t_powers) + (fresh ? 0.0 : t_sum);
         aparts = ob_lanes_sum(aparts) + (fresh ? 0.0 : STAT(4u));
@@ -69,14 +69,12 @@ void main()
     if (OB_STEP == 2u) {
         float s_share = push.eps / s_sum, t_share = push.eps / t_sum;
 #define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
-#define STEP2(i)                                                                                           \
-        {                                                                                                  \
-            const uint place = uint(i * 8);                                                                \
-            precise float s = ob_exp_below(OB_EIGHT(student, i) - s_top) * s_share;                        \
-            precise float difference = s - ob_exp_below(OB_EIGHT(teacher, i) - t_top) * t_share;           \
-            float value = masked ? 0.0 : difference;                                                       \
-            EACH8(STORE_LANE)                                                                              \
+        OB_CHUNK {
+            uint place = i * 8u;
+            precise float s = ob_exp_below(OB_EIGHT(student, i) - s_top) * s_share;
+            precise float difference = s - ob_exp_below(OB_EIGHT(teacher, i) - t_top) * t_share;
+            float value = masked ? 0.0 : difference;
+            EACH8(STORE_LANE)
         }
-        OB_CHUNK(STEP2)
     }
 }

@@ -33,22 +33,26 @@ void main()
     uint keep = (push.flags & OB_ROWS_ACCUMULATE) != 0u ? 0xffffffffu : 0u;
 
 #define STORE_LANE(l) result[at + place + uint(l)] = subgroupShuffle(value, uint(l));
-#define STORE(i, formula) { const uint place = uint(i * 8); float value = formula; EACH8(STORE_LANE) }
+#define STORE(formula) { uint place = i * 8u; float value = formula; EACH8(STORE_LANE) }
 
     if (OB_STEP == 0u) {
         float squares = 0.0;
-#define STEP0(i) { float p = OB_EIGHT(a, i); squares += p * p; }
-        OB_CHUNK(STEP0)
+        OB_CHUNK {
+            float p = OB_EIGHT(a, i);
+            squares += p * p;
+        }
         squares = ob_lanes_sum(squares);
         result[row * 8u] = fresh ? squares : x + squares;
     } else if (OB_STEP == 1u) {
         float r = 1.0 / sqrt(x / n + push.eps);
-#define STEP1(i) STORE(i, OB_EIGHT(a, i) * r * OB_EIGHT(w, i))
-        OB_CHUNK(STEP1)
+        OB_CHUNK STORE(OB_EIGHT(a, i) * r * OB_EIGHT(w, i))
     } else if (OB_STEP == 2u) {
         float squares = 0.0, products = 0.0;
-#define STEP2(i) { float p = OB_EIGHT(a, i); squares += p * p; products += OB_EIGHT(w, i) * OB_EIGHT(b, i) * p; }
-        OB_CHUNK(STEP2)
+        OB_CHUNK {
+            float p = OB_EIGHT(a, i);
+            squares += p * p;
+            products += OB_EIGHT(w, i) * OB_EIGHT(b, i) * p;
+        }
         squares = ob_lanes_sum(squares);
         products = ob_lanes_sum(products);
         result[row * 8u] = fresh ? squares : x + squares;
@@ -56,19 +60,26 @@ void main()
     } else if (OB_STEP == 3u) {
         float r = 1.0 / sqrt(x / n + push.eps);
         float pull = y / n * r * r;
-#define STEP3(i) STORE(i, uintBitsToFloat(ob_eight(before + uint64_t(i * 32)) & keep) + r * (OB_EIGHT(w, i) * OB_EIGHT(b, i) - OB_EIGHT(a, i) * pull))
-        OB_CHUNK(STEP3)
+        OB_CHUNK {
+            float old = uintBitsToFloat(ob_eight(before + uint64_t(i * 32u)) & keep);
+            STORE(old + r * (OB_EIGHT(w, i) * OB_EIGHT(b, i) - OB_EIGHT(a, i) * pull))
+        }
     } else if (OB_STEP == 4u) {
         // The chunk's own moments, then joined with those of the columns before it.
         float first = uintBitsToFloat(ob_word(a, 0u));
         pivot = fresh ? first : pivot;
         float chunk = float(OB_COLUMNS), earlier = float(column), mean = 0.0, b_mean = 0.0, squares = 0.0, products = 0.0;
-#define MEANS(i) { mean += OB_EIGHT(a, i) - pivot; b_mean += OB_EIGHT(b, i); }
-        OB_CHUNK(MEANS)
+        OB_CHUNK {
+            mean += OB_EIGHT(a, i) - pivot;
+            b_mean += OB_EIGHT(b, i);
+        }
         mean = ob_lanes_sum(mean) / chunk;
         b_mean = ob_lanes_sum(b_mean) / chunk;
-#define MOMENTS(i) { float d = (OB_EIGHT(a, i) - pivot) - mean; squares += d * d; products += d * (OB_EIGHT(b, i) - b_mean); }
-        OB_CHUNK(MOMENTS)
+        OB_CHUNK {
+            float d = (OB_EIGHT(a, i) - pivot) - mean;
+            squares += d * d;
+            products += d * (OB_EIGHT(b, i) - b_mean);
+        }
         squares = ob_lanes_sum(squares);
         products = ob_lanes_sum(products);
         float share = chunk / (earlier + chunk), apart = mean - x, b_apart = b_mean - z;
@@ -79,12 +90,10 @@ void main()
         result[row * 8u + 4u] = pivot;
     } else if (OB_STEP == 5u) {
         float r = 1.0 / sqrt(y / n + push.eps);
-#define STEP5(i) STORE(i, ((OB_EIGHT(a, i) - pivot) - x) * r)
-        OB_CHUNK(STEP5)
+        OB_CHUNK STORE(((OB_EIGHT(a, i) - pivot) - x) * r)
     } else {
         float r = 1.0 / sqrt(y / n + push.eps);
         float along = v / n * r * r;
-#define STEP6(i) STORE(i, r * ((OB_EIGHT(b, i) - z) - ((OB_EIGHT(a, i) - pivot) - x) * along))
-        OB_CHUNK(STEP6)
+        OB_CHUNK STORE(r * ((OB_EIGHT(b, i) - z) - ((OB_EIGHT(a, i) - pivot) - x) * along))
     }
 }

@@ -24,16 +24,14 @@ void main()
 #define STORE_W(l) w[at + uint(l)] = subgroupShuffle(now, uint(l));
 #define STORE_M(l) m[at + uint(l)] = subgroupShuffle(first, uint(l));
 #define STORE_V(l) v[at + uint(l)] = subgroupShuffle(second, uint(l));
-#define STEP(i)                                                                                                       \
-    {                                                                                                                 \
-        uint at = begin + uint(i * 8);                                                                                \
-        precise float g = OB_EIGHT(dw_from, i) * push.grad_scale;                                                     \
-        precise float first = push.beta1 * OB_EIGHT(m_from, i) + (1.0 - push.beta1) * g;                              \
-        precise float second = push.beta2 * OB_EIGHT(v_from, i) + (1.0 - push.beta2) * g * g;                         \
-        precise float weight = OB_EIGHT(w_from, i);                                                                   \
-        precise float step_size = push.lr * (first / push.c1) / (sqrt(second / push.c2) + push.eps);                  \
-        precise float now = (weight - push.lr_decay * weight) - step_size;                                            \
-        EACH8(STORE_W) EACH8(STORE_M) EACH8(STORE_V)                                                                  \
+    [[unroll]] for (uint i = 0u; i < 8u; i++) {
+        uint at = begin + i * 8u;
+        precise float g = OB_EIGHT(dw_from, i) * push.grad_scale;
+        precise float first = push.beta1 * OB_EIGHT(m_from, i) + (1.0 - push.beta1) * g;
+        precise float second = push.beta2 * OB_EIGHT(v_from, i) + (1.0 - push.beta2) * g * g;
+        precise float weight = OB_EIGHT(w_from, i);
+        precise float step_size = push.lr * (first / push.c1) / (sqrt(second / push.c2) + push.eps);
+        precise float now = (weight - push.lr_decay * weight) - step_size;
+        EACH8(STORE_W) EACH8(STORE_M) EACH8(STORE_V)
     }
-    STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7)
 }

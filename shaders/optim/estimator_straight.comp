@@ -20,11 +20,9 @@ void main()
     uint64_t dw_from = ob_address(push.dw_low, push.dw_high) + uint64_t(begin) * 4ul;
     uint64_t w_from = ob_address(push.w_low, push.w_high) + uint64_t(begin) * 4ul;
 #define STORE(l) dw[at + uint(l)] = subgroupShuffle(value, uint(l));
-#define STEP(i)                                                                                                       \
-    {                                                                                                                 \
-        uint at = begin + uint(i * 8);                                                                                \
-        float value = OB_EIGHT(dw_from, i) * ob_estimator(OB_EIGHT(w_from, i), KIND, push.alpha);                     \
-        EACH8(STORE)                                                                                                  \
+    [[unroll]] for (uint i = 0u; i < 8u; i++) {
+        uint at = begin + i * 8u;
+        float value = OB_EIGHT(dw_from, i) * ob_estimator(OB_EIGHT(w_from, i), KIND, push.alpha);
+        EACH8(STORE)
     }
-    STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7)
 }

@@ -27,17 +27,14 @@ void main()
     uint64_t x = ob_address(push.x_low, push.x_high) + uint64_t(min(block, last)) * 4096ul;
     uint64_t before = ob_address(push.partial_low, push.partial_high) + uint64_t(block) * 8ul;
     float sum = 0.0, bad = 0.0; // floats count so few exactly
-#define ADD(i)                                                                                      \
-    {                                                                                               \
-        uint bits = OB_EIGHT_WORDS(x, i);                                                           \
-        bool finite = (bits & 0x7f800000u) != 0x7f800000u;                                          \
-        float value = uintBitsToFloat(finite ? bits : 0u);                                          \
-        sum += value * value;                                                                       \
-        bad += finite ? 0.0 : 1.0;                                                                  \
-    }
-#define ADD8(i) ADD(i) ADD(i + 1) ADD(i + 2) ADD(i + 3) ADD(i + 4) ADD(i + 5) ADD(i + 6) ADD(i + 7)
-    ADD8(0) ADD8(8) ADD8(16) ADD8(24) ADD8(32) ADD8(40) ADD8(48) ADD8(56)
-    ADD8(64) ADD8(72) ADD8(80) ADD8(88) ADD8(96) ADD8(104) ADD8(112) ADD8(120)
+    [[unroll]] for (uint j = 0u; j < 128u; j += 16u)
+        [[unroll]] for (uint i = 0u; i < 16u; i++) {
+            uint bits = OB_EIGHT_WORDS(x, j + i);
+            bool finite = (bits & 0x7f800000u) != 0x7f800000u;
+            float value = uintBitsToFloat(finite ? bits : 0u);
+            sum += value * value;
+            bad += finite ? 0.0 : 1.0;
+        }
     sum = block <= last ? lanes_sum(sum) : 0.0;
     bad = block <= last ? lanes_sum(bad) : 0.0;
     uint keep = push.accumulate != 0u ? 0xffffffffu : 0u;

@@ -20,14 +20,12 @@ void main()
 {
     uint first = ob_block() * 8u;
     uint64_t w = ob_address(push.w_low, push.w_high) + uint64_t(first) * 128ul;
-#define PACK(i)                                                                                     \
-    {                                                                                               \
-        uint word = negative(OB_EIGHT_WORDS(w, 4 * i), 0u) | negative(OB_EIGHT_WORDS(w, 4 * i + 1), 1u) |     \
-                    negative(OB_EIGHT_WORDS(w, 4 * i + 2), 2u) | negative(OB_EIGHT_WORDS(w, 4 * i + 3), 3u);  \
-        word |= subgroupShuffleXor(word, 1u);                                                       \
-        word |= subgroupShuffleXor(word, 2u);                                                       \
-        word |= subgroupShuffleXor(word, 4u);                                                       \
-        packed[first + uint(i)] = subgroupShuffle(word, 0u);                                        \
+    [[unroll]] for (uint i = 0u; i < 8u; i++) {
+        uint word = negative(OB_EIGHT_WORDS(w, 4u * i), 0u) | negative(OB_EIGHT_WORDS(w, 4u * i + 1u), 1u) |
+                    negative(OB_EIGHT_WORDS(w, 4u * i + 2u), 2u) | negative(OB_EIGHT_WORDS(w, 4u * i + 3u), 3u);
+        word |= subgroupShuffleXor(word, 1u);
+        word |= subgroupShuffleXor(word, 2u);
+        word |= subgroupShuffleXor(word, 4u);
+        packed[first + i] = subgroupShuffle(word, 0u);
     }
-    EACH8(PACK)
 }
