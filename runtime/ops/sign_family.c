@@ -11,7 +11,6 @@
 #include "ops/sign_trial.h"
 
 #define TABLE_LANES_MIN 16u
-#define STRAIGHT_ELEMENTS_MIN (1ull << 20) /* below, preparing the kernels takes longer than a text's tokens give back */
 
 static const char *const names[OBI_SIGN_FAMILY_COUNT] = { "xor", "table", "int8", "straight" };
 
@@ -87,7 +86,7 @@ obi_status obi_sign_family_choose(obi_device *device, uint32_t rows, uint32_t co
     if (*family != OBI_SIGN_FAMILY_COUNT) return OBI_OK;
     *family = OBI_SIGN_XOR;
     if (device->caps.software) { /* of the two that are ever fastest there */
-        if (obi_gemv_straight_possible(device) && (uint64_t)rows * columns >= STRAIGHT_ELEMENTS_MIN) *family = OBI_SIGN_STRAIGHT;
+        if (obi_gemv_straight_possible(device)) *family = OBI_SIGN_STRAIGHT;
         return OBI_OK;
     }
     char name[OBI_CHOICE_NAME_BYTES], text[OBI_CHOICE_TEXT_BYTES];

@@ -1,10 +1,11 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 // y[t,i] = h[i] * sum over j of S[i,j] * (g[j] * x[t,j]) for software drivers (common/straight.glsl), few tokens
 //
 // b0 rw y  (T,m) f32
 // push: obi_push_bitlinear_gemv_straight: addresses of x, g, h and the signs of a row block in tiles (ops/tensor.h)
-// spec 0: workgroup, 8 * stretches      spec 1: stretches of a row, 1..64      spec 2: words of a stretch, 1, 2, 4, 8 or 16
+// spec 0: workgroup, 8 * stretches      spec 1: stretches of a row, 1..64      spec 2: words of a stretch, 1 to 32
 // spec 3: careful: the stretches reach past k_count      spec 4: 1: y is added to
 // grid: x: tiles of 128 rows, at most 256; y: tokens, at most 16
 // tiers: A
@@ -99,77 +100,51 @@ void main()
         bits += uint64_t(k_first * 16u);
     }
 
-#define DECLARE(r) float sum##r = 0.0;
-    EACH16(DECLARE)
-
-#define FAST(j, v)                                                                                                                   \
+#define FAST(v)                                                                                                                      \
     (uintBitsToFloat(ob_eight(x + uint64_t(128u * j + 32u * v))) * uintBitsToFloat(ob_eight(g + uint64_t(128u * j + 32u * v))))
 #define CUT(v)                                                                                                                       \
     (k_unit + 8u * v + LANE <= k_last                                                                                                \
          ? uintBitsToFloat(ob_eight_cut(x, k_unit + 8u * v, k_last)) * uintBitsToFloat(ob_eight_cut(g, k_unit + 8u * v, k_last))     \
          : 0.0)
-#define INPUT(j, v) (CAREFUL ? CUT(v) : FAST(j, v))
+#define INPUT(v) (CAREFUL ? CUT(v) : FAST(v))
 #define LOOK(i) uintBitsToFloat(subgroupShuffle(table[i], word >> 3u * i & 7u))
-#define ROW(r)                                                                                                                       \
-        {                                                                                                                            \
-            uint word = ob_eight(line + uint64_t(32u * r));                                                                          \
-            sum##r += ((LOOK(0) + LOOK(1)) + (LOOK(2) + LOOK(3))) + ((LOOK(4) + LOOK(5)) + (LOOK(6) + LOOK(7))) +                    \
-                      ((LOOK(8) + LOOK(9)) + LOOK(10));                                                                              \
+    float sum[16];
+    [[unroll]] for (uint r = 0u; r < 16u; r++) sum[r] = 0.0;
+    [[unroll]] for (uint j = 0u; j < OB_WORDS; j++) {
+        uint k_unit = k_first + 32u * j;
+        uint64_t line = bits + (CAREFUL ? uint64_t(min(k_unit, k_last) / 32u * 512u) : uint64_t(512u * j));
+        uint table[11];
+        ob_tables(INPUT(0u), INPUT(1u), INPUT(2u), INPUT(3u), table);
+        [[unroll]] for (uint r = 0u; r < 16u; r++) {
+            uint word = ob_eight(line + uint64_t(32u * r));
+            sum[r] += ((LOOK(0) + LOOK(1)) + (LOOK(2) + LOOK(3))) + ((LOOK(4) + LOOK(5)) + (LOOK(6) + LOOK(7))) +
+                      ((LOOK(8) + LOOK(9)) + LOOK(10));
         }
-#define UNIT(j)                                                                                                                      \
-    {                                                                                                                                \
-        uint k_unit = k_first + 32u * j;                                                                                             \
-        uint64_t line = bits + (CAREFUL ? uint64_t(min(k_unit, k_last) / 32u * 512u) : uint64_t(512u * j));                          \
-        uint table[11];                                                                                                              \
-        ob_tables(INPUT(j, 0u), INPUT(j, 1u), INPUT(j, 2u), INPUT(j, 3u), table);                                                    \
-        EACH16(ROW)                                                                                                                  \
-    }
-    UNIT(0u)
-    if (OB_WORDS > 1u) UNIT(1u)
-    if (OB_WORDS > 2u) {
-        UNIT(2u)
-        UNIT(3u)
-    }
-    if (OB_WORDS > 4u) {
-        UNIT(4u)
-        UNIT(5u)
-        UNIT(6u)
-        UNIT(7u)
-    }
-    if (OB_WORDS > 8u) {
-        UNIT(8u)
-        UNIT(9u)
-        UNIT(10u)
-        UNIT(11u)
-        UNIT(12u)
-        UNIT(13u)
-        UNIT(14u)
-        UNIT(15u)
     }
 
-#define EIGHT(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) /* EACH8 does not work inside of EACH16 */
     // One scalar store after another: one with a place of its own for each lane would be a loop, four times as slow.
-#define KEEP_LANE(i) sums[place + uint(i)] = subgroupShuffle(value, uint(i));
-#define KEEP(r) { float value = sum##r; uint place = at + 8u * r; EIGHT(KEEP_LANE) }
-    EACH16(KEEP)
+    [[unroll]] for (uint r = 0u; r < 16u; r++)
+        [[unroll]] for (uint i = 0u; i < 8u; i++) sums[at + 8u * r + i] = subgroupShuffle(sum[r], i);
     barrier();
 
+    // Unrolled by hand: Mesa does not unroll it all, and a load in a loop is a loop over the lanes.
 #define ADD(i) if (OB_STRETCHES > i) total += ob_sum_of(i, first);
-#define ADD8(i) ADD(i) ADD(i + 1u) ADD(i + 2u) ADD(i + 3u) ADD(i + 4u) ADD(i + 5u) ADD(i + 6u) ADD(i + 7u)
-#define MORE ADD8(16u) ADD8(24u) ADD8(32u) ADD8(40u) ADD8(48u) ADD8(56u)
-#define ROWS(b, REST)                                                                                                                \
+#define ADD2(i) ADD(i) ADD(i + 1u)
+#define ADD4(i) ADD2(i) ADD2(i + 2u)
+#define ADD8(i) ADD4(i) ADD4(i + 4u)
+#define ADD16(i) ADD8(i) ADD8(i + 8u)
+#define ADD64(i) ADD16(i) ADD16(i + 16u) ADD16(i + 32u) ADD16(i + 48u)
+#define ROWS(b, ADD_ALL) /* ADD_ALL: as many as there are stretches at the most where a subgroup has more than b blocks of rows */   \
     if (b * OB_STRETCHES < 16u) {                                                                                                    \
         uint block = stretch + b * OB_STRETCHES, first = min(block, 15u) * 8u;                                                       \
         float total = 0.0;                                                                                                           \
-        ADD8(0u) ADD8(8u) REST                                                                                                       \
+        ADD_ALL(0u)                                                                                                                  \
         uint row = tile * 128u + first, last = push.row_count - 1u;                                                                  \
         float scale = uintBitsToFloat(ob_eight_cut(h, min(row, last), last));                                                        \
         uint to = token * push.m + push.first_row + row + LANE;                                                                      \
         if (block < 16u && row + LANE <= last) y[to] = OB_ADD != 0u ? y[to] + total * scale : total * scale;                         \
     }
-#define NO_MORE
-    ROWS(0u, MORE)
-    ROWS(1u, NO_MORE) ROWS(2u, NO_MORE) ROWS(3u, NO_MORE) ROWS(4u, NO_MORE) ROWS(5u, NO_MORE) ROWS(6u, NO_MORE) ROWS(7u, NO_MORE)
-    ROWS(8u, NO_MORE) ROWS(9u, NO_MORE) ROWS(10u, NO_MORE) ROWS(11u, NO_MORE) ROWS(12u, NO_MORE) ROWS(13u, NO_MORE)
-    ROWS(14u, NO_MORE) ROWS(15u, NO_MORE)
+    ROWS(0u, ADD64) ROWS(1u, ADD16) ROWS(2u, ADD8) ROWS(3u, ADD8)
+    ROWS(4u, ADD4) ROWS(5u, ADD4) ROWS(6u, ADD4) ROWS(7u, ADD4)
+    ROWS(8u, ADD) ROWS(9u, ADD) ROWS(10u, ADD) ROWS(11u, ADD) ROWS(12u, ADD) ROWS(13u, ADD) ROWS(14u, ADD) ROWS(15u, ADD)
 }

@@ -6,6 +6,8 @@
 // outside loops and branches. So these kernels are straight-line code, one short stretch of k after another, and
 //   - a dispatch does a stretch of at most some 128 elements; the op records one dispatch after another;
 //   - inputs are read through their addresses, as bound buffers would be checked against their size at each load;
+//   - what is repeated a fixed number of times is an [[unroll]] loop where Mesa unrolls it (one with arrays of registers, and
+//     addresses, inside): it prepares code anew at every start of a program, and ten times faster than if it were written out;
 //   - the index of a workgroup or subgroup passes through digit[], an identity in the push constants;
 // An expression of push constants and digits only is called uniform below.
 #ifndef OB_STRAIGHT_GLSL
@@ -20,6 +22,7 @@
 // Before including it: the push constants' struct, as OB_PUSH. It has digit[16], see above.
 layout(local_size_x_id = 0) in;
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Words { uint at[128]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Fours { uvec4 at[32]; };
 layout(push_constant) uniform Push { OB_PUSH push; };
 
 #define LANE gl_SubgroupInvocationID
@@ -51,8 +54,9 @@ uint ob_choose(uint v0, uint v1, uint v2, uint v3, uint v4, uint v5, uint v6, ui
 // Word LANE after `address`.
 uint ob_eight(uint64_t address)
 {
-    Words from = Words(address);
-    return ob_choose(from.at[0], from.at[1], from.at[2], from.at[3], from.at[4], from.at[5], from.at[6], from.at[7]);
+    Fours from = Fours(address);
+    uvec4 low = from.at[0], high = from.at[1];
+    return ob_choose(low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w);
 }
 
 // Word min(first + LANE, last) after `address`.

@@ -1,5 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 // y[t,i] = sum over j of W[i,j] * x[t,j] for software drivers (common/straight.glsl), few tokens; W f32 or (OB_F16) f16
 //
 // b0 w  y  (T,m) f32
@@ -73,18 +74,10 @@ void main()
 #define INPUTS(i) float value = INPUT(i, 0u);
 #define ROW(r) sum##r += uintBitsToFloat(WORD(r)) * value;
 #endif
-#define STEP(i)                                                                                                                      \
-    {                                                                                                                                \
-        uint64_t step_bytes = uint64_t(32u * i);                                                                                     \
-        INPUTS(i)                                                                                                                    \
-        EACH16(ROW)                                                                                                                  \
-    }
-    STEP(0u) STEP(1u) STEP(2u) STEP(3u)
-    if (OB_STEPS > 4u) { STEP(4u) STEP(5u) STEP(6u) STEP(7u) }
-    if (OB_STEPS > 8u) { STEP(8u) STEP(9u) STEP(10u) STEP(11u) STEP(12u) STEP(13u) STEP(14u) STEP(15u) }
-    if (OB_STEPS > 16u) {
-        STEP(16u) STEP(17u) STEP(18u) STEP(19u) STEP(20u) STEP(21u) STEP(22u) STEP(23u)
-        STEP(24u) STEP(25u) STEP(26u) STEP(27u) STEP(28u) STEP(29u) STEP(30u) STEP(31u)
+    [[unroll]] for (uint i = 0u; i < OB_STEPS; i++) {
+        uint64_t step_bytes = uint64_t(32u * i);
+        INPUTS(i)
+        EACH16(ROW)
     }
 
     float low = ob_lane_sums(sum0, sum1, sum2, sum3, sum4, sum5, sum6, sum7);
@@ -98,14 +91,15 @@ void main()
 
 #define ADD(i) if (OB_STRETCHES > i) total += ob_sum_of(i, first);
 #define ADD8(i) ADD(i) ADD(i + 1u) ADD(i + 2u) ADD(i + 3u) ADD(i + 4u) ADD(i + 5u) ADD(i + 6u) ADD(i + 7u)
-#define HALF(b)                                                                                                                      \
+#define ADD64(i) ADD8(i) ADD8(i + 8u) ADD8(i + 16u) ADD8(i + 24u) ADD8(i + 32u) ADD8(i + 40u) ADD8(i + 48u) ADD8(i + 56u)
+#define HALF(b, ADD_ALL)                                                                                                                     \
     if (b == 0u || OB_STRETCHES == 1u) {                                                                                             \
         uint block = OB_STRETCHES == 1u ? b : stretch, first = min(block, 1u) << 3;                                                  \
         float total = 0.0;                                                                                                           \
-        ADD8(0u) ADD8(8u) ADD8(16u) ADD8(24u) ADD8(32u) ADD8(40u) ADD8(48u) ADD8(56u)                                                \
+        ADD_ALL(0u)                                                                                                                  \
         uint at = row + first + LANE;                                                                                                \
         if (block < 2u && at <= row_last) y[token * push.m + push.first_row + at] = total;                                           \
     }
-    HALF(0u)
-    HALF(1u)
+    HALF(0u, ADD64)
+    HALF(1u, ADD)
 }

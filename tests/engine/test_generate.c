@@ -6,7 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/sign_family.h"
 #include "quant/train/decoder.h"
 #include "quant/train/export.h"
 #include "quant/train/generate.h"
@@ -165,35 +164,6 @@ static void test_onebit(void **state)
     (void)state;
     compare_student(test_data_path(MODEL), "improved");
     compare_student(test_data_path(MODEL), "official");
-}
-
-/* A layer of which q and o are so large that a software driver keeps their signs in tiles, and the others are not. */
-static void test_large_and_small_matrices(void **state)
-{
-    (void)state;
-    obi_train_options options;
-    obi_train_model *model;
-    static const char *const keys[][2] = {
-        { "hidden_size", "1024" },      { "intermediate_size", "96" },  { "num_hidden_layers", "1" },       { "num_attention_heads", "8" },
-        { "num_key_value_heads", "4" }, { "initializer_range", "0.05" }, { "max_position_embeddings", "64" }
-    };
-    if (test_device()->caps.straight) {
-        obi_sign_family family;
-        TEST_OK(obi_sign_family_choose(test_device(), 1024, 1024, &family));
-        assert_int_equal(family, OBI_SIGN_STRAIGHT);
-        TEST_OK(obi_sign_family_choose(test_device(), 512, 1024, &family));
-        assert_int_equal(family, OBI_SIGN_XOR);
-    }
-    TEST_OK(obi_train_options_init(&options));
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) set(&options, keys[i][0], keys[i][1]);
-    obi_source *source = open_source(test_data_path(MODEL)); /* for its tokenizer */
-    TEST_OK(obi_train_model_random(test_device(), &options, 512, &model));
-    const char *path = scratch_path("large.gguf");
-    TEST_OK(obi_train_export(model, &source->vocab, "large", path));
-    obi_train_model_free(model);
-    obi_source_close(source);
-    obi_train_options_clear(&options);
-    compare_student(path, "official");
 }
 
 /* Rows of q that are no multiple of 64 wide cannot be bound one by one. */
@@ -403,7 +373,7 @@ static void test_dry_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),        cmocka_unit_test(test_onebit), cmocka_unit_test(test_large_and_small_matrices),           cmocka_unit_test(test_narrow_heads),
+        cmocka_unit_test(test_dense),        cmocka_unit_test(test_onebit),  cmocka_unit_test(test_narrow_heads),
         cmocka_unit_test(test_greedy_texts), cmocka_unit_test(test_interrupted_runs), cmocka_unit_test(test_dry_run),
     };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, scratch_close));
