@@ -139,7 +139,7 @@ static obi_status make_operands(obi_device *device, unsigned needs, operands *o)
     }
     if (needs & SCALES) OBI_TRY_GOTO(make_buffer(device, upload, &rng, obi_scales_floats(o->shape.m, o->shape.n), &o->scales));
     if (needs & SIGNS) {
-        if (needs & SCALES) OBI_TRY_GOTO(obi_sign_weight_create(device, o->shape.m, o->shape.n, &o->signs)); /* as the engine */
+        if (needs & SCALES) OBI_TRY_GOTO(obi_sign_weight_create(device, &o->shape.m, 1, o->shape.n, &o->signs)); /* as the engine */
         else OBI_TRY_GOTO(obi_weight_create(device, OBI_WEIGHT_SIGN, o->shape.m, o->shape.n, 0, &o->signs)); /* as training */
         OBI_TRY_GOTO(fill_weight(upload, &rng, o->shape, &o->signs));
     }

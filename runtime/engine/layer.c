@@ -1,5 +1,6 @@
 #include "engine/layer.h"
 
+#include "core/checked.h"
 #include "ops/op_attn.h"
 #include "ops/op_bitlinear.h"
 #include "ops/op_dense.h"
@@ -8,8 +9,19 @@
 /* y (T,m) = the projection of x (T,n), without its post-norm. */
 static void linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T)
 {
-    if (linear->scales) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, obi_view_of(linear->scales), T);
+    if (linear->scales.buffer) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, linear->scales, T);
     else obi_op_dense_fwd(session->cmd, y, x, &linear->weight, T);
+}
+
+/* The same for `count` projections of one x that follow each other. */
+static void linears_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T)
+{
+    obi_bitlinear_part parts[OBI_GROUP_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        parts[i] = (obi_bitlinear_part){ y[i], linear[i].scales, &linear[i].weight };
+        if (!linear->scales.buffer) linear_forward(session, y[i], x, &linear[i], T);
+    }
+    if (linear->scales.buffer) obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
 }
 
 /* The norm whose input is the layer's result: the next layer's first, or the one before the head. */
@@ -43,23 +55,21 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pac
 
     obi_view x = obi_view_rows(session->x, 0, T, D), normed = obi_view_rows(session->normed, 0, T, D),
              projected = obi_view_rows(session->projected, 0, T, D), attended = obi_view_rows(session->attended, 0, T, (uint64_t)H * C);
-    obi_view gate = obi_view_rows(session->gate, 0, T, F), up = obi_view_rows(session->up, 0, T, F);
+    obi_view gate = obi_view_rows(session->gate_up, 0, T, F), up = gate;
+    up.offset = obi_align_up(gate.size, OBI_BUFFER_ALIGNMENT);
     obi_kv_cache cache = { session->kv_type, obi_view_of(session->k_cache[index]), obi_view_of(session->v_cache[index]) };
     obi_view qkv = obi_view_of(session->qkv);
     obi_attn_parts parts = obi_attn_parts_of(qkv, T, H, K, C);
     obi_post_qkv attention = { .T = T, .H = H, .K = K, .C = C, .R = config->rope_dimensions, .first_position = session->position,
                                .context = session->context, .layout = config->rope_layout, .post_eps = post_eps };
 
-    linear_forward(session, parts.q, normed, &linear[OBI_LINEAR_Q], T);
-    linear_forward(session, parts.k, normed, &linear[OBI_LINEAR_K], T);
-    linear_forward(session, parts.v, normed, &linear[OBI_LINEAR_V], T);
+    linears_forward(session, (obi_view[]){ parts.q, parts.k, parts.v }, normed, &linear[OBI_LINEAR_Q], 3, T);
     obi_op_post_qkv_fwd(cmd, qkv, obi_view_of(session->rope_table), cache, &attention);
     attention_forward(session, attended, parts.q, cache, T, pace);
     linear_forward(session, projected, attended, &linear[OBI_LINEAR_O], T);
     obi_op_post_residual_fwd(cmd, x, normed, projected, obi_view_of(layer->ffn_norm), T, D, post_eps, eps);
 
-    linear_forward(session, gate, normed, &linear[OBI_LINEAR_GATE], T);
-    linear_forward(session, up, normed, &linear[OBI_LINEAR_UP], T);
+    linears_forward(session, (obi_view[]){ gate, up }, normed, &linear[OBI_LINEAR_GATE], 2, T);
     obi_op_post_swiglu_fwd(cmd, gate, up, T, F, post_eps);
     linear_forward(session, projected, gate, &linear[OBI_LINEAR_DOWN], T);
     obi_op_post_residual_fwd(cmd, x, normed, projected, next_norm(session->weights, index), T, D, post_eps, eps);

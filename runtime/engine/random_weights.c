@@ -124,15 +124,20 @@ static obi_status make_matrix(maker *make, uint32_t rows, uint32_t columns, cons
 }
 
 /* Numbers from 0.5 to 1.5. */
-static obi_status make_vector(maker *make, uint64_t count, const char *what, obi_buffer **out)
+static obi_status fill_vector(maker *make, uint64_t count, const char *what, const obi_buffer *out)
 {
     float *values = obi_calloc((size_t)count, sizeof *values);
     if (!values) return OBI_ERROR_MEMORY;
     for (uint64_t i = 0; i < count; i++) values[i] = (float)(0.5 + obi_rng_uniform(&make->rng));
-    obi_status status = obi_buffer_create(make->device, count * 4, OBI_MEMORY_DEVICE, out);
-    if (status == OBI_OK) status = obi_upload_bytes(make->upload, obi_view_of(*out), values, count * 4);
+    obi_status status = obi_upload_bytes(make->upload, obi_view_of(out), values, count * 4);
     obi_free(values);
     return status == OBI_OK ? account(make, count * 4, what) : status;
+}
+
+static obi_status make_vector(maker *make, uint64_t count, const char *what, obi_buffer **out)
+{
+    OBI_TRY(obi_buffer_create(make->device, count * 4, OBI_MEMORY_DEVICE, out));
+    return fill_vector(make, count, what, *out);
 }
 
 static obi_status make_layer(maker *make, uint32_t index)
@@ -144,14 +149,10 @@ static obi_status make_layer(maker *make, uint32_t index)
     OBI_TRY(make_vector(make, config->width, what, &layer->attn_norm));
     OBI_TRY(make_vector(make, config->width, what, &layer->ffn_norm));
     make->weights->parameters += 2 * (uint64_t)config->width;
-    for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
-        uint32_t rows, columns;
-        obi_config_linear_shape(config, i, &rows, &columns);
-        OBI_TRY(obi_sign_weight_create(make->device, rows, columns, &layer->linear[i].weight));
-        OBI_TRY(fill_matrix(make, what, &layer->linear[i].weight));
-        OBI_TRY(make_vector(make, obi_scales_floats(rows, columns), what, &layer->linear[i].scales));
-    }
-    return OBI_OK;
+    uint64_t scale_floats;
+    OBI_TRY(obi_layer_signs_create(make->device, config, layer, &scale_floats));
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) OBI_TRY(fill_matrix(make, what, &layer->linear[i].weight));
+    return fill_vector(make, scale_floats, what, layer->scales);
 }
 
 obi_status obi_random_weights_create(obi_device *device, const obi_config *config, uint64_t seed, obi_weights_progress progress, void *user,

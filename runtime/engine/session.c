@@ -86,8 +86,7 @@ static obi_status make_buffers(obi_session *session)
     OBI_TRY(make(session, &session->projected, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(obi_buffer_create(session->device, qkv, OBI_MEMORY_DEVICE, &session->qkv));
     OBI_TRY(make(session, &session->attended, B * q_width, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->gate, B * config->ffn, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->up, B * config->ffn, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->gate_up, obi_align_up(B * config->ffn, OBI_BUFFER_ALIGNMENT / 4) * 2, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->last, D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->logits, V, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->logits_host, V, OBI_MEMORY_READBACK));
@@ -175,8 +174,7 @@ void obi_session_destroy(obi_session *session)
                               session->normed,
                               session->qkv,
                               session->attended,
-                              session->gate,
-                              session->up,
+                              session->gate_up,
                               session->projected,
                               session->last,
                               session->logits,

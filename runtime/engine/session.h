@@ -36,7 +36,7 @@ typedef struct obi_session {
     obi_buffer *normed;      /* (B,D) x normalised for what comes next: a layer's projections, or the head */
     obi_buffer *qkv;         /* the attention's inputs, obi_attn_parts of the tokens at hand */
     obi_buffer *attended;    /* (B,H*C) */
-    obi_buffer *gate, *up;   /* (B,F) */
+    obi_buffer *gate_up;     /* (B,F) twice: gate, and at the next multiple of OBI_BUFFER_ALIGNMENT up */
     obi_buffer *projected;   /* (B,D) what o and down give back */
     obi_buffer *last;        /* (D) the last of several tokens' row of normed */
     obi_buffer *logits;      /* (V) */

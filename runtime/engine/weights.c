@@ -140,7 +140,6 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     if (tensor->type != OBI_DTYPE_I32) /* a narrower type would end before the last row */
         return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where signs are I32", load->gguf->mapping.path, name,
                         obi_dtype_name(tensor->type));
-    OBI_TRY(obi_sign_weight_create(load->device, rows, columns, &linear->weight));
     uint32_t rows_at_once = obi_weight_upload_rows(&linear->weight, CHUNK_BYTES); /* a tile of the longest rows is just as large */
     uint32_t last_mask = columns % 32 ? (1u << columns % 32) - 1 : UINT32_MAX;
     for (uint32_t first = 0; first < rows; first += rows_at_once) {
@@ -165,14 +164,36 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     obi_status status;
     OBI_TRY_GOTO(obi_dtype_to_float(g->type, g->data, columns, scales));
     OBI_TRY_GOTO(obi_dtype_to_float(h->type, h->data, rows, scales + h_offset));
-    OBI_TRY_GOTO(obi_buffer_create(load->device, bytes, OBI_MEMORY_DEVICE, &linear->scales));
-    OBI_TRY_GOTO(obi_upload_bytes(load->upload, obi_view_of(linear->scales), scales, bytes));
+    OBI_TRY_GOTO(obi_upload_bytes(load->upload, linear->scales, scales, bytes));
     load->weights->device_bytes += bytes;
     OBI_TRY_GOTO(account(load, g, name));
     OBI_TRY_GOTO(account(load, h, name));
 done:
     obi_free(scales);
     return status;
+}
+
+obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, obi_layer_weights *layer, uint64_t *scale_floats)
+{
+    static const int groups[][2] = { { OBI_LINEAR_Q, 3 }, { OBI_LINEAR_O, 1 }, { OBI_LINEAR_GATE, 2 }, { OBI_LINEAR_DOWN, 1 } };
+    uint64_t floats = 0;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        uint32_t rows[3], columns = 0, count = (uint32_t)groups[i][1];
+        obi_weight weights[3];
+        obi_linear *linear = &layer->linear[groups[i][0]];
+        for (uint32_t j = 0; j < count; j++) {
+            obi_config_linear_shape(config, groups[i][0] + (int)j, &rows[j], &columns);
+            linear[j].scales.offset = floats * 4;
+            linear[j].scales.size = obi_scales_floats(rows[j], columns) * 4;
+            floats += obi_scales_floats(rows[j], columns);
+        }
+        OBI_TRY(obi_sign_weight_create(device, rows, count, columns, weights));
+        for (uint32_t j = 0; j < count; j++) linear[j].weight = weights[j];
+    }
+    OBI_TRY(obi_buffer_create(device, floats * 4, OBI_MEMORY_DEVICE, &layer->scales));
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) layer->linear[i].scales.buffer = layer->scales;
+    *scale_floats = floats;
+    return OBI_OK;
 }
 
 static obi_status load_layer(loader *load, uint32_t index)
@@ -184,6 +205,8 @@ static obi_status load_layer(loader *load, uint32_t index)
     OBI_TRY(load_vector(load, name, config->width, &layer->attn_norm));
     snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", index);
     OBI_TRY(load_vector(load, name, config->width, &layer->ffn_norm));
+    uint64_t scale_floats;
+    if (config->onebit) OBI_TRY(obi_layer_signs_create(load->device, config, layer, &scale_floats));
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, i, &rows, &columns);
@@ -270,10 +293,8 @@ void obi_weights_free(obi_weights *weights)
         obi_layer_weights *layer = &weights->layers[i];
         obi_buffer_destroy(device, layer->attn_norm);
         obi_buffer_destroy(device, layer->ffn_norm);
-        for (int j = 0; j < OBI_LINEAR_COUNT; j++) {
-            obi_weight_destroy(device, &layer->linear[j].weight);
-            obi_buffer_destroy(device, layer->linear[j].scales);
-        }
+        for (int j = 0; j < OBI_LINEAR_COUNT; j++) obi_weight_destroy(device, &layer->linear[j].weight);
+        obi_buffer_destroy(device, layer->scales);
     }
     obi_free(weights->layers);
     obi_weight_destroy(device, &weights->embedding);

@@ -9,13 +9,14 @@
 
 /* One projection: y = W x, or the OneBit form y = LayerNorm(h ⊙ (S (g ⊙ x))). */
 typedef struct obi_linear {
-    obi_weight weight;   /* (m,n) */
-    obi_buffer *scales;  /* g and h of a sign weight (op_bitlinear.h has the layout); NULL for a dense one */
+    obi_weight weight; /* (m,n) */
+    obi_view scales;   /* g and h of a sign weight (op_bitlinear.h has the layout); no buffer: of a dense one */
 } obi_linear;
 
 typedef struct obi_layer_weights {
     obi_buffer *attn_norm, *ffn_norm; /* (D) */
-    obi_linear linear[OBI_LINEAR_COUNT];
+    obi_linear linear[OBI_LINEAR_COUNT]; /* signs of q, k, v and of gate, up as groups: obi_weight_create_group */
+    obi_buffer *scales;                  /* of all of them, one behind the other */
 } obi_layer_weights;
 
 typedef struct obi_weights {
@@ -36,6 +37,10 @@ typedef bool (*obi_weights_progress)(double fraction, const char *what, void *us
  * Q4_0 become F16 (their own steps are far coarser). OBI_ERROR_DATA names the first tensor that is wrong. */
 obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weights_progress progress, void *user, obi_weights **out);
 void obi_weights_free(obi_weights *weights); /* NULL is allowed */
+
+/* For who makes weights: the sign matrices of a layer, empty, and its buffer of scales; every linear's view of it is set.
+ * `scale_floats`: the buffer's size. What was made is the layer's also after a failure. */
+obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, obi_layer_weights *layer, uint64_t *scale_floats);
 
 /* The head's matrix. */
 const obi_weight *obi_weights_head(const obi_weights *weights);

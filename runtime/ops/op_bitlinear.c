@@ -58,15 +58,50 @@ static bool check(obi_cmd *cmd, const char *name, obi_view *y, obi_view *x, cons
     return obi_matrix_check(cmd, name, y, x, weight, tiles ? OBI_WEIGHT_SIGN_TILES : OBI_WEIGHT_SIGN, T);
 }
 
+static bool check_scales(obi_cmd *cmd, obi_view *scales, const obi_weight *weight)
+{
+    return obi_matrix_check_view(cmd, "bitlinear", "scales", scales, 1, (uint64_t)obi_scales_h_offset(weight->columns) + weight->rows);
+}
+
 void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, obi_view scales, uint32_t T)
 {
-    if (!check(cmd, "bitlinear", &y, &x, weight, T) ||
-        !obi_matrix_check_view(cmd, "bitlinear", "scales", &scales, 1, (uint64_t)obi_scales_h_offset(weight->columns) + weight->rows))
-        return;
+    if (!check(cmd, "bitlinear", &y, &x, weight, T) || !check_scales(cmd, &scales, weight)) return;
     for (uint32_t block = 0; block < weight->block_count; block++) {
         if (T < OBI_MATRIX_GEMM_TOKENS) obi_sign_gemv(cmd, y, x, weight, block, scales, T);
         else gemm(cmd, y, x, weight, block, scales, true, T);
     }
+}
+
+/* Whether `next` begins where the one before it ends. */
+static bool follows(obi_view next, obi_view before, uint64_t bytes)
+{
+    return next.buffer == before.buffer && next.offset == before.offset + obi_align_up(bytes, OBI_BUFFER_ALIGNMENT);
+}
+
+static bool in_order(const obi_bitlinear_part *parts, uint32_t count, uint32_t T)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        const obi_bitlinear_part *before = &parts[i - 1], *part = &parts[i];
+        const obi_weight *weight = before->weight;
+        if (part->weight->columns != weight->columns || part->weight->bytes == 0 || part->weight->blocks[0] != weight->blocks[0] ||
+            part->weight->offset != obi_align_up(weight->offset + weight->bytes, OBI_BUFFER_ALIGNMENT) ||
+            !follows(part->scales, before->scales, obi_scales_floats(weight->rows, weight->columns) * 4) ||
+            !follows(part->y, before->y, (uint64_t)weight->rows * T * 4))
+            return false;
+    }
+    return count < 3 || parts[1].weight->rows == parts[2].weight->rows;
+}
+
+void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
+{
+    obi_bitlinear_part cut[OBI_GROUP_MAX];
+    bool together = count > 1 && count <= OBI_GROUP_MAX && T < OBI_MATRIX_GEMM_TOKENS && in_order(parts, count, T);
+    for (uint32_t i = 0; together && i < count; i++) {
+        cut[i] = parts[i];
+        if (!check(cmd, "bitlinear", &cut[i].y, &x, cut[i].weight, T) || !check_scales(cmd, &cut[i].scales, cut[i].weight)) return;
+    }
+    if (together && obi_sign_gemv_group(cmd, cut, count, x, T)) return;
+    for (uint32_t i = 0; i < count; i++) obi_op_bitlinear_fwd(cmd, parts[i].y, x, parts[i].weight, parts[i].scales, T);
 }
 
 void obi_op_sign_gemm(obi_cmd *cmd, obi_view v, obi_view u, const obi_weight *signs, uint32_t T)

@@ -19,4 +19,15 @@ void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T
 /* The product alone, V = U S^T, for a training pass that keeps V: writes v. Sums are f32. */
 void obi_op_sign_gemm(obi_cmd *cmd, obi_view v /* (T,m) */, obi_view u /* (T,n) */, const obi_weight *signs /* (m,n) */, uint32_t T);
 
+/* Products of one x with the matrices of a group (obi_weight_create_group): y[i] as obi_op_bitlinear_fwd gives it. One dispatch
+ * where there is a kernel for that, few tokens, and all lie in order: the weights as the group was made, their scales and their
+ * results each one behind the other in one buffer, from multiples of OBI_BUFFER_ALIGNMENT on, the second's and the third's of one
+ * size; else one after the other. 1 to OBI_GROUP_MAX of them. */
+#define OBI_GROUP_MAX 3u
+typedef struct obi_bitlinear_part {
+    obi_view y, scales;
+    const obi_weight *weight;
+} obi_bitlinear_part;
+void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T);
+
 #endif

@@ -112,19 +112,19 @@ bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice)
         return i == 0;
     }
     if (!device->caps.software) return obi_choices_at(&device->choices, i, choice);
-    if (obi_gemv_straight_possible(device))
-        (void)snprintf(choice->text, sizeof choice->text, "straight from %llu elements on, else xor (a software driver)",
-                       STRAIGHT_ELEMENTS_MIN);
-    else (void)snprintf(choice->text, sizeof choice->text, "xor (a software driver)");
+    const char *name = obi_sign_family_name(obi_gemv_straight_possible(device) ? OBI_SIGN_STRAIGHT : OBI_SIGN_XOR);
+    (void)snprintf(choice->text, sizeof choice->text, "%s (a software driver)", name);
     return i == 0;
 }
 
-obi_status obi_sign_weight_create(obi_device *device, uint32_t rows, uint32_t columns, obi_weight *out)
+obi_status obi_sign_weight_create(obi_device *device, const uint32_t *rows, uint32_t count, uint32_t columns, obi_weight *out)
 {
     obi_sign_family family;
-    memset(out, 0, sizeof *out); /* what a caller destroys after a failure */
-    OBI_TRY(obi_sign_family_choose(device, rows, columns, &family));
-    OBI_TRY(obi_weight_create(device, obi_sign_family_type(family), rows, columns, 0, out));
-    out->family = (uint32_t)family;
+    uint64_t all = 0;
+    memset(out, 0, count * sizeof *out); /* what a caller destroys after a failure */
+    for (uint32_t i = 0; i < count; i++) all += rows[i];
+    OBI_TRY(obi_sign_family_choose(device, all < UINT32_MAX ? (uint32_t)all : UINT32_MAX, columns, &family));
+    OBI_TRY(obi_weight_create_group(device, obi_sign_family_type(family), rows, count, columns, out));
+    for (uint32_t i = 0; i < count; i++) out[i].family = (uint32_t)family;
     return OBI_OK;
 }

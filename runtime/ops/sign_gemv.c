@@ -43,40 +43,81 @@ static uint32_t stretch_words(uint32_t words)
 
 static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-static void straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+/* What a dispatch makes: rows [row, row + rows) of a block, or a group whole. */
+typedef struct stretch_of_rows {
+    uint32_t m, first_row, row, rows; /* m of the matrix, first_row of the block in it, row in the block */
+    uint32_t other_rows, tiles;       /* of each further part of a group; of all */
+    obi_view y, bits, scales;         /* of all */
+} stretch_of_rows;
+
+static void straight_rows(obi_cmd *cmd, const stretch_of_rows *part, obi_view x, uint32_t n, uint32_t T)
 {
-    uint32_t first_row, row_count, tile_words = weight->row_words * OBI_TILE_ROWS;
-    obi_view bits = obi_weight_block(weight, block, &first_row, &row_count);
-    for (uint32_t k = 0; k < weight->columns; k += COLUMNS_MAX) {
-        uint32_t k_count = smaller(weight->columns - k, COLUMNS_MAX);
+    uint32_t tile_words = (uint32_t)obi_div_ceil(n, 32) * OBI_TILE_ROWS;
+    for (uint32_t k = 0; k < n; k += COLUMNS_MAX) {
+        uint32_t k_count = smaller(n - k, COLUMNS_MAX);
         uint32_t words = (uint32_t)obi_div_ceil(k_count, 32), length = stretch_words(words);
         uint32_t stretches = (uint32_t)obi_div_ceil(words, length);
-        for (uint32_t row = 0; row < row_count; row += GRID_SIDE * OBI_TILE_ROWS) {
-            uint32_t rows = smaller(row_count - row, GRID_SIDE * OBI_TILE_ROWS);
-            struct obi_push_bitlinear_gemv_straight push = { .m = weight->rows, .n = weight->columns, .k_count = k_count,
-                                                             .tile_words = tile_words, .first_row = first_row + row, .row_count = rows,
-                                                             .h_skip = obi_scales_h_offset(weight->columns) + first_row + row - k };
-            obi_view x_k = x, g_k = scales, bits_k = bits;
-            x_k.offset += (uint64_t)k * 4;
-            g_k.offset += (uint64_t)k * 4;
-            bits_k.offset += ((uint64_t)row / OBI_TILE_ROWS * tile_words + (uint64_t)k / 32 * OBI_TILE_ROWS) * 4;
-            obi_straight_address(x_k, &push.x_low, &push.x_high);
-            obi_straight_address(g_k, &push.g_low, &push.g_high);
-            obi_straight_address(bits_k, &push.bits_low, &push.bits_high);
-            obi_straight_digits(push.digit);
-            obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMV_STRAIGHT,
-                                      .spec = { 8 * stretches, stretches, length, k_count % (32 * length) != 0, k > 0 },
-                                      .spec_count = 5,
-                                      .groups = { (uint32_t)obi_div_ceil(rows, OBI_TILE_ROWS), T, 1 },
-                                      .push = &push,
-                                      .push_bytes = sizeof push,
-                                      .bindings = { k > 0 ? obi_updates(y) : obi_writes(y), obi_reads(x), obi_reads(bits),
-                                                    obi_reads(scales) },
-                                      .binding_count = 4,
-                                      .bytes = y.size + x.size + bits.size + scales.size };
-            obi_cmd_dispatch(cmd, &dispatch);
-        }
+        struct obi_push_bitlinear_gemv_straight push = { .m = part->m, .n = n, .k_count = k_count, .tile_words = tile_words,
+                                                         .first_row = part->first_row + part->row, .row_count = part->rows,
+                                                         .h_skip = obi_scales_h_offset(n) + part->first_row + part->row - k,
+                                                         .other_rows = part->other_rows,
+                                                         .scales_skip = (uint32_t)obi_scales_floats(part->m, n) };
+        obi_view x_k = x, g_k = part->scales, bits_k = part->bits;
+        x_k.offset += (uint64_t)k * 4;
+        g_k.offset += (uint64_t)k * 4;
+        bits_k.offset += ((uint64_t)part->row / OBI_TILE_ROWS * tile_words + (uint64_t)k / 32 * OBI_TILE_ROWS) * 4;
+        obi_straight_address(x_k, &push.x_low, &push.x_high);
+        obi_straight_address(g_k, &push.g_low, &push.g_high);
+        obi_straight_address(bits_k, &push.bits_low, &push.bits_high);
+        obi_straight_digits(push.digit);
+        obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMV_STRAIGHT,
+                                  .spec = { 8 * stretches, stretches, length, k_count % (32 * length) != 0, k > 0 },
+                                  .spec_count = 5,
+                                  .groups = { part->tiles, T, 1 },
+                                  .push = &push,
+                                  .push_bytes = sizeof push,
+                                  .bindings = { k > 0 ? obi_updates(part->y) : obi_writes(part->y), obi_reads(x), obi_reads(part->bits),
+                                                obi_reads(part->scales) },
+                                  .binding_count = 4,
+                                  .bytes = part->y.size + x.size + part->bits.size + part->scales.size };
+        obi_cmd_dispatch(cmd, &dispatch);
     }
+}
+
+static void straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
+{
+    uint32_t row_count;
+    stretch_of_rows part = { .m = weight->rows, .y = y, .scales = scales };
+    part.bits = obi_weight_block(weight, block, &part.first_row, &row_count);
+    for (; part.row < row_count; part.row += GRID_SIDE * OBI_TILE_ROWS) {
+        part.rows = smaller(row_count - part.row, GRID_SIDE * OBI_TILE_ROWS);
+        part.tiles = (uint32_t)obi_div_ceil(part.rows, OBI_TILE_ROWS);
+        straight_rows(cmd, &part, x, weight->columns, T);
+    }
+}
+
+/* From where the first view begins to where the last one ends. */
+static obi_view span(obi_view first, obi_view last)
+{
+    first.size = last.offset + last.size - first.offset;
+    return first;
+}
+
+bool obi_sign_gemv_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
+{
+    const obi_weight *weight = parts[0].weight;
+    const obi_bitlinear_part *last = &parts[count - 1];
+    uint64_t tiles = 0, limit = obi_cmd_device(cmd)->caps.storage_range;
+    for (uint32_t i = 0; i < count; i++) tiles += obi_div_ceil(parts[i].weight->rows, OBI_TILE_ROWS);
+    if (weight->type != OBI_WEIGHT_SIGN_TILES || tiles > GRID_SIDE) return false;
+    stretch_of_rows all = { .m = weight->rows, .rows = weight->rows, .other_rows = last->weight->rows, .tiles = (uint32_t)tiles };
+    uint32_t first_row, row_count;
+    all.y = span(parts[0].y, last->y);
+    all.scales = span(parts[0].scales, last->scales);
+    all.bits = span(obi_weight_block(weight, 0, &first_row, &row_count), obi_weight_block(last->weight, 0, &first_row, &row_count));
+    if (all.y.size > limit || all.scales.size > limit) return false; /* the bits are one block */
+    straight_rows(cmd, &all, x, weight->columns, T);
+    return true;
 }
 
 bool obi_gemv_straight_possible(const obi_device *device)

@@ -2,7 +2,7 @@
 #ifndef OBI_OPS_SIGN_GEMV_H
 #define OBI_OPS_SIGN_GEMV_H
 
-#include "ops/tensor.h"
+#include "ops/op_bitlinear.h"
 
 /* Whether the kernel for software drivers, which reads signs in tiles, can run here. */
 bool obi_gemv_straight_possible(const obi_device *device);
@@ -11,5 +11,8 @@ bool obi_gemv_straight_possible(const obi_device *device);
  * the views; T < OBI_MATRIX_GEMM_TOKENS. */
 void obi_sign_gemv(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight, uint32_t block,
                    obi_view scales, uint32_t T);
+
+/* The same for parts in order, checked, as one dispatch; false, and nothing is recorded, where their family has none for them. */
+bool obi_sign_gemv_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T);
 
 #endif

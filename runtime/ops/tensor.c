@@ -39,18 +39,22 @@ obi_status obi_weight_shape(const obi_device *device, obi_weight_type type, uint
     return OBI_OK;
 }
 
+/* Of `rows` rows in a block. */
+static uint64_t stored_bytes(const obi_weight *weight, uint32_t rows)
+{
+    return (weight->type == OBI_WEIGHT_SIGN_TILES ? obi_align_up(rows, OBI_TILE_ROWS) : rows) * weight->row_words * 4;
+}
+
 obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, uint64_t block_bytes_max,
                              obi_weight *out)
 {
     OBI_TRY(obi_weight_shape(device, type, rows, columns, block_bytes_max, out));
-    uint64_t row_bytes = (uint64_t)out->row_words * 4;
     out->blocks = obi_calloc(out->block_count, sizeof *out->blocks);
     if (!out->blocks) return OBI_ERROR_MEMORY;
     for (uint32_t i = 0; i < out->block_count; i++) {
         uint32_t first = i * out->block_rows;
         uint32_t count = rows - first < out->block_rows ? rows - first : out->block_rows;
-        uint64_t stored = type == OBI_WEIGHT_SIGN_TILES ? obi_align_up(count, OBI_TILE_ROWS) : count;
-        obi_status status = obi_buffer_create(device, stored * row_bytes, OBI_MEMORY_DEVICE, &out->blocks[i]);
+        obi_status status = obi_buffer_create(device, stored_bytes(out, count), OBI_MEMORY_DEVICE, &out->blocks[i]);
         if (status != OBI_OK) {
             obi_weight_destroy(device, out);
             return status;
@@ -59,9 +63,37 @@ obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t 
     return OBI_OK;
 }
 
+obi_status obi_weight_create_group(obi_device *device, obi_weight_type type, const uint32_t *rows, uint32_t count, uint32_t columns,
+                                   obi_weight *out)
+{
+    uint64_t bytes = 0, limit = BLOCK_BYTES_DEFAULT < device->caps.storage_range ? BLOCK_BYTES_DEFAULT : device->caps.storage_range;
+    obi_status status = OBI_OK;
+    memset(out, 0, count * sizeof *out);
+    for (uint32_t i = 0; i < count; i++) {
+        OBI_TRY(obi_weight_shape(device, type, rows[i], columns, 0, &out[i]));
+        out[i].offset = bytes;
+        out[i].bytes = stored_bytes(&out[i], rows[i]); /* below 2^50: 2^32 rows of at most 2^16 columns */
+        bytes = obi_align_up(bytes + out[i].bytes, OBI_BUFFER_ALIGNMENT);
+    }
+    bool together = bytes <= limit; /* then each has one block */
+    for (uint32_t i = 0; i < count && status == OBI_OK; i++) {
+        if (!together) {
+            status = obi_weight_create(device, type, rows[i], columns, 0, &out[i]);
+            continue;
+        }
+        out[i].blocks = obi_calloc(1, sizeof *out[i].blocks);
+        if (!out[i].blocks) status = OBI_ERROR_MEMORY;
+        else if (i == 0) status = obi_buffer_create(device, bytes, OBI_MEMORY_DEVICE, &out[0].blocks[0]);
+        else out[i].blocks[0] = out[0].blocks[0];
+    }
+    for (uint32_t i = 0; status != OBI_OK && i < count; i++) obi_weight_destroy(device, &out[i]);
+    return status;
+}
+
 void obi_weight_destroy(obi_device *device, obi_weight *weight)
 {
-    for (uint32_t i = 0; weight->blocks && i < weight->block_count; i++) obi_buffer_destroy(device, weight->blocks[i]);
+    for (uint32_t i = 0; weight->blocks && weight->offset == 0 && i < weight->block_count; i++)
+        obi_buffer_destroy(device, weight->blocks[i]);
     obi_free(weight->blocks);
     memset(weight, 0, sizeof *weight);
 }
@@ -71,7 +103,11 @@ obi_view obi_weight_block(const obi_weight *weight, uint32_t i, uint32_t *first_
     *first_row = i * weight->block_rows;
     uint32_t left = weight->rows - *first_row;
     *row_count = left < weight->block_rows ? left : weight->block_rows;
-    return obi_view_of(weight->blocks[i]);
+    obi_view view = obi_view_of(weight->blocks[i]);
+    if (weight->bytes == 0) return view;
+    view.offset = weight->offset;
+    view.size = weight->bytes;
+    return view;
 }
 
 /* Tiles are whole, and a tile fits the staging half: OBI_TILE_ROWS rows of at most 2^18 columns. */
@@ -97,7 +133,7 @@ static obi_status upload_tiles(obi_upload *upload, const obi_weight *weight, uin
         uint32_t rows = block_end - row < OBI_TILE_ROWS ? block_end - row : OBI_TILE_ROWS;
         if (inside % OBI_TILE_ROWS || rows > end - row)
             return obi_fail(OBI_ERROR_ARGUMENT, "rows %u..%u of a weight in tiles are not whole tiles", first, end);
-        obi_view to = { weight->blocks[block], inside / OBI_TILE_ROWS * tile_bytes, tile_bytes };
+        obi_view to = { weight->blocks[block], weight->offset + inside / OBI_TILE_ROWS * tile_bytes, tile_bytes };
         OBI_TRY(upload_tile(upload, to, words, rows, weight->row_words));
         words += (size_t)rows * weight->row_words;
         row += rows;
@@ -122,7 +158,7 @@ obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint3
         void *space;
         OBI_TRY(obi_upload_reserve(upload, part, &space));
         memcpy(space, words, (size_t)part);
-        obi_view to = { weight->blocks[position / block_bytes], inside, part };
+        obi_view to = { weight->blocks[position / block_bytes], weight->offset + inside, part };
         OBI_TRY(obi_upload_commit(upload, to));
         words += part / 4;
         position += part;

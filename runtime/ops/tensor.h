@@ -30,6 +30,7 @@ typedef struct obi_weight {
     uint32_t block_rows;
     uint32_t block_count;
     obi_buffer **blocks;
+    uint64_t offset, bytes;   /* of a weight of a group: its part of blocks[0], the group's, which the first of them owns; else 0 */
     uint32_t family;          /* obi_sign_family: the kernels for few tokens, where several read this layout; 0: the plain ones */
 } obi_weight;
 
@@ -46,6 +47,11 @@ obi_status obi_weight_shape(const obi_device *device, obi_weight_type type, uint
  * `block_bytes_max` unless that is 0 (tests use it to force many blocks). */
 obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns,
                              uint64_t block_bytes_max, obi_weight *out);
+/* Makes `count` weights of one type and as many columns. Where all fit one block, they lie in one buffer, one behind the other
+ * with the least padding that a binding allows (none between tiles), so that one dispatch may read them all; else each has
+ * blocks of its own. To be destroyed one by one, after their last use. */
+obi_status obi_weight_create_group(obi_device *device, obi_weight_type type, const uint32_t *rows, uint32_t count, uint32_t columns,
+                                   obi_weight *out);
 void obi_weight_destroy(obi_device *device, obi_weight *weight); /* also fine on a zeroed struct */
 
 /* Uploads rows [first, first+count) from `words` (count * row_words, row after row in this type's words). Cut to staging size

@@ -7,7 +7,7 @@
 // push: obi_push_bitlinear_gemv_straight: addresses of x, g, h and the signs of a row block in tiles (ops/tensor.h)
 // spec 0: workgroup, 8 * stretches      spec 1: stretches of a row, 1..64      spec 2: words of a stretch, 1 to 32
 // spec 3: careful: the stretches reach past k_count      spec 4: 1: y is added to
-// grid: x: tiles of 128 rows, at most 256; y: tokens, at most 16
+// grid: x: tiles of 128 rows of all parts, at most 256; y: tokens, at most 16
 // tiers: A
 //
 // A workgroup makes a tile of 128 rows: each subgroup sums a stretch of k for all of them, a lane rows {8i + lane}, and the
@@ -88,9 +88,18 @@ void main()
 {
     uint stretch = OB_STRETCHES > 16u ? ob_digits(gl_SubgroupID) : push.digit[gl_SubgroupID & 15u];
     uint tile = ob_digits(gl_WorkGroupID.x), token = push.digit[gl_WorkGroupID.y & 15u];
+
+    // The part of a group: its tiles follow those of the one before, its scales and results begin at the next 64 words.
+    uint tiles = (push.row_count + 127u) >> 7, other_tiles = (push.other_rows + 127u) >> 7;
+    bool further = tile >= tiles, third = tile >= tiles + other_tiles;
+    uint part_tile = tile - (further ? tiles : 0u) - (third ? other_tiles : 0u);
+    uint m = further ? push.other_rows : push.m, row_count = further ? push.other_rows : push.row_count;
+    uint other_scales = (push.n + 63u & ~63u) + (push.other_rows + 63u & ~63u);
+    uint scales_before = (further ? push.scales_skip : 0u) + (third ? other_scales : 0u);
+    uint y_before = (further ? push.m * gl_NumWorkGroups.y + 63u & ~63u : 0u) + (third ? push.other_rows * gl_NumWorkGroups.y + 63u & ~63u : 0u);
     uint k_first = stretch * OB_WORDS * 32u;
     uint64_t x = ob_address(push.x_low, push.x_high) + uint64_t(token * push.n) * 4ul;
-    uint64_t g = ob_address(push.g_low, push.g_high);
+    uint64_t g = ob_address(push.g_low, push.g_high) + uint64_t(scales_before) * 4ul;
     uint64_t h = g + uint64_t(push.h_skip) * 4ul;
     uint64_t bits = ob_address(push.bits_low, push.bits_high) + uint64_t(tile * push.tile_words) * 4ul;
     uint at = stretch * 128u, k_last = push.k_count - 1u;
@@ -139,9 +148,9 @@ void main()
         uint block = stretch + b * OB_STRETCHES, first = min(block, 15u) * 8u;                                                       \
         float total = 0.0;                                                                                                           \
         ADD_ALL(0u)                                                                                                                  \
-        uint row = tile * 128u + first, last = push.row_count - 1u;                                                                  \
+        uint row = part_tile * 128u + first, last = row_count - 1u;                                                                  \
         float scale = uintBitsToFloat(ob_eight_cut(h, min(row, last), last));                                                        \
-        uint to = token * push.m + push.first_row + row + LANE;                                                                      \
+        uint to = y_before + token * m + push.first_row + row + LANE;                                                                \
         if (block < 16u && row + LANE <= last) y[to] = OB_ADD != 0u ? y[to] + total * scale : total * scale;                         \
     }
     ROWS(0u, ADD64) ROWS(1u, ADD16) ROWS(2u, ADD8) ROWS(3u, ADD8)
