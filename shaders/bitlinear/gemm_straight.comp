@@ -55,7 +55,7 @@ void main()
                 sum##r##0 += uintBitsToFloat(subgroupShuffle(table0, index));                                                        \
                 sum##r##1 += uintBitsToFloat(subgroupShuffle(table1, index));                                                        \
             }
-#define GROUP(TABLE, KIND, k_) { const uint k = k_; uint table0 = TABLE(KIND, 0), table1 = TABLE(KIND, 1); EACH4(LOOK) }
+#define GROUP(TABLE, KIND, k_) { uint k = k_; uint table0 = TABLE(KIND, 0), table1 = TABLE(KIND, 1); EACH4(LOOK) }
 #define LOAD(KIND, r) uint word##r = KIND##_S(r);
 #define BEGIN(r) sum##r##0 = 0.0; sum##r##1 = 0.0;
 #define END(r) total##r##0 += sum##r##0; total##r##1 += sum##r##1;
@@ -65,21 +65,14 @@ void main()
             uint64_t line = b + uint64_t((j) * b_step) * 4ul;                                                                        \
             LOAD(KIND, 0) LOAD(KIND, 1) LOAD(KIND, 2) LOAD(KIND, 3)                                                                  \
             EACH4(BEGIN)                                                                                                             \
-            GROUP(THREE, KIND, 32u * j) GROUP(THREE, KIND, 32u * j + 3u) GROUP(THREE, KIND, 32u * j + 6u)                            \
-            GROUP(THREE, KIND, 32u * j + 9u) GROUP(THREE, KIND, 32u * j + 12u) GROUP(THREE, KIND, 32u * j + 15u)                     \
-            GROUP(THREE, KIND, 32u * j + 18u) GROUP(THREE, KIND, 32u * j + 21u) GROUP(THREE, KIND, 32u * j + 24u)                    \
-            GROUP(THREE, KIND, 32u * j + 27u) GROUP(TWO, KIND, 32u * j + 30u)                                                        \
+            [[unroll]] for (uint three = 0u; three < 10u; three++) GROUP(THREE, KIND, 32u * (j) + 3u * three)                        \
+            GROUP(TWO, KIND, 32u * (j) + 30u)                                                                                        \
             EACH4(END)                                                                                                               \
         }
     if (CAREFUL) {
         UNIT(CUT, 0u)
     } else {
-        UNIT(FAST, 0u)
-        if (OB_WORDS > 1u) UNIT(FAST, 1u)
-        if (OB_WORDS > 2u) {
-            UNIT(FAST, 2u)
-            UNIT(FAST, 3u)
-        }
+        [[unroll]] for (uint j = 0u; j < OB_WORDS; j++) UNIT(FAST, j)
     }
 
 #define SCALE(r)                                                                                                                     \

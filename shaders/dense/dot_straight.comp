@@ -58,21 +58,16 @@ void main()
                 first##i += left * value;                 \
                 second##i += right * value;               \
             }
-#define STEP(i, j, k_)                                                                    \
-        {                                                                                 \
-            const uint k = (k_);                                                          \
-            float left = take(a_row##i, k, k_last), right = take(a_row##j, k, k_last);    \
-            EACH8(MADD)                                                                   \
-        }
-#define STEPS(i, j, n) if (OB_DEPTH > 16u * n) { STEP(i, j, 16u * n) if (OB_DEPTH > 16u * n + 8u) STEP(i, j, 16u * n + 8u) }
-#define TWO_ROWS(i, j)                                                                                                     \
-    {                                                                                                                      \
-        float old##i = ob_old(tile, uint(i), 0u), old##j = ob_old(tile, uint(j), 0u);                                      \
-        EACH8(BEGIN)                                                                                                       \
-        STEPS(i, j, 0u) STEPS(i, j, 1u) STEPS(i, j, 2u) STEPS(i, j, 3u) STEPS(i, j, 4u) STEPS(i, j, 5u) STEPS(i, j, 6u)    \
-        STEPS(i, j, 7u) STEPS(i, j, 8u) STEPS(i, j, 9u) STEPS(i, j, 10u) STEPS(i, j, 11u) STEPS(i, j, 12u)                 \
-        STEPS(i, j, 13u) STEPS(i, j, 14u) STEPS(i, j, 15u)                                                                 \
-        ob_store(tile, uint(i), 0u, old##i + fold8(first0, first1, first2, first3, first4, first5, first6, first7));       \
+#define TWO_ROWS(i, j)                                                                                                       \
+    {                                                                                                                        \
+        float old##i = ob_old(tile, uint(i), 0u), old##j = ob_old(tile, uint(j), 0u);                                        \
+        EACH8(BEGIN)                                                                                                         \
+        [[unroll]] for (uint step = 0u; step < OB_DEPTH / 8u; step++) {                                                      \
+            uint k = step * 8u;                                                                                              \
+            float left = take(a_row##i, k, k_last), right = take(a_row##j, k, k_last);                                       \
+            EACH8(MADD)                                                                                                      \
+        }                                                                                                                    \
+        ob_store(tile, uint(i), 0u, old##i + fold8(first0, first1, first2, first3, first4, first5, first6, first7));         \
         ob_store(tile, uint(j), 0u, old##j + fold8(second0, second1, second2, second3, second4, second5, second6, second7)); \
     }
     TWO_ROWS(0, 1)

@@ -77,19 +77,16 @@ layout(constant_id = 2) const uint OB_DEPTH = 128u;
             sum##i += KIND##_PRODUCT(d);
 #define FAST_MADDS(i) MADD(FAST, i, 0) MADD(FAST, i, 1) MADD(FAST, i, 2) MADD(FAST, i, 3)
 #define CUT_MADDS(i) MADD(CUT, i, 0) MADD(CUT, i, 1) MADD(CUT, i, 2) MADD(CUT, i, 3)
-#define STEPS4(KIND, k_)                                                                                                             \
-        {                                                                                                                            \
-            const uint k = (k_);                                                                                                     \
+#define BEGIN(i) sum##i = 0.0;
+#define END(i) total##i += sum##i;
+#define UNIT(KIND, first)                                                                                                            \
+        EACH_P(BEGIN)                                                                                                                \
+        [[unroll]] for (uint step = 0u; step < 8u; step++) {                                                                         \
+            uint k = (first) + 4u * step;                                                                                            \
             float product;                                                                                                           \
             TAKE(KIND, 0) TAKE(KIND, 1) TAKE(KIND, 2) TAKE(KIND, 3)                                                                  \
             EACH_P(KIND##_MADDS)                                                                                                     \
-        }
-#define BEGIN(i) sum##i = 0.0;
-#define END(i) total##i += sum##i;
-#define UNIT(KIND, k)                                                                                                                \
-        EACH_P(BEGIN)                                                                                                                \
-        STEPS4(KIND, k) STEPS4(KIND, k + 4u) STEPS4(KIND, k + 8u) STEPS4(KIND, k + 12u)                                              \
-        STEPS4(KIND, k + 16u) STEPS4(KIND, k + 20u) STEPS4(KIND, k + 24u) STEPS4(KIND, k + 28u)                                      \
+        }                                                                                                                            \
         EACH_P(END)
 
 void main()
@@ -123,13 +120,8 @@ void main()
     if (CAREFUL) {
         UNIT(CUT, 0u)
     } else {
-        UNIT(FAST, 0u)
-        if (OB_DEPTH > 32u) {
-            UNIT(FAST, 32u)
-        }
-        if (OB_DEPTH > 64u) {
-            UNIT(FAST, 64u)
-            UNIT(FAST, 96u)
+        [[unroll]] for (uint unit = 0u; unit < OB_DEPTH / 32u; unit++) {
+            UNIT(FAST, 32u * unit)
         }
     }
 #define STORE(i) ob_store(tile, uint(i), 0u, total##i);

@@ -22,14 +22,10 @@ void main()
 #define ROW(i) uint64_t row##i = a + uint64_t(tile.p + (CAREFUL ? min(uint(i), tile.p_last) : uint(i))) * a_step;
 #define TAKE(i) uint word##i = CAREFUL ? ob_eight_cut(row##i, 0u, tile.q_last) : ob_eight(row##i);
 #define STORE(i) c[line + (CAREFUL ? min(uint(i), tile.p_last) : uint(i))] = subgroupShuffle(word##i, lane);
-#define LINE(j)                                                                                             \
-    {                                                                                                       \
-        const uint lane = uint(j);                                                                          \
-        uint line = at + (tile.q + (CAREFUL ? min(lane, tile.q_last) : lane)) * push.c_stride;              \
-        STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5) STORE(6) STORE(7)                             \
-        STORE(8) STORE(9) STORE(10) STORE(11) STORE(12) STORE(13) STORE(14) STORE(15)                       \
-    }
     EACH16(ROW)
     EACH16(TAKE)
-    EACH8(LINE)
+    [[unroll]] for (uint lane = 0u; lane < 8u; lane++) {
+        uint line = at + (tile.q + (CAREFUL ? min(lane, tile.q_last) : lane)) * push.c_stride;
+        EACH16(STORE)
+    }
 }
