@@ -24,6 +24,11 @@ static void linears_forward(obi_session *session, const obi_view *y, obi_view x,
     if (linear->scales.buffer) obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
 }
 
+uint32_t obi_layer_place(const obi_config *config)
+{
+    return (uint32_t)(obi_attn_parts_bytes(1, config->heads, config->kv_heads, config->head_size) / 4);
+}
+
 /* The norm whose input is the layer's result: the next layer's first, or the one before the head. */
 static obi_view next_norm(const obi_weights *weights, uint32_t index)
 {
@@ -35,10 +40,16 @@ static void attention_forward(obi_session *session, obi_view out, obi_view q, ob
 {
     const obi_config *config = &session->weights->config;
     uint32_t H = config->heads, K = config->kv_heads, C = config->head_size;
+    if (T == 1) {
+        obi_attn_range one = { 0, 1, 0, obi_layer_place(config) };
+        q.size = ((uint64_t)one.place + 1) * 4;
+        obi_op_attn_range_fwd(session->cmd, out, q, cache, 1, H, K, C, obi_session_reach(session) - 1, one);
+        return;
+    }
     double per_query = 2.0 * H * C * ((double)session->position + T);
     uint32_t some = obi_pace_queries(pace, T, per_query);
     for (uint32_t first = 0; first < T; first += some) {
-        obi_attn_range range = { first, T - first < some ? T - first : some, 0 };
+        obi_attn_range range = { first, T - first < some ? T - first : some, 0, 0 };
         obi_pace_before(pace, per_query * range.count * pace->attention_cost);
         obi_op_attn_range_fwd(session->cmd, out, q, cache, T, H, K, C, session->position, range);
     }
@@ -62,6 +73,10 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pac
     obi_attn_parts parts = obi_attn_parts_of(qkv, T, H, K, C);
     obi_post_qkv attention = { .T = T, .H = H, .K = K, .C = C, .R = config->rope_dimensions, .first_position = session->position,
                                .context = session->context, .layout = config->rope_layout, .post_eps = post_eps };
+    if (T == 1) {
+        attention.first_position = obi_session_reach(session) - 1;
+        attention.place = obi_layer_place(config);
+    }
 
     linears_forward(session, (obi_view[]){ parts.q, parts.k, parts.v }, normed, &linear[OBI_LINEAR_Q], 3, T);
     obi_op_post_qkv_fwd(cmd, qkv, obi_view_of(session->rope_table), cache, &attention);

@@ -80,11 +80,11 @@ static obi_status make_buffers(obi_session *session)
     uint64_t cache = obi_kv_words(session->kv_type, (uint64_t)session->context * kv_width);
     uint64_t qkv = obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size);
     OBI_TRY(check_context(session));
-    OBI_TRY(make(session, &session->ids, B, OBI_MEMORY_UPLOAD));
+    OBI_TRY(make(session, &session->ids, B + 1, OBI_MEMORY_UPLOAD));
     OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->normed, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->projected, B * D, OBI_MEMORY_DEVICE));
-    OBI_TRY(obi_buffer_create(session->device, qkv, OBI_MEMORY_DEVICE, &session->qkv));
+    OBI_TRY(obi_buffer_create(session->device, qkv + OBI_BUFFER_ALIGNMENT, OBI_MEMORY_DEVICE, &session->qkv));
     OBI_TRY(make(session, &session->attended, B * q_width, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->gate_up, obi_align_up(B * config->ffn, OBI_BUFFER_ALIGNMENT / 4) * 2, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->last, D, OBI_MEMORY_DEVICE));
@@ -207,8 +207,10 @@ static obi_status check_ids(const obi_session *session, const uint32_t *ids, siz
 /* Puts T ids where the embedding reads them. */
 static obi_status put_ids(obi_session *session, const uint32_t *ids, uint32_t T)
 {
+    float position = (float)session->position; /* exact: positions end long before 2^24 */
     memcpy(session->ids->mapped, ids, (size_t)T * 4);
-    return obi_buffer_flush(session->device, session->ids, 0, (uint64_t)T * 4);
+    memcpy((char *)session->ids->mapped + (size_t)session->batch * 4, &position, 4);
+    return obi_buffer_flush(session->device, session->ids, 0, (uint64_t)session->batch * 4 + 4);
 }
 
 /* Records the logits of token T-1 of the batch, and what the host will want of them. */
@@ -232,6 +234,28 @@ static void record_choice(obi_session *session, uint32_t T)
     }
 }
 
+uint32_t obi_session_reach(const obi_session *session)
+{
+    uint64_t reach = 1;
+    while (reach < (uint64_t)session->position + 1) reach *= 2;
+    return reach < session->context ? (uint32_t)reach : session->context;
+}
+
+/* Runs T tokens, whose ids are in place; `last`: of those fed, so that a choice follows. The commands of a single one are recorded
+ * once and submitted again for each token after it. */
+static obi_status run_tokens(obi_session *session, uint32_t T, bool last)
+{
+    bool keep = T == 1 && last;
+    uint32_t reach = obi_session_reach(session);
+    if (keep && session->kept_reach == reach && obi_cmd_kept(session->cmd)) return obi_cmd_again(session->cmd);
+    if (keep) obi_cmd_begin_kept(session->cmd);
+    else obi_cmd_begin(session->cmd);
+    session->kept_reach = reach;
+    obi_forward_layers(session, T);
+    if (last) record_choice(session, T);
+    return obi_cmd_run(session->cmd);
+}
+
 obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count)
 {
     if (count == 0) return obi_fail(OBI_ERROR_ARGUMENT, "there is no token to feed");
@@ -247,10 +271,7 @@ obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t co
     for (size_t done = 0; done < count;) {
         uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
         OBI_TRY_GOTO(put_ids(session, ids + done, T));
-        obi_cmd_begin(session->cmd);
-        obi_forward_layers(session, T);
-        if (done + T == count) record_choice(session, T);
-        OBI_TRY_GOTO(obi_cmd_run(session->cmd));
+        OBI_TRY_GOTO(run_tokens(session, T, done + T == count));
         memcpy(session->history + session->position, ids + done, (size_t)T * 4);
         session->position += T;
         done += T;

@@ -24,13 +24,14 @@ typedef struct obi_session {
     obi_kv_type kv_type;
     uint32_t position;       /* tokens in the cache */
     uint32_t *history;       /* (context) ids fed */
+    uint32_t kept_reach;     /* the reach with which the commands of one token were recorded last */
     bool ready;              /* logits of the last token are on the device */
     bool on_host;            /* and have been copied to `logits_host` */
     obi_sampling sampling;
     obi_rng rng;
     uint32_t candidates;     /* k of the device's top-k; 0: all logits come to the host */
     /* device buffers; B = batch */
-    obi_buffer *ids;         /* (B) u32, host-visible */
+    obi_buffer *ids;         /* (B) u32, and behind them the position as a float; host-visible */
     obi_buffer *rope_table;  /* (context, rope_dimensions/2, 2) */
     obi_buffer *x;           /* (B,D) the residual stream */
     obi_buffer *normed;      /* (B,D) x normalised for what comes next: a layer's projections, or the head */
@@ -50,6 +51,10 @@ typedef struct obi_session {
 
 /* What a session keeps keys and values in when it is not told. */
 obi_kv_type obi_session_kv_type(const obi_device *device);
+
+/* The most positions for which commands recorded now for one token will do: they read the position from memory, and only how much
+ * attention is cut depends on it, from one power of two to the next. */
+uint32_t obi_session_reach(const obi_session *session);
 
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out);
 void obi_session_destroy(obi_session *session); /* NULL is allowed */

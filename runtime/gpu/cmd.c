@@ -21,6 +21,7 @@ struct obi_cmd {
     obi_tracker tracker;
     obi_status status;
     bool recording, submitted;
+    bool kept; /* begun to be submitted more than once */
     bool host_reads; /* a READBACK buffer was written: a barrier to the host at the end */
     VkPipeline bound;
     uint32_t submits, barriers, dispatches;
@@ -124,8 +125,9 @@ static void record_barrier(obi_cmd *cmd)
     obi_tracker_reset(&cmd->tracker);
 }
 
-void obi_cmd_begin(obi_cmd *cmd)
+static void begin(obi_cmd *cmd, bool kept)
 {
+    cmd->kept = false;
     if (cmd->submitted) {
         obi_status status = obi_cmd_wait(cmd);
         cmd->status = status;
@@ -144,16 +146,20 @@ void obi_cmd_begin(obi_cmd *cmd)
     cmd->bound = VK_NULL_HANDLE;
     cmd->host_reads = false;
     VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                      .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
+                                      .flags = kept ? 0 : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
     VkResult result = cmd->device->vk.vkBeginCommandBuffer(cmd->handle, &info);
     if (result != VK_SUCCESS) {
         cmd->status = obi_vk_fail(result, "vkBeginCommandBuffer");
         return;
     }
     cmd->recording = true;
+    cmd->kept = kept && !cmd->profile;
     record_barrier(cmd); /* after whatever was submitted before, by any cmd of this queue */
     if (cmd->profile) obi_profile_begin(cmd->device, cmd->profile, cmd->handle);
 }
+
+void obi_cmd_begin(obi_cmd *cmd) { begin(cmd, false); }
+void obi_cmd_begin_kept(obi_cmd *cmd) { begin(cmd, true); }
 
 /* A barrier before the next command if one of its bindings needs it; then notes them all. */
 static void order_accesses(obi_cmd *cmd, const obi_binding *bindings, uint32_t count)
@@ -257,6 +263,25 @@ void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word)
     cmd->device->vk.vkCmdFillBuffer(cmd->handle, view.buffer->handle, view.offset, view.size, word);
 }
 
+static obi_status submit(obi_cmd *cmd)
+{
+    obi_device *device = cmd->device;
+    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd->handle };
+    VkResult result = device->vk.vkResetFences(device->handle, 1, &cmd->fence);
+    if (result == VK_SUCCESS) {
+        pthread_mutex_lock(&device->queue_lock);
+        result = device->vk.vkQueueSubmit(device->queue, 1, &info, cmd->fence);
+        pthread_mutex_unlock(&device->queue_lock);
+    }
+    if (result != VK_SUCCESS) {
+        if (result == VK_ERROR_DEVICE_LOST) device->lost = true;
+        return cmd->status = obi_vk_fail(result, "vkQueueSubmit");
+    }
+    cmd->submitted = true;
+    cmd->submits++;
+    return OBI_OK;
+}
+
 obi_status obi_cmd_submit(obi_cmd *cmd)
 {
     obi_device *device = cmd->device;
@@ -275,21 +300,18 @@ obi_status obi_cmd_submit(obi_cmd *cmd)
         cmd->status = obi_fail(OBI_ERROR_RUNTIME, "there is nothing to submit");
     }
     if (cmd->status != OBI_OK) return cmd->status;
-    VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd->handle };
-    VkResult result = device->vk.vkResetFences(device->handle, 1, &cmd->fence);
-    if (result == VK_SUCCESS) {
-        pthread_mutex_lock(&device->queue_lock);
-        result = device->vk.vkQueueSubmit(device->queue, 1, &info, cmd->fence);
-        pthread_mutex_unlock(&device->queue_lock);
-    }
-    if (result != VK_SUCCESS) {
-        if (result == VK_ERROR_DEVICE_LOST) device->lost = true;
-        return cmd->status = obi_vk_fail(result, "vkQueueSubmit");
-    }
-    cmd->submitted = true;
-    cmd->submits++;
-    return OBI_OK;
+    return submit(cmd);
 }
+
+obi_status obi_cmd_again(obi_cmd *cmd)
+{
+    if (cmd->submitted) OBI_TRY(obi_cmd_wait(cmd));
+    if (!obi_cmd_kept(cmd)) return obi_fail(OBI_ERROR_RUNTIME, "there are no commands to submit again");
+    OBI_TRY(submit(cmd));
+    return obi_cmd_wait(cmd);
+}
+
+bool obi_cmd_kept(const obi_cmd *cmd) { return cmd->kept && !cmd->recording && cmd->status == OBI_OK && !cmd->device->lost; }
 
 obi_status obi_cmd_wait(obi_cmd *cmd)
 {
@@ -315,6 +337,7 @@ obi_status obi_cmd_run(obi_cmd *cmd)
 
 void obi_cmd_profile(obi_cmd *cmd, bool on)
 {
+    cmd->kept = false;
     if (cmd->submitted) obi_cmd_wait(cmd);
     obi_profile_destroy(cmd->device, cmd->profile);
     cmd->profile = on ? obi_profile_create(cmd->device) : NULL;

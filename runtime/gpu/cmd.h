@@ -51,6 +51,12 @@ void obi_cmd_destroy(obi_cmd *cmd); /* waits if needed; NULL is allowed */
 obi_device *obi_cmd_device(const obi_cmd *cmd);
 
 void obi_cmd_begin(obi_cmd *cmd);   /* forgets what was recorded; waits for the last submit first */
+/* The same, for commands that obi_cmd_again may submit again. */
+void obi_cmd_begin_kept(obi_cmd *cmd);
+/* Submits once more what was recorded since obi_cmd_begin_kept and submitted without a failure, and waits for it. Not after another
+ * begin: obi_cmd_kept says whether it can be. What is recorded reads its buffers anew; no push constant and no grid changes. */
+obi_status obi_cmd_again(obi_cmd *cmd);
+bool obi_cmd_kept(const obi_cmd *cmd); /* false while kernels are timed, too */
 void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch);
 void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from); /* to.size bytes; from may be larger */
 void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word); /* size a multiple of 4 */

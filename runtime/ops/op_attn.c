@@ -240,10 +240,11 @@ static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, u
     uint32_t workgroup = attend_workgroup(obi_cmd_device(cmd), cache.type, C), splits = range.splits, tile = tile_of(T);
     uint32_t outputs = half ? 2 * (uint32_t)obi_div_ceil(C / 2, workgroup) : (uint32_t)obi_div_ceil(C, workgroup); /* of a lane */
     uint64_t positions = (uint64_t)first_position + range.first + range.count, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
-    struct obi_push_attn_attend push = { T, H, K, C, first_position, range.first, range.count, (float)(1.0 / sqrt((double)C)) };
+    struct obi_push_attn_attend push = { T, H, K, C, range.place ? range.place : first_position, range.first, range.count,
+                                         (float)(1.0 / sqrt((double)C)) };
     obi_dispatch dispatch = { .kernel = kernels[T == 1][half],
-                              .spec = { workgroup, outputs, splits > 1 },
-                              .spec_count = 3,
+                              .spec = { workgroup, outputs, splits > 1, range.place > 0 },
+                              .spec_count = 4,
                               .groups = { H, (uint32_t)obi_div_ceil(range.count, tile), splits > 1 ? splits : B },
                               .push = &push,
                               .push_bytes = sizeof push,
@@ -280,7 +281,7 @@ static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cach
     obi_view parts;
     if (!obi_cmd_scratch(cmd, piece * bytes, &parts)) return;
     for (uint32_t first = range.first; first < end; first += piece) {
-        obi_attn_range some = { first, end - first < piece ? end - first : piece, range.splits };
+        obi_attn_range some = { first, end - first < piece ? end - first : piece, range.splits, range.place };
         parts.size = some.count * bytes;
         attend(cmd, parts, q, cache, 1, T, H, K, C, first_position, some);
         struct obi_push_attn_combine push = { some.count * H, first * H, C, range.splits };
@@ -303,7 +304,8 @@ void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache 
     if (range.splits == 0) range.splits = obi_op_attn_splits(obi_cmd_device(cmd), T, H, C, (uint64_t)first_position + T);
     if (!check_attend(cmd, out, q, cache, 1, T, H, K, C, first_position, range.splits) ||
         !obi_check(cmd, range.count > 0 && range.first < T && range.count <= T - range.first && range.splits <= OBI_ATTN_SPLITS_MAX,
-                   "attention", "there are no such queries or splits"))
+                   "attention", "there are no such queries or splits") ||
+        !obi_check(cmd, range.place == 0 || (T == 1 && q.size / 4 > range.place), "attention", "the position is not where it should be"))
         return;
     if (range.splits > 1) attend_in_splits(cmd, out, q, cache, T, H, K, C, first_position, range);
     else attend(cmd, out, q, cache, 1, T, H, K, C, first_position, range);
@@ -312,7 +314,7 @@ void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache 
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                      uint32_t C, uint32_t first_position)
 {
-    obi_attn_range all = { 0, T, 0 };
+    obi_attn_range all = { 0, T, 0, 0 };
     obi_op_attn_range_fwd(cmd, out, q, cache, T, H, K, C, first_position, all);
 }
 
@@ -321,7 +323,7 @@ void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, o
 {
     obi_attn_shape shape = { B, T, H, K, C };
     bool straight = obi_attn_straight_takes(obi_cmd_device(cmd), &shape);
-    obi_attn_range all = { 0, T, 1 };
+    obi_attn_range all = { 0, T, 1, 0 };
     obi_kv_cache kv = { OBI_KV_F32, k, v };
     if (!check_attend(cmd, out, q, kv, B, T, H, K, C, 0, 1)) return;
     if (straight) obi_attn_straight_fwd(cmd, &shape, out, q, k, v);

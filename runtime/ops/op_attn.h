@@ -51,6 +51,8 @@ void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,
 typedef struct obi_attn_range {
     uint32_t first, count; /* queries of the T; at least one */
     uint32_t splits;       /* at most OBI_ATTN_SPLITS_MAX; 0: obi_op_attn_splits for all T */
+    uint32_t place;        /* not 0, and T = 1: the position is in the device's memory, as a float, this many floats behind the
+                            * start of q, whose view reaches there; first_position is the largest that it may be */
 } obi_attn_range;
 
 #define OBI_ATTN_SPLITS_MAX 64u

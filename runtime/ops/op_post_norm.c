@@ -84,9 +84,10 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
         !obi_check_words(cmd, op, "the value cache", cache.v, what->context, obi_kv_words(cache.type, width)) ||
         !obi_check(cmd, end * width <= UINT32_MAX && obi_attn_parts_bytes(T, H, K, C) / 4 <= UINT32_MAX, op,
                    "there are more elements than a kernel can count") ||
+        !obi_check(cmd, what->place == 0 || (T == 1 && qkv.size / 4 > what->place), op, "the position is not where it should be") ||
         !fits(cmd, op, q_width > width ? q_width : width))
         return;
-    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, width) && obi_rows_straight_takes(obi_cmd_device(cmd), T, q_width)) {
+    if (what->place == 0 && obi_rows_straight_takes(obi_cmd_device(cmd), T, width) && obi_rows_straight_takes(obi_cmd_device(cmd), T, q_width)) {
         if (post) obi_op_layernorm_fwd(cmd, parts.q, parts.q, T, (uint32_t)q_width, what->post_eps);
         if (post) obi_op_layernorm_fwd(cmd, parts.k, parts.k, T, (uint32_t)width, what->post_eps);
         if (post) obi_op_layernorm_fwd(cmd, parts.v, parts.v, T, (uint32_t)width, what->post_eps);
@@ -95,11 +96,12 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
         obi_op_kv_store_fwd(cmd, cache, parts.k, parts.v, T, (uint32_t)width, first, what->context);
         return;
     }
-    struct obi_push_post_norm_qkv push = { T, H, K, C, R, first, (uint32_t)((parts.k.offset - qkv.offset) / 4),
+    struct obi_push_post_norm_qkv push = { T, H, K, C, R, what->place ? what->place : first, (uint32_t)((parts.k.offset - qkv.offset) / 4),
                                            (uint32_t)((parts.v.offset - qkv.offset) / 4), what->post_eps };
     obi_dispatch dispatch = rows_of(cmd, cache.type == OBI_KV_F16 ? OBI_KERNEL_POST_NORM_QKV_F16 : OBI_KERNEL_POST_NORM_QKV_FWD, T, post, &push, sizeof push);
     dispatch.spec[2] = (uint32_t)what->layout;
-    dispatch.spec_count = 3;
+    dispatch.spec[3] = what->place > 0;
+    dispatch.spec_count = 4;
     dispatch.groups[2] = 3;
     dispatch.bindings[0] = obi_updates(qkv);
     dispatch.bindings[1] = obi_reads(table);

@@ -19,6 +19,7 @@ void obi_op_post_swiglu_fwd(obi_cmd *cmd, obi_view gate /* (T,n) */, obi_view up
 typedef struct obi_post_qkv {
     uint32_t T, H, K, C, R; /* tokens, heads, key heads, elements of a head (even), and of those the turned ones */
     uint32_t first_position, context;
+    uint32_t place; /* as of obi_attn_range: behind the start of qkv; T = 1 */
     obi_rope_layout layout;
     float post_eps;
 } obi_post_qkv;

@@ -113,10 +113,10 @@ static void attend_tolerance(float *spread, const float *scores, uint32_t T, uin
 static obi_status run_attend_of(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_result *result)
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], first = sizes[4];
-    obi_attn_range all = { 0, T, sizes[5] }; /* splits, 0: the op's choice */
+    obi_attn_range all = { 0, T, sizes[5], 0 }; /* splits, 0: the op's choice */
     uint32_t positions = first + T;
     uint64_t rows = (uint64_t)T * H * C, cached = (uint64_t)positions * K * C;
-    float *q = obi_case_normal(env, rows, 1.0), *k = obi_case_normal(env, cached, 1.0), *v = obi_case_normal(env, cached, 1.0);
+    float *q = obi_case_normal(env, rows + 3, 1.0), *k = obi_case_normal(env, cached, 1.0), *v = obi_case_normal(env, cached, 1.0);
     float *got = obi_case_zeros(env, rows), *want = obi_case_zeros(env, rows), *spread = obi_case_zeros(env, rows);
     float *scores = obi_case_zeros(env, (uint64_t)T * H);
     double *weights = (double *)(void *)obi_case_zeros(env, (uint64_t)positions * 2);
@@ -131,15 +131,20 @@ static obi_status run_attend_of(obi_case_env *env, const uint32_t *sizes, obi_kv
     attend_tolerance(spread, scores, T, H, C, positions, all.splits != 1);
     obi_view q_view, out_view;
     obi_kv_cache cache = { .type = type };
-    OBI_TRY(obi_case_upload(env, q, rows * 4, &q_view));
+    q[rows + 2] = (float)first;
+    OBI_TRY(obi_case_upload(env, q, (rows + 3) * 4, &q_view));
     OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, cached) * 4, &cache.k));
     OBI_TRY(obi_case_upload(env, v_words, obi_kv_words(type, cached) * 4, &cache.v));
     OBI_TRY(obi_case_output(env, rows * 4, &out_view));
-    obi_cmd_begin(env->cmd);
-    obi_op_attn_range_fwd(env->cmd, out_view, q_view, cache, T, H, K, C, first, all);
-    OBI_TRY(obi_cmd_run(env->cmd));
-    OBI_TRY(obi_case_download(env, out_view, got, rows * 4));
-    obi_case_compare(result, "out", got, want, rows, spread, 0, 0);
+    for (int placed = 0; placed <= (T == 1); placed++) { /* a single query finds its position in memory, too */
+        if (placed) all.place = (uint32_t)rows + 2;
+        obi_cmd_begin(env->cmd);
+        obi_cmd_fill(env->cmd, out_view, 0);
+        obi_op_attn_range_fwd(env->cmd, out_view, q_view, cache, T, H, K, C, first, all);
+        OBI_TRY(obi_cmd_run(env->cmd));
+        OBI_TRY(obi_case_download(env, out_view, got, rows * 4));
+        obi_case_compare(result, placed ? "out, position in memory" : "out", got, want, rows, spread, 0, 0);
+    }
     return OBI_OK;
 }
 

@@ -124,13 +124,14 @@ static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_ty
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], R = sizes[4], post = sizes[5] & 1, pairs = sizes[5] >> 1;
     const uint32_t first = 2, context = first + T + 1;
     uint64_t q_count = (uint64_t)T * H * C, count = (uint64_t)T * K * C, all = (uint64_t)context * K * C, turns = (uint64_t)(first + T) * (R / 2);
-    uint64_t bytes = obi_attn_parts_bytes(T, H, K, C);
-    float *qkv = obi_case_zeros(env, bytes / 4), *table = obi_case_zeros(env, turns * 2), *tolerance = obi_case_zeros(env, q_count + count);
+    uint64_t bytes = obi_attn_parts_bytes(T, H, K, C), place = T == 1 ? bytes / 4 + 1 : 0; /* of the position of a single token */
+    float *qkv = obi_case_zeros(env, bytes / 4 + 2), *table = obi_case_zeros(env, turns * 2), *tolerance = obi_case_zeros(env, q_count + count);
     float *normed = obi_case_zeros(env, q_count + count), *keys = obi_case_normal(env, all, 1.0), *values = obi_case_normal(env, all, 1.0);
     float *q = rows(env, T, H * C), *k = rows(env, T, K * C), *v = rows(env, T, K * C), *got = obi_case_zeros(env, all + q_count);
     if (!qkv || !table || !tolerance || !normed || !keys || !values || !q || !k || !v || !got) return OBI_ERROR_MEMORY;
     obi_view none = { 0 };
     obi_attn_parts at = obi_attn_parts_of(none, T, H, K, C);
+    qkv[bytes / 4 + 1] = (float)first;
     memcpy(qkv, q, q_count * 4);
     memcpy(qkv + at.k.offset / 4, k, count * 4);
     memcpy(qkv + at.v.offset / 4, v, count * 4);
@@ -145,12 +146,12 @@ static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_ty
     if (!k_words || !v_words) return OBI_ERROR_MEMORY;
     obi_view qkv_view, table_view;
     obi_kv_cache cache = { .type = type };
-    OBI_TRY(obi_case_upload(env, qkv, bytes, &qkv_view));
+    OBI_TRY(obi_case_upload(env, qkv, bytes + 8, &qkv_view));
     OBI_TRY(obi_case_upload(env, table, turns * 8, &table_view));
     OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, all) * 4, &cache.k));
     OBI_TRY(obi_case_upload(env, v_words, obi_kv_words(type, all) * 4, &cache.v));
     obi_cmd_begin(env->cmd);
-    obi_post_qkv what = { T, H, K, C, R, first, context, pairs ? OBI_ROPE_PAIRS : OBI_ROPE_HALF, post_eps(post) };
+    obi_post_qkv what = { T, H, K, C, R, first, context, (uint32_t)place, pairs ? OBI_ROPE_PAIRS : OBI_ROPE_HALF, post_eps(post) };
     obi_op_post_qkv_fwd(env->cmd, qkv_view, table_view, cache, &what);
     OBI_TRY(obi_cmd_run(env->cmd));
 

@@ -4,9 +4,10 @@
 //    largest score and the total weight of a split's positions, for attn/combine_fwd
 // b1 r q (tokens, heads, head_size)
 // b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size), f32 or f16 (OB_F16)
-// push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position, first_token, count, scale
+// push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position (with PLACED: where in b1 it is, as
+//    a float), first_token, count, scale
 // spec 0: workgroup size (<= 128)   1: the outputs of a lane, ceil(head_size / workgroup size); with OB_F16, whose lanes take
-//    pairs, 2 ceil(head_size / 2 / workgroup size)   2: SPLIT
+//    pairs, 2 ceil(head_size / 2 / workgroup size)   2: SPLIT   3: PLACED
 // grid: x heads, y tiles of tokens [first_token, first_token + count), z with SPLIT the splits, else sequences, which lie one
 //    after the other in every array, each with keys and values of its own
 // shared: 1.5 KiB + reduce, 6 KiB + reduce with OB_TILE   tiers A B
@@ -27,6 +28,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint SLOTS = 4;
 layout(constant_id = 2) const uint SPLIT = 0;
+layout(constant_id = 3) const uint PLACED = 0;
 
 layout(set = 0, binding = 0) writeonly buffer Out { float result[]; };
 layout(set = 0, binding = 1) readonly buffer Q { float q[]; };
@@ -78,22 +80,23 @@ void main()
     uint head = gl_WorkGroupID.x, first = push.first_token + gl_WorkGroupID.y * TILE, end = push.first_token + push.count;
     uint size = push.head_size, row = push.heads * size, kv_row = push.kv_heads * size;
     uint sequence = SPLIT != 0u ? 0u : gl_WorkGroupID.z, start_of_q = sequence * push.tokens * row + head * size;
-    uint kv_start = sequence * (push.first_position + push.tokens) * kv_row + head / (push.heads / push.kv_heads) * size;
+    uint first_position = PLACED != 0u ? uint(q[push.first_position]) : push.first_position;
+    uint kv_start = sequence * (first_position + push.tokens) * kv_row + head / (push.heads / push.kv_heads) * size;
 
     // Queries past the last token repeat it; they are computed and not written.
 #ifdef OB_TILE
     uvec4 token = min(uvec4(first, first + 1u, first + 2u, first + 3u), uvec4(end - 1u));
-    uint last = push.first_position + token.w;
+    uint last = first_position + token.w;
     for (uint c = lane; c < size; c += lanes) {
         uvec4 at = token * row + start_of_q + c;
         query[c] = vec4(q[at.x], q[at.y], q[at.z], q[at.w]) * push.scale;
     }
 #else
     uint token = first;
-    uint last = push.first_position + token;
+    uint last = first_position + token;
     for (uint c = lane; c < size; c += lanes) query[c] = q[token * row + start_of_q + c] * push.scale;
 #endif
-    POSITIONS limit = push.first_position + token;
+    POSITIONS limit = first_position + token;
 
     // The columns of the lane's outputs. Without a column of its own it reads an existing one and drops the result.
 #ifdef OB_F16

@@ -207,6 +207,39 @@ static void test_rewind(void **state)
     obi_session_destroy(session);
 }
 
+/* Commands that are submitted again give the bits that recording them for each token gives, across the positions at which they are
+ * recorded anew, and after other commands in between. */
+static void test_replayed_commands(void **state)
+{
+    (void)state;
+    uint32_t V = stories->config.vocabulary;
+    static float want[V_MAX], got[V_MAX];
+    obi_session *recorded = open_session(stories, 0, 0), *replayed = open_session(stories, 0, 0);
+    obi_cmd_profile(recorded->cmd, true); /* what is timed is recorded each time */
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < TOKENS; i++) {
+            if (round == 1 && i == 5) { /* a prompt between */
+                TEST_OK(obi_session_feed(recorded, story_ids + i, 4));
+                TEST_OK(obi_session_feed(replayed, story_ids + i, 4));
+                i += 4;
+            }
+            TEST_OK(obi_session_feed(recorded, story_ids + i, 1));
+            TEST_OK(obi_session_feed(replayed, story_ids + i, 1));
+            assert_false(obi_cmd_kept(recorded->cmd));
+            assert_true(obi_cmd_kept(replayed->cmd));
+            if (i % 3 != 0) continue; /* asking for logits records other commands */
+            get_logits(recorded, want);
+            get_logits(replayed, got);
+            CHECK_SAME(want, got, V);
+        }
+        TEST_OK(obi_session_rewind(recorded, 2));
+        TEST_OK(obi_session_rewind(replayed, 2));
+    }
+    obi_session_destroy(recorded);
+    obi_session_destroy(replayed);
+    test_device_check();
+}
+
 static void test_two_sessions(void **state)
 {
     (void)state;
@@ -547,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_long_work_is_cut),
         cmocka_unit_test(test_attention_is_cut),
         cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_replayed_commands),
         cmocka_unit_test(test_two_sessions),
         cmocka_unit_test(test_one_submit_a_token),
         cmocka_unit_test(test_profile),

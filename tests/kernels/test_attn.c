@@ -148,8 +148,8 @@ static void test_ranges(void **state)
             TEST_OK(obi_case_output(env, sizeof all, &all_view));
             TEST_OK(obi_case_output(env, sizeof all, &some_view));
             obi_cmd_begin(env->cmd);
-            obi_op_attn_range_fwd(env->cmd, all_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ 0, T, splits });
-            obi_op_attn_range_fwd(env->cmd, some_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ first, count, splits });
+            obi_op_attn_range_fwd(env->cmd, all_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ 0, T, splits, 0 });
+            obi_op_attn_range_fwd(env->cmd, some_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ first, count, splits, 0 });
             TEST_OK(obi_cmd_run(env->cmd));
             TEST_OK(obi_case_download(env, all_view, all, sizeof all));
             TEST_OK(obi_case_download(env, some_view, some, sizeof some));
