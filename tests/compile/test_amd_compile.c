@@ -1,7 +1,7 @@
 /* Builds every kernel at every tier with AMD's production compiler, and no GPU: Mesa's RADV pretends to be the chip named
  * by RADV_FORCE_FAMILY. Such a device compiles but runs nothing and has no memory, so no buffer is made and the
  * validation layer is off. With RADV_DEBUG=shaderstats the driver prints what each shader needs; one that spills
- * registers fails, as it would be slow where it matters. */
+ * registers fails, as it would be slow where it matters. scripts/amd-table.sh makes a table of the lines. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 
 typedef struct shader_stats {
     int found; /* shaders that the driver told about */
-    long instructions, vgprs, spilled, scratch;
+    long instructions, vgprs, sgprs, lds, spilled, scratch; /* lds, scratch: bytes */
 } shader_stats;
 
 static void print_log(obi_log_level level, const char *message, void *user)
@@ -34,6 +34,8 @@ static void read_stats(FILE *from, shader_stats *stats)
         long number = strtol(colon + 1, NULL, 10);
         if (strncmp(line, "Instructions:", 13) == 0) stats->instructions += number, stats->found++;
         else if (strncmp(line, "VGPRs:", 6) == 0) stats->vgprs += number;
+        else if (strncmp(line, "Pre-Sched SGPRs:", 16) == 0) stats->sgprs += number; /* "SGPRs" is what all get from navi10 on: 128 */
+        else if (strncmp(line, "LDS size:", 9) == 0) stats->lds += number;
         else if (strncmp(line, "Spilled ", 8) == 0) stats->spilled += number;
         else if (strncmp(line, "Scratch size:", 13) == 0) stats->scratch += number;
     }
@@ -87,8 +89,8 @@ int main(void)
                 if (status != OBI_OK) printf("%s\n", obi_last_error());
                 else if (!stats.found) printf("no statistics\n");
                 else
-                    printf("%4ld instructions, %3ld VGPRs, %ld spilled, %ld bytes of scratch\n", stats.instructions, stats.vgprs,
-                           stats.spilled, stats.scratch);
+                    printf("%4ld instructions, %3ld VGPRs, %3ld SGPRs, %5ld bytes of LDS, %ld spilled, %ld bytes of scratch\n",
+                           stats.instructions, stats.vgprs, stats.sgprs, stats.lds, stats.spilled, stats.scratch);
                 compiled++;
                 told += stats.found != 0;
                 failures += status != OBI_OK || spills;
