@@ -6,8 +6,9 @@
 // outside loops and branches. So these kernels are straight-line code, one short stretch of k after another, and
 //   - a dispatch does a stretch of at most some 128 elements; the op records one dispatch after another;
 //   - inputs are read through their addresses, as bound buffers would be checked against their size at each load;
-//   - what is repeated a fixed number of times is an [[unroll]] loop where Mesa unrolls it (one with arrays of registers, and
-//     addresses, inside): it prepares code anew at every start of a program, and ten times faster than if it were written out;
+//   - what is repeated a fixed number of times is an [[unroll]] loop where Mesa unrolls it (at most 32 times, with arrays of
+//     registers, and addresses, inside): it prepares code anew at every start of a program, and ten times faster than if it
+//     were written out;
 //   - the index of a workgroup or subgroup passes through digit[], an identity in the push constants;
 // An expression of push constants and digits only is called uniform below.
 #ifndef OB_STRAIGHT_GLSL
