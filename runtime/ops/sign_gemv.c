@@ -61,7 +61,8 @@ static void straight_rows(obi_cmd *cmd, const stretch_of_rows *part, obi_view x,
                                                          .first_row = part->first_row + part->row, .row_count = part->rows,
                                                          .h_skip = obi_scales_h_offset(n) + part->first_row + part->row - k,
                                                          .other_rows = part->other_rows,
-                                                         .scales_skip = (uint32_t)obi_scales_floats(part->m, n) };
+                                                         .scales_skip = (uint32_t)obi_scales_floats(part->m, n),
+                                                         .other_scales_skip = (uint32_t)obi_scales_floats(part->other_rows, n) };
         obi_view x_k = x, g_k = part->scales, bits_k = part->bits;
         x_k.offset += (uint64_t)k * 4;
         g_k.offset += (uint64_t)k * 4;

@@ -91,12 +91,12 @@ void main()
 
     // The part of a group: its tiles follow those of the one before, its scales and results begin at the next 64 words.
     uint tiles = (push.row_count + 127u) >> 7, other_tiles = (push.other_rows + 127u) >> 7;
-    bool further = tile >= tiles, third = tile >= tiles + other_tiles;
-    uint part_tile = tile - (further ? tiles : 0u) - (third ? other_tiles : 0u);
-    uint m = further ? push.other_rows : push.m, row_count = further ? push.other_rows : push.row_count;
-    uint other_scales = (push.n + 63u & ~63u) + (push.other_rows + 63u & ~63u);
-    uint scales_before = (further ? push.scales_skip : 0u) + (third ? other_scales : 0u);
-    uint y_before = (further ? push.m * gl_NumWorkGroups.y + 63u & ~63u : 0u) + (third ? push.other_rows * gl_NumWorkGroups.y + 63u & ~63u : 0u);
+    uint further = push.digit[uint(tile >= tiles)], third = push.digit[uint(tile >= tiles + other_tiles)];
+    // These are 0 or 1. A choice instead of them, or a rounding, in an address makes its loads loops over the lanes.
+    uint part_tile = tile - further * tiles - third * other_tiles;
+    uint m = further != 0u ? push.other_rows : push.m, row_count = further != 0u ? push.other_rows : push.row_count;
+    uint scales_before = further * push.scales_skip + third * push.other_scales_skip;
+    uint y_before = further * (push.m * gl_NumWorkGroups.y + 63u & ~63u) + third * (push.other_rows * gl_NumWorkGroups.y + 63u & ~63u);
     uint k_first = stretch * OB_WORDS * 32u;
     uint64_t x = ob_address(push.x_low, push.x_high) + uint64_t(token * push.n) * 4ul;
     uint64_t g = ob_address(push.g_low, push.g_high) + uint64_t(scales_before) * 4ul;

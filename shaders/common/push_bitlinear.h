@@ -26,8 +26,9 @@ struct obi_push_bitlinear_gemv_straight {
     OB_U32 tile_words; /* from a tile of the signs to the next */
     OB_U32 first_row, row_count; /* of the row block */
     OB_U32 h_skip;     /* words from the address of g to that of h of first_row */
-    /* of a group (obi_op_bitlinear_group_fwd), else not read: rows of each further part; words from the first part's scales to the next's */
-    OB_U32 other_rows, scales_skip;
+    /* of a group (obi_op_bitlinear_group_fwd), else of no effect: rows of each further part; words from the scales of the first part
+     * to the second's, and of the second to the third's. (To compute them here makes their loads loops over the lanes.) */
+    OB_U32 other_rows, scales_skip, other_scales_skip;
     OB_U32 digit[16];  /* 0, 1, 2, ...: straight.glsl says why */
 };
 
