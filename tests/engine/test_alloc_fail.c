@@ -290,7 +290,7 @@ static void test_selftest(void **state)
     ob_context *context;
     if (ob_context_create(&context, &(ob_context_desc){ .cache_dir = "", .skip_selftest = true, .tier = 'A' }) != OB_OK)
         fail_msg("%s", ob_last_error());
-    run_out((work){ .name = "the self-test", .run = test_kernels, .context = context, .runs_max = 2, .may_degrade = true });
+    run_out((work){ .name = "the self-test", .run = test_kernels, .context = context, .runs_max = 6, .may_degrade = true });
     ob_context_destroy(context);
 }
 
@@ -298,9 +298,9 @@ static void test_generating(void **state)
 {
     (void)state;
     run_out(
-        (work){ .name = "a dense model", .run = generate, .context = shared, .input = dense_path, .runs_max = 10, .may_degrade = true });
+        (work){ .name = "a dense model", .run = generate, .context = shared, .input = dense_path, .runs_max = 24, .may_degrade = true });
     run_out(
-        (work){ .name = "a 1-bit model", .run = generate, .context = shared, .input = onebit_path, .runs_max = 6, .may_degrade = true });
+        (work){ .name = "a 1-bit model", .run = generate, .context = shared, .input = onebit_path, .runs_max = 14, .may_degrade = true });
 }
 
 static void test_converting(void **state)
