@@ -40,11 +40,13 @@ done:
 static void memory_needed(const obi_session *session, uint64_t *position, uint64_t *rest)
 {
     const obi_config *config = &session->weights->config;
-    uint64_t B = session->batch, q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
+    uint64_t B = session->batch, q_width = (uint64_t)config->heads * config->head_size,
+             kv_width = (uint64_t)config->kv_heads * config->head_size;
     uint64_t decode = obi_op_attn_split_bytes(session->device, 1, config->heads, config->head_size, session->context);
     uint64_t prompt = obi_op_attn_split_bytes(session->device, session->batch, config->heads, config->head_size, session->context);
     *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width) + config->rope_dimensions);
-    *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width + 2 * (uint64_t)config->vocabulary) +
+    *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width +
+                 2 * (uint64_t)config->vocabulary) +
             obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + (decode > prompt ? decode : prompt);
 }
 
@@ -58,10 +60,11 @@ static obi_status check_context(const obi_session *session)
     const char *halves = session->kv_type == OBI_KV_F32 ? "; keys and values as f16 (--cache-type) take half" : "";
     memory_needed(session, &position, &rest);
     if (session->context * row > range)
-        return obi_fail(OBI_ERROR_ARGUMENT,
-                        "a context of %u positions needs %.1f MiB for the keys of one layer and this device can bind %.1f MiB: at most %" PRIu64
-                        " positions (-c)%s",
-                        session->context, (double)(session->context * row) / 1048576.0, (double)range / 1048576.0, range / row, halves);
+        return obi_fail(
+            OBI_ERROR_ARGUMENT,
+            "a context of %u positions needs %.1f MiB for the keys of one layer and this device can bind %.1f MiB: at most %" PRIu64
+            " positions (-c)%s",
+            session->context, (double)(session->context * row) / 1048576.0, (double)range / 1048576.0, range / row, halves);
     uint64_t needed = session->context * position + rest;
     if (needed <= left) return OBI_OK;
     if (left < rest + position) return obi_memory_fits(device, needed, "the context and its working buffers");

@@ -45,8 +45,9 @@ static obi_status find_candidates(const obi_instance *instance, candidate **out,
     *count = 0;
     uint32_t found = 0;
     OBI_VK(instance->vk.vkEnumeratePhysicalDevices(instance->handle, &found, NULL));
-    if (found == 0) return obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan drivers here offer no device; install your GPU's driver, or a software one "
-                                    "(on Debian: apt install mesa-vulkan-drivers)");
+    if (found == 0)
+        return obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan drivers here offer no device; install your GPU's driver, or a software one "
+                                             "(on Debian: apt install mesa-vulkan-drivers)");
     VkPhysicalDevice *physical = obi_calloc(found, sizeof *physical);
     candidate *list = obi_calloc(found, sizeof *list);
     obi_status status = physical && list ? OBI_OK : OBI_ERROR_MEMORY;
@@ -163,7 +164,8 @@ static obi_status choose_tier(obi_device *device, int requested)
         return obi_fail(OBI_ERROR_ARGUMENT, "the tier \"%c\" is not A, B or C", requested > ' ' && requested < 127 ? requested : '?');
     obi_tier tier = (obi_tier)(requested - 'A');
     if (tier > device->tier) {
-        obi_log(OBI_LOG_WARNING, "%s cannot run tier %s; it runs tier %s", device->caps.name, obi_tier_name(tier), obi_tier_name(device->tier));
+        obi_log(OBI_LOG_WARNING, "%s cannot run tier %s; it runs tier %s", device->caps.name, obi_tier_name(tier),
+                obi_tier_name(device->tier));
         return OBI_OK;
     }
     device->tier = tier;
@@ -185,11 +187,14 @@ static obi_status create_device(obi_device *device)
     if (!available) return OBI_ERROR_MEMORY;
     if (vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0)
         for (uint32_t i = 0; i < available_count; i++) /* the specification demands that it be enabled where it exists */
-            if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0) extensions[extension_count++] = "VK_KHR_portability_subset";
+            if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0)
+                extensions[extension_count++] = "VK_KHR_portability_subset";
     obi_free(available);
 
     float priority = 0.5f;
-    VkDeviceQueueCreateInfo queue = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = caps->queue_family, .queueCount = 1,
+    VkDeviceQueueCreateInfo queue = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                      .queueFamilyIndex = caps->queue_family,
+                                      .queueCount = 1,
                                       .pQueuePriorities = &priority };
     VkPhysicalDevice16BitStorageFeatures storage16 = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
                                                        .storageBuffer16BitAccess = VK_TRUE };

@@ -14,7 +14,7 @@ typedef struct obi_device_desc {
     int tier;                /* 0: the best the device has; 'A', 'B' or 'C': at most that one (ONEBIT_TIER does the same) */
     bool validation;         /* turn the validation layer on; ONEBIT_VALIDATION=1 does the same */
     bool exact;              /* no kernel that rounds activations to bytes */
-    const char *cache_dir;   /* of the pipeline cache; NULL: $ONEBIT_CACHE_DIR, else $XDG_CACHE_HOME/onebit, else ~/.cache/onebit; "": none */
+    const char *cache_dir; /* of the pipeline cache; NULL: $ONEBIT_CACHE_DIR, else $XDG_CACHE_HOME/onebit, else ~/.cache/onebit; "": none */
 } obi_device_desc;
 
 typedef struct obi_device {

@@ -87,8 +87,9 @@ obi_status obi_memory_fits(obi_device *device, uint64_t bytes, const char *what)
 {
     uint64_t left = obi_memory_left(device);
     if (bytes <= left) return OBI_OK;
-    return obi_fail(OBI_ERROR_MEMORY, "%s need %.1f MiB and %s has %.1f MiB left; use a smaller model or context (-c), or close other programs",
-                    what, (double)bytes / 1048576.0, device->caps.unified ? "this machine" : device->caps.name, (double)left / 1048576.0);
+    return obi_fail(OBI_ERROR_MEMORY,
+                    "%s need %.1f MiB and %s has %.1f MiB left; use a smaller model or context (-c), or close other programs", what,
+                    (double)bytes / 1048576.0, device->caps.unified ? "this machine" : device->caps.name, (double)left / 1048576.0);
 }
 
 void obi_memory_expect(obi_device *device, uint64_t bytes)
@@ -122,7 +123,8 @@ static int choose_type(const obi_device *device, uint32_t allowed, obi_memory_ki
 
 static VkResult arena_allocate(obi_device *device, uint64_t size, uint32_t type, obi_arena *arena)
 {
-    VkMemoryAllocateFlagsInfo address = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
+    VkMemoryAllocateFlagsInfo address = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                          .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
     VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = device->caps.straight ? &address : NULL,
                                   .allocationSize = size, .memoryTypeIndex = type };
     VkResult result = device->vk.vkAllocateMemory(device->handle, &info, NULL, &arena->memory);

@@ -36,6 +36,7 @@ bool obi_matrix_check(obi_cmd *cmd, const char *name, obi_view *y, obi_view *x, 
                       uint32_t T)
 {
     return obi_check(cmd, weight->type == type, name, "its weight has another type than this op takes") &&
-           obi_check(cmd, weight->columns <= OBI_MATRIX_COLUMNS_MAX, name, "rows of more than 65536 columns are too long for its kernels") &&
+           obi_check(cmd, weight->columns <= OBI_MATRIX_COLUMNS_MAX, name,
+                     "rows of more than 65536 columns are too long for its kernels") &&
            obi_matrix_check_view(cmd, name, "y", y, T, weight->rows) && obi_matrix_check_view(cmd, name, "x", x, T, weight->columns);
 }

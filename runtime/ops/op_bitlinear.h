@@ -12,7 +12,8 @@ uint64_t obi_scales_floats(uint32_t m, uint32_t n); /* of the whole buffer; g in
 /* Writes y. `weight` is of type SIGN, or SIGN_TILES where family straight is offered; of fewer than OBI_MATRIX_GEMM_TOKENS
  * tokens the weight's family (ops/sign_family.h) makes the products, of more the gemm. The activation's sign is XORed with the
  * weight's bit: no weight is unpacked and none is multiplied.
- * Sums are f32 but in family int8; of family xor with tier C eight terms at a time are summed in half, scaled so that none of them can overflow. */
+ * Sums are f32 but in family int8; of family xor with tier C eight terms at a time are summed in half, scaled so that none of them
+ * can overflow. */
 void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight /* (m,n) */,
                           obi_view scales, uint32_t T);
 

@@ -9,7 +9,8 @@
 /* A kernel goes over its row at most six times, and a lane's loops must stay below OBI_LOOP_MAX in all. */
 static bool fits(obi_cmd *cmd, const char *op, uint64_t n)
 {
-    return obi_check(cmd, n / obi_workgroup_size(obi_cmd_device(cmd)) < OBI_LOOP_MAX / 8, op, "the rows are longer than half a million elements");
+    return obi_check(cmd, n / obi_workgroup_size(obi_cmd_device(cmd)) < OBI_LOOP_MAX / 8, op,
+                     "the rows are longer than half a million elements");
 }
 
 /* A workgroup a row. */
@@ -76,7 +77,8 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
     uint64_t q_width = (uint64_t)H * C, width = (uint64_t)K * C, end = (uint64_t)first + T;
     bool post = what->post_eps >= 0;
     obi_attn_parts parts = obi_attn_parts_of(qkv, T, H, K, C);
-    if (!obi_check(cmd, C % 2 == 0 && R > 0 && R % 2 == 0 && R <= C, op, "head size and turned elements must be even, and no more turned") ||
+    if (!obi_check(cmd, C % 2 == 0 && R > 0 && R % 2 == 0 && R <= C, op,
+                   "head size and turned elements must be even, and no more turned") ||
         !obi_check_words(cmd, op, "qkv", qkv, obi_attn_parts_bytes(T, H, K, C) / 4, 1) ||
         !obi_check_words(cmd, op, "table", table, end, R) ||
         !obi_check(cmd, end <= what->context, op, "the tokens do not fit the context; make it larger or the text shorter") ||
@@ -87,7 +89,8 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
         !obi_check(cmd, what->place == 0 || (T == 1 && qkv.size / 4 > what->place), op, "the position is not where it should be") ||
         !fits(cmd, op, q_width > width ? q_width : width))
         return;
-    if (what->place == 0 && obi_rows_straight_takes(obi_cmd_device(cmd), T, width) && obi_rows_straight_takes(obi_cmd_device(cmd), T, q_width)) {
+    if (what->place == 0 && obi_rows_straight_takes(obi_cmd_device(cmd), T, width) &&
+        obi_rows_straight_takes(obi_cmd_device(cmd), T, q_width)) {
         if (post) obi_op_layernorm_fwd(cmd, parts.q, parts.q, T, (uint32_t)q_width, what->post_eps);
         if (post) obi_op_layernorm_fwd(cmd, parts.k, parts.k, T, (uint32_t)width, what->post_eps);
         if (post) obi_op_layernorm_fwd(cmd, parts.v, parts.v, T, (uint32_t)width, what->post_eps);
@@ -98,7 +101,8 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
     }
     struct obi_push_post_norm_qkv push = { T, H, K, C, R, what->place ? what->place : first, (uint32_t)((parts.k.offset - qkv.offset) / 4),
                                            (uint32_t)((parts.v.offset - qkv.offset) / 4), what->post_eps };
-    obi_dispatch dispatch = rows_of(cmd, cache.type == OBI_KV_F16 ? OBI_KERNEL_POST_NORM_QKV_F16 : OBI_KERNEL_POST_NORM_QKV_FWD, T, post, &push, sizeof push);
+    obi_dispatch dispatch =
+        rows_of(cmd, cache.type == OBI_KV_F16 ? OBI_KERNEL_POST_NORM_QKV_F16 : OBI_KERNEL_POST_NORM_QKV_FWD, T, post, &push, sizeof push);
     dispatch.spec[2] = (uint32_t)what->layout;
     dispatch.spec[3] = what->place > 0;
     dispatch.spec_count = 4;

@@ -126,7 +126,8 @@ void obi_sign_trial_text(const obi_sign_trial *trial, char *text, size_t room)
     const char *between = " (";
     for (int i = 0; i < OBI_SIGN_FAMILY_COUNT; i++) {
         if (!(trial->seconds[i] > 0) || used >= room) continue;
-        used += (size_t)snprintf(text + used, room - used, "%s%s %.1f", between, obi_sign_family_name((obi_sign_family)i), 1e6 * trial->seconds[i]);
+        used += (size_t)snprintf(text + used, room - used, "%s%s %.1f", between, obi_sign_family_name((obi_sign_family)i),
+                                 1e6 * trial->seconds[i]);
         between = ", ";
     }
     if (between[0] == ',' && used < room) (void)snprintf(text + used, room - used, " us)");

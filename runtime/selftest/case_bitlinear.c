@@ -42,7 +42,8 @@ static obi_status run_family(obi_case_env *env, obi_weight_type type, obi_sign_f
     float *want = obi_case_zeros(env, outputs), *got = obi_case_zeros(env, outputs), *tolerance = obi_case_zeros(env, outputs);
     if (!x || !scales || !words || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
 
-    int kernel = T < OBI_MATRIX_GEMM_TOKENS && type == OBI_WEIGHT_SIGN && family == OBI_SIGN_XOR ? OBI_KERNEL_BITLINEAR_GEMV : OBI_KERNEL_BITLINEAR_GEMM;
+    int kernel = T < OBI_MATRIX_GEMM_TOKENS && type == OBI_WEIGHT_SIGN && family == OBI_SIGN_XOR ? OBI_KERNEL_BITLINEAR_GEMV
+                                                                                                 : OBI_KERNEL_BITLINEAR_GEMM;
     ref_bitlinear_fwd(want, x, words, scales, scales + h_offset, m, n, T);
     fill_tolerance(env, kernel, tolerance, x, scales, scales + h_offset, m, n, T);
 
@@ -87,7 +88,9 @@ const obi_case obi_case_bitlinear_gemv_table = { "bitlinear_gemv_table", OBI_KER
                                                  { 67, 333, 2, 40 }, table };
 const obi_case obi_case_bitlinear_gemv = { "bitlinear_gemv", OBI_KERNEL_BITLINEAR_GEMV, "m n T block_rows", { 67, 333, 2, 40 }, run };
 OBI_CASE_FORMS(run)
-const obi_case obi_case_bitlinear_gemm = { "bitlinear_gemm", OBI_KERNEL_BITLINEAR_GEMM, "m n T block_rows", { 131, 205, 37, 70 }, run_plain };
+const obi_case obi_case_bitlinear_gemm = {
+    "bitlinear_gemm", OBI_KERNEL_BITLINEAR_GEMM, "m n T block_rows", { 131, 205, 37, 70 }, run_plain
+};
 const obi_case obi_case_bitlinear_gemm_straight = { "bitlinear_gemm_straight", OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, "m n T block_rows",
                                                     { 75, 45, 21, 0 }, run_straight };
 const obi_case obi_case_bitlinear_gemv_straight = { "bitlinear_gemv_straight", OBI_KERNEL_BITLINEAR_GEMV_STRAIGHT, "m n T block_rows",

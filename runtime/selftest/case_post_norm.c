@@ -44,7 +44,8 @@ static void residual_tolerance(float *of_x, float *of_normed, const float *x, co
         square += (double)EPS;
         double relative = shift / square + (obi_case_sum_steps(n) / 2 + 12) * U;
         for (uint64_t i = r * n; i < (r + 1) * n; i++)
-            of_normed[i] = (float)(fabs((double)w[i - r * n]) / sqrt(square) * (double)of_x[i] + fabs((double)normed[i]) * relative + 1e-30);
+            of_normed[i] =
+                (float)(fabs((double)w[i - r * n]) / sqrt(square) * (double)of_x[i] + fabs((double)normed[i]) * relative + 1e-30);
     }
 }
 
@@ -93,8 +94,8 @@ static obi_status run_swiglu(obi_case_env *env, const uint32_t *sizes, obi_case_
     ref_post_norm_swiglu(gate, up, T, n, post != 0, (double)EPS);
     for (uint64_t i = 0; i < count; i++) {
         double x = (double)a[i], silu = fabs(x / (1 + exp(-x))), y = fabs((double)gate[i]);
-        of_a[i] = (float)(1.1 * (double)of_a[i] * (fabs((double)b[i]) + (double)of_b[i]) + silu * (double)of_b[i] + y * (40 + 4 * fabs(x)) * U +
-                          1e-30);
+        of_a[i] = (float)(1.1 * (double)of_a[i] * (fabs((double)b[i]) + (double)of_b[i]) + silu * (double)of_b[i] +
+                          y * (40 + 4 * fabs(x)) * U + 1e-30);
     }
     obi_cmd_begin(env->cmd);
     obi_op_post_swiglu_fwd(env->cmd, gate_view, up_view, T, n, post_eps(post));
@@ -123,9 +124,11 @@ static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_ty
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], R = sizes[4], post = sizes[5] & 1, pairs = sizes[5] >> 1;
     const uint32_t first = 2, context = first + T + 1;
-    uint64_t q_count = (uint64_t)T * H * C, count = (uint64_t)T * K * C, all = (uint64_t)context * K * C, turns = (uint64_t)(first + T) * (R / 2);
+    uint64_t q_count = (uint64_t)T * H * C, count = (uint64_t)T * K * C, all = (uint64_t)context * K * C,
+             turns = (uint64_t)(first + T) * (R / 2);
     uint64_t bytes = obi_attn_parts_bytes(T, H, K, C), place = T == 1 ? bytes / 4 + 1 : 0; /* of the position of a single token */
-    float *qkv = obi_case_zeros(env, bytes / 4 + 2), *table = obi_case_zeros(env, turns * 2), *tolerance = obi_case_zeros(env, q_count + count);
+    float *qkv = obi_case_zeros(env, bytes / 4 + 2), *table = obi_case_zeros(env, turns * 2),
+          *tolerance = obi_case_zeros(env, q_count + count);
     float *normed = obi_case_zeros(env, q_count + count), *keys = obi_case_normal(env, all, 1.0), *values = obi_case_normal(env, all, 1.0);
     float *q = rows(env, T, H * C), *k = rows(env, T, K * C), *v = rows(env, T, K * C), *got = obi_case_zeros(env, all + q_count);
     if (!qkv || !table || !tolerance || !normed || !keys || !values || !q || !k || !v || !got) return OBI_ERROR_MEMORY;

@@ -290,9 +290,10 @@ static void put_text(FILE *file, const char *text)
 static void test_model_larger_than_memory(void **state)
 {
     (void)state;
-    static const struct { const char *key; uint32_t value; } keys[] = {
-        { "llama.context_length", 512 }, { "llama.embedding_length", 8192 }, { "llama.block_count", 1 }, { "llama.feed_forward_length", 8192 },
-        { "llama.attention.head_count", 64 }, { "llama.rope.dimension_count", 128 }, { "llama.vocab_size", 4194304 } };
+    static const struct { const char *key; uint32_t value;
+    } keys[] = { { "llama.context_length", 512 },       { "llama.embedding_length", 8192 },   { "llama.block_count", 1 },
+                 { "llama.feed_forward_length", 8192 }, { "llama.attention.head_count", 64 }, { "llama.rope.dimension_count", 128 },
+                 { "llama.vocab_size", 4194304 } };
     char path[1024];
     snprintf(path, sizeof path, "%s", program_write_file("huge.gguf", "", 0));
     FILE *file = fopen(path, "w");

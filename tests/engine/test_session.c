@@ -147,10 +147,23 @@ static void test_long_work_is_cut(void **state)
 static void test_attention_is_cut(void **state)
 {
     (void)state;
-    synthetic_model model = { .config = { .onebit = true, .width = 64, .layers = 1, .heads = 8, .kv_heads = 1, .head_size = 128, .ffn = 40, .vocabulary = 100,
-                                          .context = 600, .norm_eps = 1e-5f, .rope_theta = 10000, .rope_scale = 1, .rope_dimensions = 64,
+    synthetic_model model = { .config = { .onebit = true,
+                                          .width = 64,
+                                          .layers = 1,
+                                          .heads = 8,
+                                          .kv_heads = 1,
+                                          .head_size = 128,
+                                          .ffn = 40,
+                                          .vocabulary = 100,
+                                          .context = 600,
+                                          .norm_eps = 1e-5f,
+                                          .rope_theta = 10000,
+                                          .rope_scale = 1,
+                                          .rope_dimensions = 64,
                                           .tied = true },
-                              .embedding = OBI_DTYPE_F32, .norm = OBI_DTYPE_F32, .seed = 5 };
+                              .embedding = OBI_DTYPE_F32,
+                              .norm = OBI_DTYPE_F32,
+                              .seed = 5 };
     synthetic_write(&model, scratch_path("deep.gguf"));
     obi_weights *weights = load(scratch_path("deep.gguf"), NULL);
     uint32_t ids[600];
@@ -237,6 +250,36 @@ static void test_replayed_commands(void **state)
     }
     obi_session_destroy(recorded);
     obi_session_destroy(replayed);
+    test_device_check();
+}
+
+/* Where attention is cut otherwise from a position on, as on a GPU behind 256, what was recorded before is not used any more. */
+static void test_commands_are_recorded_anew(void **state)
+{
+    (void)state;
+    uint32_t ids[260], dispatches[2];
+    float *want = malloc(V_MAX * sizeof *want), *got = malloc(V_MAX * sizeof *got);
+    assert_true(want && got);
+    for (uint32_t i = 0; i < 260; i++) ids[i] = story_ids[i % TOKENS];
+    obi_session *session = open_session(stories, 0, 0);
+    bool software = test_device()->caps.software;
+    test_device()->caps.software = false;
+    TEST_OK(obi_session_feed(session, ids, 254));
+    for (uint32_t i = 254; i < 260; i++) {
+        TEST_OK(obi_session_feed(session, ids + i, 1));
+        assert_true(obi_cmd_kept(session->cmd));
+        if (i == 255 || i == 256) dispatches[i - 255] = obi_cmd_dispatches(session->cmd);
+    }
+    test_device()->caps.software = software;
+    assert_int_equal(dispatches[1], dispatches[0] + stories->config.layers); /* the splits of each layer are joined */
+    get_logits(session, got);
+    TEST_OK(obi_session_rewind(session, 0));
+    TEST_OK(obi_session_feed(session, ids, 260));
+    get_logits(session, want);
+    check_near(got, want, stories->config.vocabulary, 1e-3, "in splits and not");
+    obi_session_destroy(session);
+    free(want);
+    free(got);
     test_device_check();
 }
 
@@ -581,6 +624,7 @@ int main(void)
         cmocka_unit_test(test_attention_is_cut),
         cmocka_unit_test(test_rewind),
         cmocka_unit_test(test_replayed_commands),
+        cmocka_unit_test(test_commands_are_recorded_anew),
         cmocka_unit_test(test_two_sessions),
         cmocka_unit_test(test_one_submit_a_token),
         cmocka_unit_test(test_profile),

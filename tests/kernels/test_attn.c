@@ -248,7 +248,8 @@ static void test_bad_sizes_are_refused(void **state)
         { 1, 4, 3, 8, 0 }, { 1, 4, 0, 8, 0 }, { 1, 1, 1, 7, 0 }, { 1, 1, 1, 258, 0 }, { 1, 1, 1, 8, 1u << 20 }, { 0, 1, 1, 8, 0 } };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         obi_cmd_begin(env->cmd);
-        obi_op_attn_fwd(env->cmd, view, two, (obi_kv_cache){ OBI_KV_F32, two, two }, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4]);
+        obi_op_attn_fwd(env->cmd, view, two, (obi_kv_cache){ OBI_KV_F32, two, two }, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3],
+                        sizes[i][4]);
         assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     }
     obi_cmd_begin(env->cmd);

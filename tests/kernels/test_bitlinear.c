@@ -141,7 +141,8 @@ static void run_layer(layer *l, uint32_t block_rows)
 /* The forms of the product that a device has: the tiers of the plain kernels, then the other exact families. */
 static int last_form(void)
 {
-    return (int)test_device()->tier + obi_gemv_table_possible(test_device()) + obi_sign_family_offered(test_device(), OBI_SIGN_STRAIGHT, NULL);
+    return (int)test_device()->tier + obi_gemv_table_possible(test_device()) +
+           obi_sign_family_offered(test_device(), OBI_SIGN_STRAIGHT, NULL);
 }
 
 static void set_form(int form)

@@ -87,7 +87,9 @@ static void test_one_binding_of_it_all(void **state)
     TEST_OK(obi_case_output(env, M * 4, &sums));
     TEST_OK(obi_case_output(env, M * 4, &squares));
     TEST_OK(obi_buffer_create(device, bytes, OBI_MEMORY_DEVICE, &whole));
-    obi_weight forced = { .type = OBI_WEIGHT_F32, .rows = M, .columns = N, .row_words = N, .block_rows = M, .block_count = 1, .blocks = &whole };
+    obi_weight forced = {
+        .type = OBI_WEIGHT_F32, .rows = M, .columns = N, .row_words = N, .block_rows = M, .block_count = 1, .blocks = &whole
+    };
     obi_cmd_begin(cmd);
     obi_op_svid_stats(cmd, sums, squares, &forced);
     obi_status status = obi_cmd_run(cmd);

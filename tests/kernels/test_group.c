@@ -74,14 +74,16 @@ static void compare(const uint32_t rows[OBI_GROUP_MAX], uint32_t n, uint32_t T, 
         g.count++;
     }
     make(&g, family, gap);
-    uint32_t *alone = (uint32_t *)(void *)obi_case_zeros(test_env(), g.y.size / 4), *got = (uint32_t *)(void *)obi_case_zeros(test_env(), g.y.size / 4);
+    uint32_t *alone = (uint32_t *)(void *)obi_case_zeros(test_env(), g.y.size / 4),
+             *got = (uint32_t *)(void *)obi_case_zeros(test_env(), g.y.size / 4);
     assert_non_null(alone);
     assert_non_null(got);
     run(&g, false, alone);
     uint32_t taken = run(&g, true, got);
     for (uint64_t i = 0; i < g.y.size / 4; i++)
-        if (got[i] != alone[i]) fail_msg("%u + %u + %u rows of %u, %u tokens: word %u is %08x and alone %08x", rows[0], rows[1], rows[2], n, T,
-                                         (unsigned)i, got[i], alone[i]);
+        if (got[i] != alone[i])
+            fail_msg("%u + %u + %u rows of %u, %u tokens: word %u is %08x and alone %08x", rows[0], rows[1], rows[2], n, T, (unsigned)i,
+                     got[i], alone[i]);
     if (dispatches > 0) assert_int_equal(taken, dispatches);
     for (uint32_t i = 0; i < g.count; i++) obi_weight_destroy(test_device(), &g.weights[i]);
 }
