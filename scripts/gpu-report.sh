@@ -32,7 +32,7 @@ refuse() {
 }
 
 began=$(date +%s)
-device='' minutes=9 out='' peers='' tests=1
+device='' minutes=8 out='' peers='' tests=1
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage; exit 0 ;;
@@ -217,7 +217,7 @@ model() {
     show
     shares "$1" "$4" "$5"
 }
-model 0.26M 10 20 65536 230400
+model 0.26M 10 20 65536 226560
 model 1.1B 20 30 131072000 968884224
 model 7B 30 60 262144000 6476005376
 

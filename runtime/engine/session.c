@@ -43,7 +43,11 @@ static void memory_needed(const obi_session *session, uint64_t *position, uint64
     uint64_t B = session->batch, q_width = (uint64_t)config->heads * config->head_size,
              kv_width = (uint64_t)config->kv_heads * config->head_size;
     uint64_t decode = obi_op_attn_split_bytes(session->device, 1, config->heads, config->head_size, session->context);
-    uint64_t prompt = obi_op_attn_split_bytes(session->device, session->batch, config->heads, config->head_size, session->context);
+    uint64_t prompt = 0; /* a few tokens are split further than many: each batch to the largest counts */
+    for (uint32_t T = session->batch; T > 1; T /= 2) {
+        uint64_t bytes = obi_op_attn_split_bytes(session->device, T, config->heads, config->head_size, session->context);
+        if (bytes > prompt) prompt = bytes;
+    }
     *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width) + config->rope_dimensions);
     *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width +
                  2 * (uint64_t)config->vocabulary) +

@@ -10,7 +10,7 @@
 
 #include "core/status.h"
 
-#define OBI_CHOICES_MAX 256u      /* a model has five shapes at the most; more choices than this are not kept */
+#define OBI_CHOICES_MAX 256u      /* a model has four shapes at the most; more choices than this are not kept */
 #define OBI_CHOICE_NAME_BYTES 64u /* with the NUL; both without line ends, a name without ": " */
 #define OBI_CHOICE_TEXT_BYTES 128u
 

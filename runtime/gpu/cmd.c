@@ -22,6 +22,7 @@ struct obi_cmd {
     obi_status status;
     bool recording, submitted;
     bool kept; /* begun to be submitted more than once */
+    unsigned kept_kernels; /* device->kernels_changed then */
     bool host_reads; /* a READBACK buffer was written: a barrier to the host at the end */
     VkPipeline bound;
     uint32_t submits, barriers, dispatches;
@@ -154,6 +155,7 @@ static void begin(obi_cmd *cmd, bool kept)
     }
     cmd->recording = true;
     cmd->kept = kept && !cmd->profile;
+    cmd->kept_kernels = atomic_load(&cmd->device->kernels_changed);
     record_barrier(cmd); /* after whatever was submitted before, by any cmd of this queue */
     if (cmd->profile) obi_profile_begin(cmd->device, cmd->profile, cmd->handle);
 }
@@ -311,7 +313,11 @@ obi_status obi_cmd_again(obi_cmd *cmd)
     return obi_cmd_wait(cmd);
 }
 
-bool obi_cmd_kept(const obi_cmd *cmd) { return cmd->kept && !cmd->recording && cmd->status == OBI_OK && !cmd->device->lost; }
+bool obi_cmd_kept(const obi_cmd *cmd)
+{
+    return cmd->kept && !cmd->recording && cmd->status == OBI_OK && !cmd->device->lost &&
+           cmd->kept_kernels == atomic_load(&cmd->device->kernels_changed);
+}
 
 obi_status obi_cmd_wait(obi_cmd *cmd)
 {

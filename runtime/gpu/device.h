@@ -27,7 +27,8 @@ typedef struct obi_device {
     obi_caps caps;
     obi_tier tier;                 /* the tier in use */
     obi_tier kernel_tier[OBI_KERNEL_COUNT]; /* caps a single kernel below `tier`; lowered by the self-test */
-    bool kernel_off[OBI_KERNEL_COUNT];      /* found wrong, or not to be made, and others do its work (ops/sign_family.h) */
+    atomic_uint kernels_changed;   /* counts runs of the self-test: commands recorded before one are not submitted after it */
+    atomic_bool kernel_off[OBI_KERNEL_COUNT]; /* found wrong, or not to be made, and others do its work (ops/sign_family.h) */
     bool exact;                    /* no kernel may round activations to bytes */
     obi_memory memory;
     obi_pipelines pipelines;

@@ -85,7 +85,7 @@ obi_status obi_sign_family_choose(obi_device *device, uint32_t rows, uint32_t co
     OBI_TRY(obi_sign_family_forced(device, family));
     if (*family != OBI_SIGN_FAMILY_COUNT) return OBI_OK;
     *family = OBI_SIGN_XOR;
-    if (device->caps.software) { /* of the two that are ever fastest there */
+    if (device->caps.software) { /* no trial: nearly always the fastest there (docs/kernels.md), and timing costs a start that lavapipe would feel */
         if (obi_gemv_straight_possible(device)) *family = OBI_SIGN_STRAIGHT;
         return OBI_OK;
     }
@@ -119,12 +119,11 @@ bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice)
 
 obi_status obi_sign_weight_create(obi_device *device, const uint32_t *rows, uint32_t count, uint32_t columns, obi_weight *out)
 {
-    obi_sign_family family;
-    uint64_t all = 0;
+    obi_sign_family families[OBI_GROUP_MAX];
     memset(out, 0, count * sizeof *out); /* what a caller destroys after a failure */
-    for (uint32_t i = 0; i < count; i++) all += rows[i];
-    OBI_TRY(obi_sign_family_choose(device, all < UINT32_MAX ? (uint32_t)all : UINT32_MAX, columns, &family));
-    OBI_TRY(obi_weight_create_group(device, obi_sign_family_type(family), rows, count, columns, out));
-    for (uint32_t i = 0; i < count; i++) out[i].family = (uint32_t)family;
+    for (uint32_t i = 0; i < count; i++) OBI_TRY(obi_sign_family_choose(device, rows[i], columns, &families[i]));
+    /* One layout for all: the one in tiles is a software device's, or forced, for every matrix. */
+    OBI_TRY(obi_weight_create_group(device, obi_sign_family_type(families[0]), rows, count, columns, out));
+    for (uint32_t i = 0; i < count; i++) out[i].family = (uint32_t)families[i];
     return OBI_OK;
 }

@@ -38,8 +38,8 @@ void obi_sign_family_choice_name(const obi_device *device, uint32_t rows, uint32
  * False behind the last. */
 bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice);
 
-/* Chooses, and makes the weights for it as obi_weight_create_group does. The matrices are for products forward only, all of them
- * of one vector: they are chosen for as one. */
+/* Chooses, and makes the weights for it as obi_weight_create_group does. The matrices, at most
+ * OBI_GROUP_MAX, are for products forward only. */
 obi_status obi_sign_weight_create(obi_device *device, const uint32_t *rows, uint32_t count, uint32_t columns, obi_weight *out);
 
 #endif

@@ -132,9 +132,9 @@ void obi_sign_gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weigh
         straight(cmd, y, x, weight, block, scales, T);
         return;
     }
-    switch (weight->family) {
-    case OBI_SIGN_TABLE: obi_gemv_table(cmd, y, x, weight, block, scales, T); break;
-    case OBI_SIGN_INT8: obi_gemv_int8(cmd, y, x, weight, block, scales, T); break;
-    default: plain(cmd, y, x, weight, block, scales, T); break;
-    }
+    /* A family may have been dropped since the weight was made; the plain kernels read the same layout. */
+    const obi_device *device = obi_cmd_device(cmd);
+    if (weight->family == OBI_SIGN_TABLE && obi_gemv_table_possible(device)) obi_gemv_table(cmd, y, x, weight, block, scales, T);
+    else if (weight->family == OBI_SIGN_INT8 && obi_gemv_int8_possible(device)) obi_gemv_int8(cmd, y, x, weight, block, scales, T);
+    else plain(cmd, y, x, weight, block, scales, T);
 }

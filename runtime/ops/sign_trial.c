@@ -85,8 +85,7 @@ static obi_status time_family(obi_cmd *cmd, const operands *o, double *best)
 
 static void take_off(obi_device *device, obi_sign_family family)
 {
-    device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_TABLE] |= family == OBI_SIGN_TABLE;
-    device->kernel_off[OBI_KERNEL_BITLINEAR_QUANTISE] |= family == OBI_SIGN_INT8;
+    device->kernel_off[family == OBI_SIGN_TABLE ? OBI_KERNEL_BITLINEAR_GEMV_TABLE : OBI_KERNEL_BITLINEAR_QUANTISE] = true;
     obi_log(OBI_LOG_WARNING, "%s: the kernels of family %s do not work (%s); others are used instead", device->caps.name,
             obi_sign_family_name(family), obi_last_error());
 }
@@ -117,7 +116,9 @@ obi_status obi_sign_trial_run(obi_device *device, uint32_t rows, uint32_t column
     obi_buffer_destroy(device, o.x);
     obi_buffer_destroy(device, o.y);
     obi_buffer_destroy(device, o.scales);
-    return status == OBI_ERROR_MEMORY ? OBI_OK : status; /* the model itself may still fit: loading it will tell */
+    if (status != OBI_ERROR_MEMORY) return status;
+    memset(trial, 0, sizeof *trial); /* not to be kept: who would have won is not known */
+    return OBI_OK;                   /* the model itself may still fit: loading it will tell */
 }
 
 void obi_sign_trial_text(const obi_sign_trial *trial, char *text, size_t room)

@@ -72,7 +72,7 @@ obi_status obi_weight_create_group(obi_device *device, obi_weight_type type, con
     for (uint32_t i = 0; i < count; i++) {
         OBI_TRY(obi_weight_shape(device, type, rows[i], columns, 0, &out[i]));
         out[i].offset = bytes;
-        out[i].bytes = stored_bytes(&out[i], rows[i]); /* below 2^50: 2^32 rows of at most 2^16 columns */
+        out[i].bytes = stored_bytes(&out[i], rows[i]); /* below 2^53: 2^32 rows of at most 2^19 words */
         bytes = obi_align_up(bytes + out[i].bytes, OBI_BUFFER_ALIGNMENT);
     }
     bool together = bytes <= limit; /* then each has one block */
@@ -110,7 +110,7 @@ obi_view obi_weight_block(const obi_weight *weight, uint32_t i, uint32_t *first_
     return view;
 }
 
-/* Tiles are whole, and a tile fits the staging half: OBI_TILE_ROWS rows of at most 2^18 columns. */
+/* Tiles are whole, and a tile fits the staging half: OBI_TILE_ROWS rows of at most 2^19 columns. */
 static obi_status upload_tile(obi_upload *upload, obi_view to, const uint32_t *words, uint32_t rows, uint32_t row_words)
 {
     void *space;

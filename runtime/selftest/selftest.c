@@ -114,6 +114,7 @@ obi_status obi_selftest_run_cases(obi_device *device, const obi_case *const *cas
     obi_case_env *env = NULL;
     obi_status status = obi_case_env_create(device, &env);
     if (status == OBI_OK) status = run_with(env, cases, count, all, &filled);
+    atomic_fetch_add(&device->kernels_changed, 1);
     obi_case_env_destroy(env);
     if (row_count) *row_count = filled;
     if (rows) {

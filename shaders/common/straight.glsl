@@ -64,7 +64,8 @@ uint ob_eight(uint64_t address)
 uint ob_eight_cut(uint64_t address, uint first, uint last)
 {
     return ob_choose(ob_word(address, min(first, last)), ob_word(address, min(first + 1u, last)), ob_word(address, min(first + 2u, last)),
-                     ob_word(address, min(first + 3u, last)), ob_word(address, min(first + 4u, last)), ob_word(address, min(first + 5u, last)),
+                     ob_word(address, min(first + 3u, last)), ob_word(address, min(first + 4u, last)),
+                     ob_word(address, min(first + 5u, last)),
                      ob_word(address, min(first + 6u, last)), ob_word(address, min(first + 7u, last)));
 }
 

@@ -46,8 +46,10 @@ ob_tile ob_find_tile(uint wide, uint tile_p, uint tile_q)
 // through digit[]: Mesa asks for each load whether all it is made from is uniform, and does not remember what it found.)
 uint ob_before(uint rows_flag, uint stride, uint skip)
 {
-    uint product = gl_WorkGroupID.z, of_group = push.flags >> 8 & 255u, group = uint((float(product) + 0.5) / float(of_group)); // exact: < 256
-    uint all = ob_digits(product) * skip, next = ob_digits(product - group * of_group) * skip + ob_digits(group) * (push.flags >> 16) * stride;
+    uint product = gl_WorkGroupID.z, of_group = push.flags >> 8 & 255u,
+         group = uint((float(product) + 0.5) / float(of_group)); // exact: < 256
+    uint all = ob_digits(product) * skip,
+         next = ob_digits(product - group * of_group) * skip + ob_digits(group) * (push.flags >> 16) * stride;
     return (push.flags & rows_flag) != 0u ? next : all;
 }
 

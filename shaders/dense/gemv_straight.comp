@@ -92,7 +92,7 @@ void main()
 #define ADD(i) if (OB_STRETCHES > i) total += ob_sum_of(i, first);
 #define ADD8(i) ADD(i) ADD(i + 1u) ADD(i + 2u) ADD(i + 3u) ADD(i + 4u) ADD(i + 5u) ADD(i + 6u) ADD(i + 7u)
 #define ADD64(i) ADD8(i) ADD8(i + 8u) ADD8(i + 16u) ADD8(i + 24u) ADD8(i + 32u) ADD8(i + 40u) ADD8(i + 48u) ADD8(i + 56u)
-#define HALF(b, ADD_ALL)                                                                                                                     \
+#define HALF(b, ADD_ALL)                                                                                                             \
     if (b == 0u || OB_STRETCHES == 1u) {                                                                                             \
         uint block = OB_STRETCHES == 1u ? b : stretch, first = min(block, 1u) << 3;                                                  \
         float total = 0.0;                                                                                                           \

@@ -1,0 +1,158 @@
+/* test_session_limits: what a session cannot do is refused before anything happens: mistakes, a device's limits, want of memory. */
+#include "session_models.h"
+
+#include <stdlib.h>
+
+#include "ops/op_attn.h"
+
+static void test_memory_comes_back(void **state)
+{
+    (void)state;
+    uint64_t before = test_device()->memory.used_bytes;
+    double nll[TOKENS];
+    for (int i = 0; i < 3; i++) {
+        obi_session *session = open_session(stories, 0, 0);
+        TEST_OK(obi_session_score(session, story_ids, TOKENS, nll));
+        assert_true(test_device()->memory.used_bytes > before);
+        obi_session_destroy(session);
+        assert_int_equal(test_device()->memory.used_bytes, before);
+    }
+}
+
+static void test_mistakes_change_nothing(void **state)
+{
+    (void)state;
+    uint32_t V = stories->config.vocabulary, id, wrong[3] = { 1, 2, V };
+    float before[V_MAX], after[V_MAX];
+    double nll[TOKENS];
+    obi_session *session = open_session(stories, 23, 0);
+    EXPECT_ARGUMENT(obi_session_sample(session, &id), "feed at least one token");
+    EXPECT_ARGUMENT(obi_session_logits(session, before), "feed at least one token");
+    TEST_OK(obi_session_feed(session, story_ids, 11));
+    get_logits(session, before);
+    EXPECT_ARGUMENT(obi_session_feed(session, story_ids, 13), "13 tokens", "23 positions", "11 are taken");
+    EXPECT_ARGUMENT(obi_session_feed(session, story_ids, SIZE_MAX), "23 positions");
+    EXPECT_ARGUMENT(obi_session_feed(session, wrong, 3), "token 512", "vocabulary of 512");
+    EXPECT_ARGUMENT(obi_session_feed(session, wrong, 0), "no token");
+    EXPECT_ARGUMENT(obi_session_rewind(session, 12), "12");
+    EXPECT_ARGUMENT(obi_session_score(session, story_ids, 1, nll), "at least two");
+    EXPECT_ARGUMENT(obi_session_score(session, story_ids, 24, nll), "24 tokens", "23 positions");
+    EXPECT_ARGUMENT(obi_session_score(session, wrong, 3, nll), "token 512");
+    assert_int_equal(session->position, 11);
+    get_logits(session, after);
+    CHECK_SAME(before, after, V);
+    TEST_OK(obi_session_sample(session, &id));
+    TEST_OK(obi_session_feed(session, story_ids + 11, 12)); /* to the last position */
+    TEST_OK(obi_session_sample(session, &id));
+    EXPECT_ARGUMENT(obi_session_feed(session, &id, 1), "1 tokens", "23 positions", "23 are taken");
+    TEST_OK(obi_session_score(session, story_ids, 23, nll));
+    obi_session_destroy(session);
+    test_device_check();
+}
+
+static void test_what_cannot_be_asked_for(void **state)
+{
+    (void)state;
+    static const obi_sampling refused[] = {
+        { .repeat_penalty = -1 }, { .repeat_penalty = NAN }, { .repeat_penalty = INFINITY },
+        { .top_p = 1.5f }, { .top_p = -0.1f }, { .top_p = NAN }, { .min_p = -1 }, { .min_p = 1.1f }, { .min_p = NAN },
+        { .temperature = -1 }, { .temperature = NAN }, { .temperature = INFINITY },
+    };
+    uint64_t before = test_device()->memory.used_bytes;
+    obi_session *session = (obi_session *)1;
+    obi_session_desc desc = { .context = 513 };
+    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "513 positions", "trained for 512");
+    assert_null(session);
+    desc.context = 0;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        desc.sampling = refused[i];
+        session = (obi_session *)1;
+        assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_ARGUMENT);
+        assert_true(strlen(obi_last_error()) > 0);
+        assert_null(session);
+    }
+    assert_int_equal(test_device()->memory.used_bytes, before);
+    desc = (obi_session_desc){ .batch = 100000 }; /* more than the context: cut */
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    assert_int_equal(session->batch, 512);
+    assert_int_equal(session->context, 512);
+    obi_session_destroy(session);
+    obi_session_destroy(NULL);
+}
+
+/* What a device can bind bounds the batch, and what a kernel can go through bounds the context: said at once, not after a long prompt. */
+static void test_what_the_device_allows(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    uint64_t range = device->caps.storage_range;
+    uint32_t C = stories->config.head_size, context = stories->config.context, most = obi_op_attn_positions_max(device, C);
+    uint32_t ids[200];
+    for (uint32_t i = 0; i < 200; i++) ids[i] = story_ids[i % TOKENS];
+    obi_session_desc desc = { .batch = 512 };
+    obi_session *session;
+    device->caps.storage_range = 128 << 10; /* of what is as wide as the feed-forward part, 190 tokens */
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    assert_int_equal(session->batch, (128 << 10) / (4 * stories->config.ffn));
+    TEST_OK(obi_session_feed(session, ids, 200));
+    obi_session_destroy(session);
+    device->caps.storage_range = range;
+
+    stories->config.context = most + 1; /* for a moment */
+    desc = (obi_session_desc){ .context = most + 1 };
+    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "attention", "smaller context");
+    stories->config.context = context;
+    device->caps.storage_range = 32 << 10;
+    desc.kv_type = OBI_KV_F32;
+    desc.context = 512;
+    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "512 positions", "at most 256");
+    device->caps.storage_range = range;
+    test_device_check();
+}
+
+/* Refused before anything is allocated; what the message says fits does fit, and one more does not. */
+static void test_a_context_without_memory(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    obi_caps caps = device->caps;
+    uint64_t used = device->memory.used_bytes, reserved = device->memory.reserved_bytes;
+    obi_session_desc desc = { .context = 512, .batch = 1, .kv_type = OBI_KV_F32 };
+    obi_session *session;
+    device->caps.unified = false;
+    device->caps.heap_bytes = reserved + (512 << 10);
+    assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+    const char *most = strstr(obi_last_error(), "at most ");
+    if (!most || !strstr(obi_last_error(), "has 0.5 MiB left") || !strstr(obi_last_error(), "512 positions"))
+        fail_msg("\"%s\"", obi_last_error());
+    assert_int_equal(device->memory.used_bytes, used);
+    assert_int_equal(device->memory.reserved_bytes, reserved);
+    desc.context = (uint32_t)strtoul(most + 8, NULL, 10);
+    assert_in_range(desc.context, 100, 511);
+    desc.context++;
+    assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+    desc.context--;
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    obi_session_destroy(session);
+    desc = (obi_session_desc){ .context = 512, .batch = 1, .kv_type = OBI_KV_F16 }; /* half as much */
+    device->caps.heap_bytes = device->memory.reserved_bytes + (512 << 10);
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    obi_session_destroy(session);
+    device->caps.heap_bytes = device->memory.reserved_bytes + 1000;
+    assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+    assert_non_null(strstr(obi_last_error(), "smaller model"));
+    device->caps = caps;
+    test_device_check();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_comes_back),
+        cmocka_unit_test(test_mistakes_change_nothing),
+        cmocka_unit_test(test_what_cannot_be_asked_for),
+        cmocka_unit_test(test_what_the_device_allows),
+        cmocka_unit_test(test_a_context_without_memory),
+    };
+    return test_device_finish(cmocka_run_group_tests(tests, open_models, close_models));
+}
