@@ -26,6 +26,7 @@ typedef struct kernels_options {
     int64_t rounds, warmup;
     int format;
     const char *roofline; /* a file to write, or NULL */
+    bool list;
     const char *words[SHAPES_MAX];
     shape shapes[SHAPES_MAX];
     int shape_count;
@@ -33,7 +34,7 @@ typedef struct kernels_options {
 
 static const char examples[] =
     "  onebit-bench-vk kernels\n"
-    "      every operation at 1x4096x4096 (a token) and 512x4096x4096 (a prompt)\n"
+    "      every operation, most at 1x4096x4096 (a token) and 512x4096x4096 (a prompt), attention over several contexts\n"
     "  onebit-bench-vk kernels --filter sign 512x4096x4096 2048x688x256 -o csv\n"
     "      those with \"sign\" in their names, at two shapes\n"
     "  onebit-bench-vk kernels --roofline roofline.svg\n"
@@ -41,7 +42,8 @@ static const char examples[] =
     "First the device itself is measured: the bytes that a buffer copy or an addition of long vectors moves (read and written), and\n"
     "f32 multiply-adds without memory. Rates of an operation come from the device's clock, or from the wall clock where it has none.\n"
     "GFLOP/s: a multiply and an add count as two, and so does a weight of one bit, whatever the kernel does instead; such a kernel\n"
-    "can be above the arithmetic rate. GB/s: the bytes that must be moved at the least; what caches hold can be above the copy rate.\n"
+    "can be above the arithmetic rate. An exponential, a root, a division and a comparison count as one.\n"
+    "GB/s: the bytes that must be moved at the least, each input and output once; what caches hold can be above the copy rate.\n"
     "Gw/s: one-bit weights gone through per second, in thousand millions.\n";
 
 /* "512x4096x4096" */
@@ -60,6 +62,7 @@ static int parse(kernels_options *o, int argc, char **argv)
     const app_option options[] = {
         APP_ROW_HEADING("Measurement"),
         APP_ROW_TEXT(0, "filter", "TEXT", "only operations with TEXT in their name (default: all)", &o->filter),
+        APP_ROW_FLAG(0, "list", "names and formulas of the operations, and nothing else", &o->list),
         APP_ROW_INTEGER(0, "rounds", "N", "timed runs of each (default: 5)", &o->rounds, 1, ROUNDS_MAX),
         APP_ROW_INTEGER(0, "warmup", "N", "runs before them, untimed (default: 1)", &o->warmup, 0, 1000000),
         APP_ROW_CHOICE('o', "output", BENCH_FORMATS, "Markdown (default), CSV or JSON on stdout", &o->format),
@@ -71,8 +74,8 @@ static int parse(kernels_options *o, int argc, char **argv)
     const app_program program = {
         .name = "onebit-bench-vk kernels",
         .purpose = "times single operations on random data.",
-        .usage = "[options] [TxMxN]...\n\nTxMxN: T rows of activations and a matrix of M rows and N columns (default: 1x4096x4096 "
-                 "and\n512x4096x4096).",
+        .usage = "[options] [TxMxN]...\n\nTxMxN: T rows of activations and a matrix of M rows and N columns; T queries over M positions of\n"
+                 "width N for attention; M words for a loss or a choice (default: shapes of a 7B model; --list has the formulas).",
         .options = options,
         .common = &o->common,
         .examples = examples,
@@ -83,15 +86,11 @@ static int parse(kernels_options *o, int argc, char **argv)
     for (; o->shape_count < SHAPES_MAX && o->words[o->shape_count]; o->shape_count++)
         if (!read_shape(o->words[o->shape_count], &o->shapes[o->shape_count]))
             return app_usage_error("'%s' is not a shape like 512x4096x4096", o->words[o->shape_count]);
-    if (o->shape_count == 0) {
-        o->shapes[o->shape_count++] = (shape){ 1, 4096, 4096 };
-        o->shapes[o->shape_count++] = (shape){ 512, 4096, 4096 };
-    }
     if (o->roofline && !*o->roofline) return app_usage_error("--roofline needs the name of a file");
-    const char *name, *formula;
+    ob_bench_kernel_info info;
     bool found = false;
-    for (uint32_t i = 0; ob_bench_kernel_describe(i, &name, &formula); i++) found = found || strstr(name, o->filter);
-    return found ? APP_GO_ON : app_usage_error("no operation has '%s' in its name", o->filter);
+    for (uint32_t i = 0; ob_bench_kernel_describe(i, &info); i++) found = found || strstr(info.name, o->filter);
+    return found ? APP_GO_ON : app_usage_error("no operation has '%s' in its name; --list has them all", o->filter);
 }
 
 /* ---- output ---------------------------------------------------------------------------------------------------- */
@@ -109,6 +108,7 @@ typedef struct results {
     ob_device_info device;
     ob_bench_rates rates;
     app_json json;
+    app_progress progress;
     bool started;
     ob_bench_point *points; /* of the roofline; labels are ours */
     size_t point_count;
@@ -138,7 +138,8 @@ static void print_start(results *all)
     const ob_device_info *device = &all->device;
     double copy = 1e-9 * all->rates.bytes_per_second, arithmetic = 1e-9 * all->rates.operations_per_second;
     if (o->format == BENCH_CSV) {
-        printf("operation,T,m,n,rounds,wall_ms,wall_sd_ms,device_ms,gflops,gws,gbs,of_copy,of_arithmetic,copy_gbs,arithmetic_gflops\n");
+        printf("operation,T,m,n,rounds,wall_ms,wall_sd_ms,device_ms,gflops,gws,gbs,of_copy,of_arithmetic,copy_gbs,"
+               "arithmetic_gflops,kernels\n");
     } else if (o->format == BENCH_JSON) {
         app_json *json = &all->json;
         json->file = stdout;
@@ -155,20 +156,28 @@ static void print_start(results *all)
     } else {
         printf("%s, tier %c, %s; medians of %" PRId64 "\n", device->name, device->tier, device->driver, o->rounds);
         printf("copy rate %.2f GB/s, arithmetic rate %.1f GFLOP/s (f32)\n\n", copy, arithmetic);
-        printf("| operation | T x m x n | ms | +/- sd | ms on the device | GFLOP/s | Gw/s | GB/s | of copy | of arithmetic |\n");
-        printf("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+        printf("| operation | T x m x n | us | +/- sd | us on the device | GFLOP/s | Gw/s | GB/s | of copy | of arithmetic | kernels |\n");
+        printf("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n");
     }
     all->started = true;
+}
+
+/* The kernels that ran, with `between` between their names. */
+static void print_kernels(const row *r, const char *between)
+{
+    for (uint32_t k = 0; k < r->cost.kernel_count; k++) printf("%s%s", k > 0 ? between : "", r->cost.kernels[k]);
 }
 
 static void print_row_md(const row *r, const figures *f)
 {
     char device[32] = "-", signs[32] = "";
-    if (r->device.median > 0) snprintf(device, sizeof device, "%.3f", 1e3 * r->device.median);
+    if (r->device.median > 0) snprintf(device, sizeof device, "%.1f", 1e6 * r->device.median);
     if (isfinite(f->gws)) snprintf(signs, sizeof signs, "%.2f", f->gws);
-    printf("| %s | %" PRIu32 " x %" PRIu32 " x %" PRIu32 " | %.3f | %.3f | %s | %.1f | %s | %.2f | %.1f %% | %.1f %% |\n", r->name,
-           r->shape.T, r->shape.m, r->shape.n, 1e3 * r->wall.median, 1e3 * r->wall.deviation, device, f->gflops, signs, f->gbs,
+    printf("| %s | %" PRIu32 " x %" PRIu32 " x %" PRIu32 " | %.1f | %.1f | %s | %.1f | %s | %.2f | %.1f %% | %.1f %% | ", r->name,
+           r->shape.T, r->shape.m, r->shape.n, 1e6 * r->wall.median, 1e6 * r->wall.deviation, device, f->gflops, signs, f->gbs,
            100 * f->of_copy, 100 * f->of_arithmetic);
+    print_kernels(r, ", ");
+    printf(" |\n");
 }
 
 static void print_row_csv(const results *all, const row *r, const figures *f)
@@ -177,8 +186,10 @@ static void print_row_csv(const results *all, const row *r, const figures *f)
     if (isfinite(f->gws)) snprintf(signs, sizeof signs, "%.4f", f->gws);
     printf("%s,%" PRIu32 ",%" PRIu32 ",%" PRIu32 ",%" PRId64 ",%.4f,%.4f,%.4f,", r->name, r->shape.T, r->shape.m, r->shape.n,
            all->options->rounds, 1e3 * r->wall.median, 1e3 * r->wall.deviation, 1e3 * r->device.median);
-    printf("%.3f,%s,%.3f,%.5f,%.5f,%.3f,%.3f\n", f->gflops, signs, f->gbs, f->of_copy, f->of_arithmetic, 1e-9 * all->rates.bytes_per_second,
+    printf("%.3f,%s,%.3f,%.5f,%.5f,%.3f,%.3f,", f->gflops, signs, f->gbs, f->of_copy, f->of_arithmetic, 1e-9 * all->rates.bytes_per_second,
            1e-9 * all->rates.operations_per_second);
+    print_kernels(r, " ");
+    printf("\n");
 }
 
 static void print_row_json(app_json *json, const row *r, const figures *f)
@@ -200,6 +211,9 @@ static void print_row_json(app_json *json, const row *r, const figures *f)
     app_json_number(json, "gbs", f->gbs);
     app_json_number(json, "of_copy", f->of_copy);
     app_json_number(json, "of_arithmetic", f->of_arithmetic);
+    app_json_open(json, "kernels", '[');
+    for (uint32_t k = 0; k < r->cost.kernel_count; k++) app_json_text(json, NULL, r->cost.kernels[k]);
+    app_json_close(json);
     app_json_close(json);
 }
 
@@ -258,38 +272,52 @@ static ob_status measure(const kernels_options *o, ob_context *context, uint32_t
     return OB_OK;
 }
 
-/* Rows of the table: operations with the filter in their names, at each shape. */
+/* How many shapes operation `info` is measured at, and the s-th of them: those that were asked for, else its own. */
+static uint32_t shapes_of(const kernels_options *o, const ob_bench_kernel_info *info)
+{
+    if (!strstr(info->name, o->filter)) return 0;
+    return o->shape_count > 0 ? (uint32_t)o->shape_count : info->shape_count;
+}
+static shape shape_at(const kernels_options *o, const ob_bench_kernel_info *info, uint32_t s)
+{
+    if (o->shape_count > 0) return o->shapes[s];
+    return (shape){ info->shapes[s][0], info->shapes[s][1], info->shapes[s][2] };
+}
+
 static uint32_t count_rows(const kernels_options *o)
 {
-    const char *name, *formula;
+    ob_bench_kernel_info info;
     uint32_t count = 0;
-    for (uint32_t i = 0; ob_bench_kernel_describe(i, &name, &formula); i++) count += strstr(name, o->filter) != NULL;
-    return count * (uint32_t)o->shape_count;
+    for (uint32_t i = 0; ob_bench_kernel_describe(i, &info); i++) count += shapes_of(o, &info);
+    return count;
+}
+
+static ob_status measure_row(results *all, ob_context *context, uint32_t index, row *r)
+{
+    ob_status status = measure(all->options, context, index, r);
+    if (status != OB_OK) return status;
+    app_progress_end(&all->progress); /* the row takes its place */
+    if (!all->started) print_start(all);
+    print_row(all, r);
+    return keep_point(all, r);
 }
 
 static ob_status measure_all(results *all, ob_context *context)
 {
     const kernels_options *o = all->options;
     uint32_t done = 0, rows = count_rows(o);
-    app_progress progress;
+    ob_bench_kernel_info info;
     ob_status status = ob_context_info(context, &all->device);
-    app_progress_start(&progress);
-    app_progress_step(0, "the device's rates", &progress);
+    app_progress_start(&all->progress);
+    app_progress_step(0, "the device's rates", &all->progress);
     if (status == OB_OK) status = ob_bench_rates_get(context, &all->rates);
-    for (int s = 0; s < o->shape_count; s++) {
-        row r = { .shape = o->shapes[s] };
-        for (uint32_t i = 0; status == OB_OK && ob_bench_kernel_describe(i, &r.name, &r.formula); i++) {
-            if (!strstr(r.name, o->filter)) continue;
-            if (!app_progress_step((double)done++ / rows, r.name, &progress)) status = OB_ERROR_CANCELLED;
-            if (status == OB_OK) status = measure(o, context, i, &r);
-            if (status != OB_OK) break;
-            app_progress_end(&progress); /* the row takes its place */
-            if (!all->started) print_start(all);
-            print_row(all, &r);
-            status = keep_point(all, &r);
+    for (uint32_t i = 0; status == OB_OK && ob_bench_kernel_describe(i, &info); i++)
+        for (uint32_t s = 0; status == OB_OK && s < shapes_of(o, &info); s++) {
+            row r = { .name = info.name, .formula = info.formula, .shape = shape_at(o, &info, s) };
+            if (!app_progress_step((double)done++ / rows, info.name, &all->progress)) status = OB_ERROR_CANCELLED;
+            if (status == OB_OK) status = measure_row(all, context, i, &r);
         }
-    }
-    app_progress_end(&progress);
+    app_progress_end(&all->progress);
     if (status == OB_OK && o->format == BENCH_JSON) {
         app_json_close(&all->json);
         app_json_close(&all->json);
@@ -298,11 +326,20 @@ static ob_status measure_all(results *all, ob_context *context)
     return status;
 }
 
+static int list(const kernels_options *o)
+{
+    ob_bench_kernel_info info;
+    for (uint32_t i = 0; ob_bench_kernel_describe(i, &info); i++)
+        if (strstr(info.name, o->filter)) printf("%-27s %s\n", info.name, info.formula);
+    return 0;
+}
+
 int bench_kernels(int argc, char **argv)
 {
     kernels_options o;
     int code = parse(&o, argc, argv);
     if (code != APP_GO_ON) return code;
+    if (o.list) return list(&o);
     app_catch_signals();
     results all = { .options = &o };
     ob_context *context = NULL;

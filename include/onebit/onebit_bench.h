@@ -10,8 +10,16 @@ extern "C" {
 
 /* ---- one operation (libonebit) ---------------------------------------------------------------------------------- */
 
-/* Name and formula of operation i; false behind the last. Letters of the formulas: T rows of activations, a matrix (m,n). */
-OB_API bool ob_bench_kernel_describe(uint32_t i, const char **name, const char **formula);
+/* Letters of the formulas: T rows of activations, a matrix (m,n); of attention T queries over m positions; of a loss or a choice
+ * m words of the vocabulary. A letter that a formula has not means nothing to it. */
+typedef struct ob_bench_kernel_info {
+    const char *name, *formula;
+    uint32_t shapes[4][3];           /* T, m, n: to be measured at where none is asked for */
+    uint32_t shape_count;            /* at least one */
+} ob_bench_kernel_info;
+
+/* Operation i: the matrix products, then the other steps of a forward pass, then those of training. False behind the last. */
+OB_API bool ob_bench_kernel_describe(uint32_t i, ob_bench_kernel_info *info);
 
 typedef struct ob_bench_kernel_desc {
     uint32_t index;                  /* of the operation */
@@ -22,12 +30,15 @@ typedef struct ob_bench_kernel_desc {
 } ob_bench_kernel_desc;
 
 typedef struct ob_bench_kernel_cost {
-    double operations;               /* floating-point, of a round: a multiply and an add are two, and so is a weight of one bit */
-    uint64_t bytes;                  /* that a round must move at the least */
+    double operations;               /* floating-point, of a round: a multiply and an add are two, and so is a weight of one bit; an
+                                        exponential, a root, a division or a comparison is one */
+    uint64_t bytes;                  /* that a round must move at the least: inputs and outputs once, what is added to twice */
     uint64_t signs;                  /* one-bit weights that it goes through; 0: it has none */
+    const char *kernels[8];          /* the names of those that ran, as ob_session_kernel_times has them */
+    uint32_t kernel_count;           /* 0: the device has no timestamps */
 } ob_bench_kernel_cost;
 
-/* Times it on random data. */
+/* Times it on random data. What it changes in place is put back before each round, untimed. */
 OB_API ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, ob_bench_kernel_cost *cost);
 
 /* ---- the device itself (libonebit) -------------------------------------------------------------------------------- */

@@ -8,14 +8,29 @@
 #include "engine/roofline.h"
 #include "onebit/onebit_bench.h"
 
-bool ob_bench_kernel_describe(uint32_t i, const char **name, const char **formula) { return obi_bench_describe(i, name, formula); }
+bool ob_bench_kernel_describe(uint32_t i, ob_bench_kernel_info *info)
+{
+    _Static_assert(sizeof info->shapes / sizeof *info->shapes == OBI_BENCH_SHAPES, "as many shapes");
+    const obi_bench_shape *shapes;
+    *info = (ob_bench_kernel_info){ 0 };
+    if (!obi_bench_describe(i, &info->name, &info->formula, &shapes, &info->shape_count)) return false;
+    for (uint32_t k = 0; k < info->shape_count; k++) {
+        info->shapes[k][0] = shapes[k].T;
+        info->shapes[k][1] = shapes[k].m;
+        info->shapes[k][2] = shapes[k].n;
+    }
+    return true;
+}
 
 ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, ob_bench_kernel_cost *cost)
 {
+    _Static_assert(sizeof cost->kernels / sizeof *cost->kernels == OBI_BENCH_KERNELS, "as many kernels");
     obi_bench_times times = { .seconds = desc->seconds, .device_seconds = desc->device_seconds };
     obi_bench_shape shape = { desc->T, desc->m, desc->n };
     obi_status status = obi_bench_run(context->device, desc->index, shape, desc->warmup, desc->rounds, &times);
-    *cost = (ob_bench_kernel_cost){ times.operations, times.bytes, times.signs };
+    *cost = (ob_bench_kernel_cost){ .operations = times.operations, .bytes = times.bytes, .signs = times.signs };
+    cost->kernel_count = times.kernel_count;
+    for (uint32_t k = 0; k < times.kernel_count; k++) cost->kernels[k] = obi_kernels[times.kernels[k]].name;
     return obi_public(status);
 }
 

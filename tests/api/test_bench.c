@@ -213,120 +213,6 @@ static void test_train_stopped_and_refused(void **state)
     assert_null(result);
 }
 
-/* ---- single operations --------------------------------------------------------------------------------------------- */
-
-static void test_kernels(void **state)
-{
-    (void)state;
-    const char *name, *formula;
-    uint32_t i = 0;
-    for (; ob_bench_kernel_describe(i, &name, &formula); i++) {
-        double seconds[3] = { -1, -1, -1 }, device[3] = { -1, -1, -1 };
-        ob_bench_kernel_cost cost;
-        ob_bench_kernel_desc desc = { .index = i, .T = 65, .m = 100, .n = 70, .rounds = 2, .seconds = seconds, .device_seconds = device };
-        assert_memory_equal(name, "matmul_", 7);
-        assert_true(formula[0]);
-        API_OK(ob_bench_kernel(shared, &desc, &cost));
-        for (int k = 0; k < 2; k++) assert_true(device[k] > 0 && device[k] <= seconds[k] && seconds[k] < 100);
-        assert_true(seconds[2] < 0 && device[2] < 0);
-        assert_true(fabs(cost.operations - 2.0 * 65 * 100 * 70) < 1);
-        bool onebit = strstr(name, "onebit"), signs = onebit || strstr(name, "sign");
-        uint64_t matrix = signs ? 100 * 3 * 4 : strstr(name, "half") ? 100 * 70 * 2 : 100 * 70 * 4;
-        assert_int_equal(cost.bytes, 65 * 170 * 4 + matrix * (strstr(name, "gradient") ? 2 : 1) + (onebit ? 170 * 4 : 0));
-        assert_int_equal(cost.signs, signs ? 100 * 70 : 0);
-        desc.rounds = 0;
-        API_FAILS(ob_bench_kernel(shared, &desc, &cost), OB_ERROR_ARGUMENT, "0");
-        desc.rounds = 1;
-        desc.T = UINT32_MAX;
-        API_FAILS(ob_bench_kernel(shared, &desc, &cost), OB_ERROR_ARGUMENT, "too large");
-        desc.T = desc.m = 1 << 24; /* 1 PiB */
-        API_FAILS(ob_bench_kernel(shared, &desc, &cost), OB_ERROR_MEMORY, "matrices");
-        desc.index = 1000;
-        API_FAILS(ob_bench_kernel(shared, &desc, &cost), OB_ERROR_ARGUMENT, "no such operation");
-    }
-    assert_true(i >= 3);
-}
-
-static void test_rates(void **state)
-{
-    (void)state;
-    ob_bench_rates rates;
-    ob_bench_memory before, after;
-    API_OK(ob_bench_memory_get(shared, &before));
-    API_OK(ob_bench_rates_get(shared, &rates));
-    API_OK(ob_bench_memory_get(shared, &after));
-    assert_true(rates.bytes_per_second > 1e8 && rates.bytes_per_second < 1e14);
-    assert_true(rates.operations_per_second > 1e8 && rates.operations_per_second < 1e16);
-    assert_int_equal(before.used_bytes, after.used_bytes);
-
-    /* Hostile points are left out, names are escaped, and a picture without a roof is refused. */
-    char picture[1024];
-    snprintf(picture, sizeof picture, "%s", scratch_path("points.svg"));
-    const ob_bench_point points[] = {
-        { "a <b> & c", 1e9, 1e6, 0.01 }, { "no time", 1e9, 1e6, 0 }, { "nothing", 0, 1e6, 1 }, { "no bytes", 1, 0, 1 }, { "nan", NAN, 1, 1 }
-    };
-    API_OK(ob_bench_roofline(picture, "T", &rates, points, 5));
-    size_t bytes;
-    char *drawn = (char *)program_file(picture, &bytes);
-    drawn[bytes] = 0;
-    assert_int_equal(program_occurrences(drawn, "<circle "), 1);
-    assert_non_null(strstr(drawn, "a &lt;b> &amp; c"));
-    assert_null(strstr(drawn, "inf"));
-    free(drawn);
-    API_OK(ob_bench_roofline(picture, "T", &rates, NULL, 0));
-    unlink(picture);
-    rates.bytes_per_second = 0;
-    API_FAILS(ob_bench_roofline(picture, "T", &rates, points, 5), OB_ERROR_ARGUMENT, "two rates above 0");
-    assert_int_not_equal(access(picture, F_OK), 0);
-}
-
-static void test_kernels_program(void **state)
-{
-    (void)state;
-    const program *run =
-        program_run("onebit-bench-vk", "kernels", "--filter", "sign", "--rounds", "2", "64x96x128", "1x32x33", "-o", "csv");
-    program_expect_success(run);
-    assert_int_equal(program_occurrences(run->out, "\n"), 5); /* forward and backward, two shapes, and the header */
-    assert_non_null(strstr(run->out, "\nmatmul_sign_forward,64,96,128,2,"));
-    assert_non_null(strstr(run->out, "\nmatmul_sign_backward,1,32,33,2,"));
-
-    run = program_run("onebit-bench-vk", "kernels", "--filter", "gradient", "64x96x128", "-o", "json");
-    program_expect_success(run);
-    assert_int_equal(program_occurrences(run->out, "\"operation\": "), 1);
-    double rate = number_of(run->out, "flop") / number_of(run->out, "wall_ms") * 1e-6;
-    assert_true(number_of(run->out, "flop") == 2.0 * 64 * 96 * 128);
-    double device_ms = number_of(run->out, "device_ms"), flop = number_of(run->out, "flop"), bytes = number_of(run->out, "bytes");
-    assert_true(device_ms > 0 && device_ms <= number_of(run->out, "wall_ms") && rate > 0);
-    assert_true(fabs(number_of(run->out, "gflops") / (flop / device_ms * 1e-6) - 1) < 1e-6);
-    assert_true(fabs(number_of(run->out, "gbs") / (bytes / device_ms * 1e-6) - 1) < 1e-6);
-    double arithmetic = number_of(run->out, "arithmetic_gflops"), copy = number_of(run->out, "copy_gbs");
-    assert_true(arithmetic > 0.1 && arithmetic < 1e6 && copy > 0.1 && copy < 1e5);
-    assert_true(fabs(number_of(run->out, "of_arithmetic") * arithmetic / number_of(run->out, "gflops") - 1) < 1e-6);
-    assert_true(fabs(number_of(run->out, "of_copy") * copy / number_of(run->out, "gbs") - 1) < 1e-6);
-    assert_non_null(strstr(run->out, "\"gws\": null"));
-
-    char picture[1024];
-    snprintf(picture, sizeof picture, "%s", scratch_path("roofline.svg"));
-    run = program_run("onebit-bench-vk", "kernels", "--filter", "forward", "1x64x96", "3x64x96", "--rounds", "1", "--roofline", picture);
-    program_expect_success(run);
-    size_t bytes_drawn;
-    char *drawn = (char *)program_file(picture, &bytes_drawn);
-    drawn[bytes_drawn] = 0;
-    assert_memory_equal(drawn, "<svg ", 5);
-    assert_true(strcmp(drawn + bytes_drawn - 7, "</svg>\n") == 0);
-    assert_int_equal(program_occurrences(drawn, "<circle "), program_occurrences(run->out, "_forward | "));
-    assert_int_equal(program_occurrences(drawn, " % of the roof"), 8);
-    assert_non_null(strstr(drawn, ">matmul_onebit_forward 3 x 64 x 96<"));
-    assert_null(strstr(drawn, "nan"));
-    free(drawn);
-    unlink(picture);
-    program_expect_failure(program_run("onebit-bench-vk", "kernels", "--roofline", ""), 2, "--roofline needs");
-
-    run = program_run("onebit-bench-vk", "kernels", "8x32x32");
-    program_expect_success(run);
-    assert_non_null(strstr(run->out, "| matmul_weight_gradient | 8 x 32 x 32 | "));
-}
-
 /* ---- the program ---------------------------------------------------------------------------------------------------- */
 
 #define TINY                                                                                                                               \
@@ -468,10 +354,8 @@ int main(void)
 {
     api_plain_environment();
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_train),          cmocka_unit_test(test_train_stopped_and_refused),
-                                        cmocka_unit_test(test_train_program),  cmocka_unit_test(test_kernels),
-                                        cmocka_unit_test(test_model),          cmocka_unit_test(test_model_refused),
-                                        cmocka_unit_test(test_rates),          cmocka_unit_test(test_generation_program),
-                                        cmocka_unit_test(test_random_files),   cmocka_unit_test(test_generation_stopped),
-                                        cmocka_unit_test(test_kernels_program) };
+                                        cmocka_unit_test(test_train_program),  cmocka_unit_test(test_model),
+                                        cmocka_unit_test(test_model_refused),  cmocka_unit_test(test_generation_program),
+                                        cmocka_unit_test(test_random_files),   cmocka_unit_test(test_generation_stopped) };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
 }
