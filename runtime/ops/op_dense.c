@@ -21,27 +21,26 @@ static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
 /* ---- software drivers -------------------------------------------------------------------------------------------- */
 
 #define GROUP_ROWS 16u
-#define GROUPS_MAX 256u /* what two digits of the kernel can count */
-#define STRETCHES_MAX 64u
+#define GROUPS_SIDE 256u /* what two digits of the kernel can count */
+#define GROUPS_MAX (16u * GROUPS_SIDE)
+#define STRETCHES_MAX 32u
 #define STEPS_MIN 4u
-#define STEPS_MAX 32u
+#define STEPS_MAX 64u
 #define STEP_WORDS 8u
 
-/* How many steps a stretch of a row has: the longest that fills rows with whole stretches, of at most 16 for f16 if that can be;
- * 0 if none does. */
+/* How many steps a stretch of a row has: the longest that fills rows with whole stretches; 0 if none does. */
 static uint32_t stretch_steps(const obi_weight *weight)
 {
-    uint32_t steps = weight->row_words / STEP_WORDS, most = weight->type == OBI_WEIGHT_F16 ? 16 : STEPS_MAX;
+    uint32_t steps = weight->row_words / STEP_WORDS;
     if (weight->row_words % STEP_WORDS || (weight->type == OBI_WEIGHT_F16 && weight->columns % 2)) return 0;
-    if (steps > STRETCHES_MAX * most) most = STEPS_MAX;
-    for (uint32_t length = most; length >= STEPS_MIN; length /= 2)
+    for (uint32_t length = STEPS_MAX; length >= STEPS_MIN; length--)
         if (steps % length == 0 && steps / length <= STRETCHES_MAX) return length;
     return 0;
 }
 
 static bool on_software(const obi_device *device, const obi_weight *weight)
 {
-    return device->caps.straight && device->caps.workgroup_size >= 8 * STRETCHES_MAX && stretch_steps(weight) > 0;
+    return device->caps.straight && device->caps.workgroup_size >= 32 * STRETCHES_MAX && stretch_steps(weight) > 0;
 }
 
 static void gemv_straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
@@ -51,6 +50,7 @@ static void gemv_straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight
     uint32_t stretches = weight->row_words / (steps * STEP_WORDS);
     for (uint32_t row = 0; row < row_count; row += GROUPS_MAX * GROUP_ROWS) {
         uint32_t rows = row_count - row < GROUPS_MAX * GROUP_ROWS ? row_count - row : GROUPS_MAX * GROUP_ROWS;
+        uint32_t groups = (uint32_t)obi_div_ceil(rows, GROUP_ROWS), side = groups < GROUPS_SIDE ? groups : GROUPS_SIDE;
         struct obi_push_dense_gemv_straight push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
                                                      .first_row = first_row + row, .row_count = rows };
         obi_view from = view;
@@ -60,9 +60,9 @@ static void gemv_straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight
         obi_straight_digits(push.digit);
         obi_dispatch dispatch = { .kernel = weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16_STRAIGHT
                                                                            : OBI_KERNEL_DENSE_GEMV_F32_STRAIGHT,
-                                  .spec = { 8 * stretches, stretches, steps },
+                                  .spec = { 32 * stretches, stretches, steps },
                                   .spec_count = 3,
-                                  .groups = { (uint32_t)obi_div_ceil(rows, GROUP_ROWS), T, 1 },
+                                  .groups = { side, T, (uint32_t)obi_div_ceil(groups, side) },
                                   .push = &push,
                                   .push_bytes = sizeof push,
                                   .bindings = { obi_writes(y), obi_reads(x), obi_reads(view) },

@@ -92,9 +92,9 @@ void main()
     // The part of a group: its tiles follow those of the one before, its scales and results begin at the next 64 words.
     uint tiles = (push.row_count + 127u) >> 7, other_tiles = (push.other_rows + 127u) >> 7;
     uint further = push.digit[uint(tile >= tiles)], third = push.digit[uint(tile >= tiles + other_tiles)];
-    // These are 0 or 1. A choice instead of them, or a rounding, in an address makes its loads loops over the lanes.
+    // These are 0 or 1. A choice instead of them, or a rounding, in what an address is made from makes its loads loops over the lanes.
     uint part_tile = tile - further * tiles - third * other_tiles;
-    uint m = further != 0u ? push.other_rows : push.m, row_count = further != 0u ? push.other_rows : push.row_count;
+    uint m = push.m + further * (push.other_rows - push.m), row_count = push.row_count + further * (push.other_rows - push.row_count);
     uint scales_before = further * push.scales_skip + third * push.other_scales_skip;
     uint y_before = further * (push.m * gl_NumWorkGroups.y + 63u & ~63u) + third * (push.other_rows * gl_NumWorkGroups.y + 63u & ~63u);
     uint k_first = stretch * OB_WORDS * 32u;
