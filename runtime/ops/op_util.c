@@ -4,16 +4,22 @@
 #include "ops/check.h"
 #include "shaders/common/push_util.h"
 
-#define RUN 1024u /* elements a workgroup sorts: shaders/util/topk_fwd.comp */
-
-/* Elements of a workgroup that looks for the largest: on a software driver a dispatch costs more than a long run. */
+/* Elements of a workgroup: on a software driver a dispatch costs more than a long run. */
+#define TOPK_RUN 4096u
+#define TOPK_RUN_CPU 16384u
 #define ARGMAX_RUN 2048u
 #define ARGMAX_RUN_CPU 32768u
+
+static uint32_t run_of(const obi_device *device, uint32_t k)
+{
+    if (device->caps.software) return k > 1 ? TOPK_RUN_CPU : ARGMAX_RUN_CPU;
+    return k > 1 ? TOPK_RUN : ARGMAX_RUN;
+}
 
 /* Bytes of one half of the scratch: the output of the first pass. The two halves are written in turn. */
 static uint64_t half_bytes(uint32_t V, uint32_t k)
 {
-    return obi_align_up(obi_div_ceil(V, RUN) * k * sizeof(obi_topk_pair), OBI_BUFFER_ALIGNMENT);
+    return obi_align_up(obi_div_ceil(V, k > 1 ? TOPK_RUN : ARGMAX_RUN) * k * sizeof(obi_topk_pair), OBI_BUFFER_ALIGNMENT);
 }
 
 uint64_t obi_op_topk_scratch_bytes(uint32_t V, uint32_t k) { return 2 * half_bytes(V ? V : 1, k ? k : 1); }
@@ -29,10 +35,10 @@ void obi_op_topk_fwd(obi_cmd *cmd, obi_view out, obi_view logits, obi_view scrat
     obi_view half = { scratch.buffer, scratch.offset, half_bytes(V, k) };
     obi_view other = { scratch.buffer, scratch.offset + half.size, half.size };
     obi_view from = logits;
-    uint32_t count = V, run = k > 1 ? RUN : device->caps.software ? ARGMAX_RUN_CPU : ARGMAX_RUN;
+    uint32_t count = V, run = run_of(device, k);
     for (bool first = true;; first = false) {
         uint32_t groups = (uint32_t)obi_div_ceil(count, run);
-        struct obi_push_util_topk sort = { count, k, groups };
+        struct obi_push_util_topk sort = { count, k, run, groups };
         struct obi_push_util_argmax search = { count, run, groups };
         obi_dispatch dispatch = { .kernel = k > 1 ? OBI_KERNEL_UTIL_TOPK_FWD : OBI_KERNEL_UTIL_ARGMAX_FWD,
                                   .spec = { obi_workgroup_size(device), first },
@@ -48,6 +54,6 @@ void obi_op_topk_fwd(obi_cmd *cmd, obi_view out, obi_view logits, obi_view scrat
         from = half;
         half = other;
         other = from;
-        count = groups * k; /* shrinks: k is at most an eighth of RUN */
+        count = groups * k; /* shrinks: k is at most a 32nd of a run */
     }
 }

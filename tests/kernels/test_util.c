@@ -21,7 +21,7 @@ static void test_topk(void **state)
         for (uint32_t hostile = 0; hostile < 2; hostile++) TEST_CASE(obi_case_util_argmax, counts[i], 1, hostile);
     uint32_t *limit = &test_device()->caps.workgroup_count[0], before = *limit;
     *limit = 3; /* a folded grid, without 67 million elements */
-    TEST_CASE(obi_case_util_topk, 8 * 1024 + 1, 7, 0);
+    TEST_CASE(obi_case_util_topk, 4 * 16384 + 1, 7, 0);
     TEST_CASE(obi_case_util_argmax, 4 * 32768 + 1, 1, 0);
     *limit = before;
     TEST_CASE(obi_case_util_topk, 33, 33, 1); /* everything, NaN included */
@@ -63,6 +63,32 @@ static void test_equal_values_come_in_order_of_their_ids(void **state)
     for (uint32_t i = 1; i < K; i++) assert_int_equal(pairs[i].id, i - 1);
 }
 
+/* Logits that are not thinned by the first sieve: all the largest in one of the strided parts, or in order. */
+static void test_what_is_hard_to_thin(void **state)
+{
+    (void)state;
+    enum { V = 32000, K = 128 };
+    static float logits[V];
+    obi_topk_pair pairs[K];
+    for (int kind = 0; kind < 4; kind++)
+        for (uint32_t k = 2; k <= K; k += 63) {
+            for (uint32_t i = 0; i < V; i++) {
+                uint32_t in_row = i / 256, row = i % 256;
+                if (kind == 0) logits[i] = (float)i;
+                if (kind == 1) logits[i] = -(float)i;
+                if (kind == 2) logits[i] = row < k ? 1e6f + (float)i : (float)in_row; /* in k parts: more than a list */
+                if (kind == 3) logits[i] = row == 7 ? 1e6f - (float)i : -(float)i;
+            }
+            run(logits, V, k, pairs);
+            for (uint32_t i = 0; i < k; i++) {
+                uint32_t want = kind == 0 ? V - 1 - i : kind == 1 ? i : kind == 2 ? 0 : i < 125 ? 256 * i + 7 : i - 125;
+                if (kind == 2) /* the last rows of the first k parts, from behind */
+                    want = (V / 256 - 1 - i / k) * 256 + (k - 1 - i % k);
+                assert_int_equal(pairs[i].id, want);
+            }
+        }
+}
+
 static void test_bad_sizes_are_refused(void **state)
 {
     (void)state;
@@ -85,6 +111,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_topk),
         cmocka_unit_test(test_equal_values_come_in_order_of_their_ids),
+        cmocka_unit_test(test_what_is_hard_to_thin),
         cmocka_unit_test(test_bad_sizes_are_refused),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
