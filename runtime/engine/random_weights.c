@@ -176,6 +176,7 @@ obi_status obi_random_weights_create(obi_device *device, const obi_config *confi
         goto done;
     }
     OBI_TRY_GOTO(obi_upload_create(device, &make.upload));
+    obi_upload_in_place(make.upload);
     OBI_TRY_GOTO(make_matrix(&make, config->vocabulary, config->width, "random embedding", &weights->embedding));
     OBI_TRY_GOTO(make_vector(&make, config->width, "random norm", &weights->output_norm));
     weights->parameters += config->width;

@@ -19,12 +19,9 @@ typedef struct loader {
     void *user;
     uint64_t bytes_done;
     uint64_t bytes_all;
-    uint32_t *words; /* for conversion: CHUNK_BYTES, or one row if that is more */
-    float *floats;   /* one row */
-    size_t floats_count;
 } loader;
 
-#define CHUNK_BYTES (1u << 20)
+#define CHUNK_BYTES (32u << 20) /* of a matrix, between which pages of the file are let go */
 
 static obi_status find_tensor(const loader *load, const char *name, uint64_t columns, uint64_t rows, const obi_gguf_tensor **out)
 {
@@ -79,24 +76,42 @@ static uint64_t device_bytes(const obi_gguf_tensor *tensor)
     }
 }
 
-/* One row of a dense tensor in the device's layout. */
-static obi_status convert_row(loader *load, const obi_gguf_tensor *tensor, uint64_t row, const obi_weight *weight, uint32_t *words)
+typedef struct dense_rows {
+    const obi_gguf_tensor *tensor;
+    const obi_weight *weight;
+    uint64_t row_bytes; /* in the file */
+} dense_rows;
+
+/* Q8_0 and Q4_0 as halves, some blocks at a time; halves are 16-bit words in order. */
+static void halves_of_blocks(const dense_rows *of, const uint8_t *source, uint32_t *words)
 {
-    uint32_t columns = weight->columns;
-    uint64_t row_bytes;
-    if (!obi_dtype_bytes(tensor->type, columns, &row_bytes))
-        return obi_fail(OBI_ERROR_DATA, "rows of %u columns do not fill whole blocks", columns);
-    const uint8_t *source = tensor->data + row * row_bytes;
-    if (weight->type == OBI_WEIGHT_F32) return obi_dtype_to_float(tensor->type, source, columns, (float *)words);
-    words[weight->row_words - 1] = 0; /* the pad of an odd width */
-    if (tensor->type == OBI_DTYPE_F16) {
-        memcpy(words, source, (size_t)columns * 2);
-        return OBI_OK;
+    float some[8 * 32];
+    uint32_t columns = of->weight->columns, block = obi_dtype_block(of->tensor->type);
+    for (uint32_t first = 0; first < columns; first += 8 * block) {
+        uint32_t count = columns - first < 8 * block ? columns - first : 8 * block;
+        const uint8_t *from = source + (uint64_t)(first / block) * obi_dtype_block_bytes(of->tensor->type);
+        (void)obi_dtype_to_float(of->tensor->type, from, count, some); /* whole blocks of a type that load_matrix knows */
+        for (uint32_t i = 0; i < count; i += 2)
+            words[(first + i) / 2] = obi_float_to_half(some[i]) | (uint32_t)obi_float_to_half(some[i + 1]) << 16;
     }
-    OBI_TRY(obi_dtype_to_float(tensor->type, source, columns, load->floats));
-    uint16_t *halves = (uint16_t *)(void *)words;
-    for (uint32_t i = 0; i < columns; i++) halves[i] = obi_float_to_half(load->floats[i]);
-    return OBI_OK;
+}
+
+/* Rows of a dense tensor in the device's layout. */
+static void convert_rows(void *user, uint32_t first, uint32_t count, uint32_t *words)
+{
+    const dense_rows *of = user;
+    const obi_weight *weight = of->weight;
+    for (uint32_t i = 0; i < count; i++, words += weight->row_words) {
+        const uint8_t *source = of->tensor->data + (uint64_t)(first + i) * of->row_bytes;
+        if (weight->type == OBI_WEIGHT_F32) {
+            (void)obi_dtype_to_float(of->tensor->type, source, weight->columns, (float *)words);
+        } else if (of->tensor->type != OBI_DTYPE_F16) {
+            halves_of_blocks(of, source, words);
+        } else {
+            if (weight->columns % 2) words[weight->row_words - 1] = 0; /* the pad of an odd width */
+            memcpy(words, source, (size_t)of->row_bytes);
+        }
+    }
 }
 
 static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uint32_t columns, obi_weight *weight)
@@ -115,18 +130,18 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
         return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s, which a matrix cannot have here", load->gguf->mapping.path, name,
                         obi_dtype_name(tensor->type));
     }
+    dense_rows of = { .tensor = tensor, .weight = weight };
+    if (!obi_dtype_bytes(tensor->type, columns, &of.row_bytes))
+        return obi_fail(OBI_ERROR_DATA, "rows of %u columns do not fill whole blocks", columns);
     OBI_TRY(obi_weight_create(load->device, type, rows, columns, 0, weight));
-    uint32_t row_bytes = weight->row_words * 4;
     uint32_t rows_at_once = obi_weight_upload_rows(weight, CHUNK_BYTES);
-    uint32_t *words = load->words;
     for (uint32_t first = 0; first < rows; first += rows_at_once) {
         uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
-        for (uint32_t i = 0; i < count; i++) OBI_TRY(convert_row(load, tensor, first + i, weight, words + (uint64_t)i * weight->row_words));
-        OBI_TRY(obi_weight_upload(load->upload, weight, first, count, words));
+        OBI_TRY(obi_weight_upload_filled(load->upload, weight, first, count, convert_rows, &of));
         /* Pages are let go as the reading goes on: an embedding may be gigabytes. */
-        obi_mapping_release(&load->gguf->mapping, tensor->offset + tensor->bytes / rows * first, tensor->bytes / rows * count);
+        obi_mapping_release(&load->gguf->mapping, tensor->offset + of.row_bytes * first, of.row_bytes * count);
     }
-    load->weights->device_bytes += (uint64_t)rows * row_bytes;
+    load->weights->device_bytes += (uint64_t)rows * weight->row_words * 4;
     load->weights->parameters += (uint64_t)rows * columns;
     return account(load, tensor, name);
 }
@@ -140,15 +155,7 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     if (tensor->type != OBI_DTYPE_I32) /* a narrower type would end before the last row */
         return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where signs are I32", load->gguf->mapping.path, name,
                         obi_dtype_name(tensor->type));
-    uint32_t rows_at_once = obi_weight_upload_rows(&linear->weight, CHUNK_BYTES); /* a tile of the longest rows is just as large */
-    uint32_t last_mask = columns % 32 ? (1u << columns % 32) - 1 : UINT32_MAX;
-    for (uint32_t first = 0; first < rows; first += rows_at_once) {
-        uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
-        memcpy(load->words, tensor->data + (uint64_t)first * row_words * 4, (uint64_t)count * row_words * 4);
-        for (uint32_t i = 1; i <= count; i++)
-            load->words[(uint64_t)i * row_words - 1] &= last_mask; /* pad bits are 0, whatever the file says */
-        OBI_TRY(obi_weight_upload(load->upload, &linear->weight, first, count, load->words));
-    }
+    OBI_TRY(obi_weight_upload(load->upload, &linear->weight, 0, rows, tensor->data));
     load->weights->device_bytes += (uint64_t)rows * row_words * 4;
     load->weights->parameters += (uint64_t)rows * columns;
     OBI_TRY(account(load, tensor, name));
@@ -260,16 +267,13 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     }
     OBI_TRY_GOTO(check_widths(config, gguf));
     OBI_TRY_GOTO(obi_memory_fits(device, needed, "the weights"));
-    load.floats_count = config->width > config->ffn ? config->width : config->ffn;
-    if ((uint64_t)config->heads * config->head_size > load.floats_count) load.floats_count = (uint64_t)config->heads * config->head_size;
-    load.words = obi_calloc(1, CHUNK_BYTES > load.floats_count * 4 ? CHUNK_BYTES : load.floats_count * 4);
-    load.floats = obi_calloc(load.floats_count, sizeof *load.floats);
     weights->layers = obi_calloc(config->layers, sizeof *weights->layers);
-    if (!load.words || !load.floats || !weights->layers) {
+    if (!weights->layers) {
         status = OBI_ERROR_MEMORY;
         goto done;
     }
     OBI_TRY_GOTO(obi_upload_create(device, &load.upload));
+    obi_upload_in_place(load.upload);
     OBI_TRY_GOTO(load_matrix(&load, "token_embd.weight", config->vocabulary, config->width, &weights->embedding));
     OBI_TRY_GOTO(load_vector(&load, "output_norm.weight", config->width, &weights->output_norm));
     if (!config->tied) OBI_TRY_GOTO(load_matrix(&load, "output.weight", config->vocabulary, config->width, &weights->head));
@@ -278,8 +282,6 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     OBI_TRY_GOTO(obi_upload_finish(load.upload));
 done:
     obi_upload_destroy(load.upload);
-    obi_free(load.words);
-    obi_free(load.floats);
     if (status != OBI_OK) obi_weights_free(weights);
     else *out = weights;
     return status;

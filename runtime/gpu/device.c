@@ -234,6 +234,7 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     OBI_TRY_GOTO(select_candidate(candidates, count, desc->select, &chosen));
     device->physical = candidates[chosen].physical;
     device->caps = candidates[chosen].entry.caps;
+    device->addresses = device->caps.straight;
     device->exact = desc->exact;
     OBI_TRY_GOTO(choose_tier(device, desc->tier));
     for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;

@@ -25,6 +25,7 @@ typedef struct obi_device {
     VkQueue queue;
     pthread_mutex_t queue_lock;    /* hold it around vkQueueSubmit */
     obi_caps caps;
+    bool addresses;                /* buffers have addresses in shaders: caps.straight when the device was opened */
     obi_tier tier;                 /* the tier in use */
     obi_tier kernel_tier[OBI_KERNEL_COUNT]; /* caps a single kernel below `tier`; lowered by the self-test */
     atomic_uint kernels_changed;   /* counts runs of the self-test: commands recorded before one are not submitted after it */

@@ -125,7 +125,7 @@ static VkResult arena_allocate(obi_device *device, uint64_t size, uint32_t type,
 {
     VkMemoryAllocateFlagsInfo address = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
                                           .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
-    VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = device->caps.straight ? &address : NULL,
+    VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = device->addresses ? &address : NULL,
                                   .allocationSize = size, .memoryTypeIndex = type };
     VkResult result = device->vk.vkAllocateMemory(device->handle, &info, NULL, &arena->memory);
     if (result != VK_SUCCESS) {
@@ -286,7 +286,7 @@ obi_status obi_buffer_create(obi_device *device, uint64_t size, obi_memory_kind 
     obi_status status = OBI_OK;
     VkBufferCreateInfo info = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = obi_align_up(size, 4), .usage = BUFFER_USAGE,
                                 .sharingMode = VK_SHARING_MODE_EXCLUSIVE };
-    if (device->caps.straight) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+    if (device->addresses) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
     VkResult result = device->vk.vkCreateBuffer(device->handle, &info, NULL, &buffer->handle);
     if (result != VK_SUCCESS) {
         buffer->handle = VK_NULL_HANDLE;
@@ -315,7 +315,7 @@ obi_status obi_buffer_create(obi_device *device, uint64_t size, obi_memory_kind 
         goto done;
     }
     VkBufferDeviceAddressInfo address = { .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer->handle };
-    if (device->caps.straight) buffer->address = device->vk.vkGetBufferDeviceAddress(device->handle, &address);
+    if (device->addresses) buffer->address = device->vk.vkGetBufferDeviceAddress(device->handle, &address);
     if (kind != OBI_MEMORY_DEVICE) buffer->mapped = buffer->arena->mapped + buffer->offset;
 done:
     if (status != OBI_OK) obi_buffer_destroy(device, buffer);
@@ -345,9 +345,11 @@ void obi_buffer_destroy(obi_device *device, obi_buffer *buffer)
     obi_free(buffer);
 }
 
+void *obi_buffer_host(const obi_buffer *buffer) { return buffer->arena->mapped ? buffer->arena->mapped + buffer->offset : NULL; }
+
 static obi_status sync_range(obi_device *device, const obi_buffer *buffer, uint64_t offset, uint64_t size, bool flush)
 {
-    if (buffer->arena->coherent || !buffer->mapped) return OBI_OK;
+    if (buffer->arena->coherent || !buffer->arena->mapped) return OBI_OK;
     uint64_t atom = device->caps.atom;
     uint64_t begin = (buffer->offset + offset) / atom * atom, end = obi_align_up(buffer->offset + offset + size, atom);
     if (end > buffer->arena->size) end = buffer->arena->size;

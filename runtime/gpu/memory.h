@@ -35,7 +35,7 @@ typedef struct obi_memory {
 typedef struct obi_buffer {
     VkBuffer handle;
     uint64_t size;            /* bytes as asked for */
-    uint64_t address;         /* in shaders; 0 where caps.straight is false */
+    uint64_t address;         /* in shaders; 0 where the device's `addresses` is false */
     void *mapped;             /* host pointer for UPLOAD and READBACK, persistently mapped; NULL for DEVICE */
     obi_memory_kind kind;
     uint64_t offset;          /* in its arena */
@@ -47,6 +47,9 @@ typedef struct obi_buffer {
 /* OBI_ERROR_MEMORY names the size and what the device has left. size > 0. The contents are undefined. */
 obi_status obi_buffer_create(struct obi_device *device, uint64_t size, obi_memory_kind kind, obi_buffer **out);
 void obi_buffer_destroy(struct obi_device *device, obi_buffer *buffer); /* the device must be done with it; NULL is allowed */
+
+/* Where the host sees a buffer of any kind, mapped for good; NULL where it does not. */
+void *obi_buffer_host(const obi_buffer *buffer);
 
 /* Makes host writes visible to the device, or device writes to the host, for memory that is not coherent.
  * Nothing to do (and nothing done) for coherent memory. */

@@ -54,10 +54,17 @@ obi_status obi_weight_create_group(obi_device *device, obi_weight_type type, con
                                    obi_weight *out);
 void obi_weight_destroy(obi_device *device, obi_weight *weight); /* also fine on a zeroed struct */
 
-/* Uploads rows [first, first+count) from `words` (count * row_words, row after row in this type's words). Cut to staging size
- * and across blocks by itself. Any range, any number of rows; but of a type in tiles whole tiles: `first` is a tile's first
- * row, and the last row that of a tile or of the matrix. */
-obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, const uint32_t *words);
+/* Uploads rows [first, first+count) from `words` (count * row_words, row after row in this type's words, at any address). Cut to what
+ * the upload takes at once and across blocks by itself, and done by the upload's threads. Pad bits behind the last column of signs
+ * become 0. Any range, any number of rows; but of a type in tiles whole tiles: `first` is a tile's first row, and the last row that
+ * of a tile or of the matrix. */
+obi_status obi_weight_upload(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, const void *words);
+
+/* The same where rows are made as they are needed: `fill` writes rows [first, first + count) to `words`, and does not read there;
+ * several threads call it at once, for different rows. Not of a type in tiles. */
+typedef void (*obi_weight_fill)(void *user, uint32_t first, uint32_t count, uint32_t *words);
+obi_status obi_weight_upload_filled(obi_upload *upload, const obi_weight *weight, uint32_t first, uint32_t count, obi_weight_fill fill,
+                                    void *user);
 
 /* How many rows one upload has when it should be about `bytes` large: at least one, and whole tiles of a type in tiles. */
 uint32_t obi_weight_upload_rows(const obi_weight *weight, uint64_t bytes);
