@@ -76,14 +76,14 @@ static void test_what_is_hard_to_thin(void **state)
                 uint32_t in_row = i / 256, row = i % 256;
                 if (kind == 0) logits[i] = (float)i;
                 if (kind == 1) logits[i] = -(float)i;
-                if (kind == 2) logits[i] = row < k ? 1e6f + (float)i : (float)in_row; /* in k parts: more than a list */
+                if (kind == 2) logits[i] = row < k - 1 ? 1e6f + (float)i : (float)in_row; /* more than a list, all of them before the sieve */
                 if (kind == 3) logits[i] = row == 7 ? 1e6f - (float)i : -(float)i;
             }
             run(logits, V, k, pairs);
             for (uint32_t i = 0; i < k; i++) {
                 uint32_t want = kind == 0 ? V - 1 - i : kind == 1 ? i : kind == 2 ? 0 : i < 125 ? 256 * i + 7 : i - 125;
-                if (kind == 2) /* the last rows of the first k parts, from behind */
-                    want = (V / 256 - 1 - i / k) * 256 + (k - 1 - i % k);
+                if (kind == 2) /* the last rows of the first k - 1 parts, from behind */
+                    want = (V / 256 - 1 - i / (k - 1)) * 256 + (k - 2 - i % (k - 1));
                 assert_int_equal(pairs[i].id, want);
             }
         }
