@@ -29,16 +29,18 @@ static void plain(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight
 
 #define STRETCHES_MAX 64u    /* 32 KiB of shared memory */
 #define STRETCH_WORDS_MAX 8u
+#define WHOLE_STRETCHES 16u  /* more than these, and some subgroups have no rows to add up */
 #define COLUMNS_MAX (STRETCHES_MAX * STRETCH_WORDS_MAX * 32) /* of a dispatch */
 #define GRID_SIDE 256u       /* what two digits of the kernel can count */
 
-/* The longest stretch of 1, 2, 4 or 8 words that cuts `words` evenly into as many as the kernel takes; else the shortest that fits. */
+/* The longest stretch of 1, 2, 4 or 8 words that cuts `words` evenly into as many as the kernel takes; else the shortest that fits.
+ * But 4 where 8 would do with few of them: the code for 8 does not fit an instruction cache of 32 KiB. */
 static uint32_t stretch_words(uint32_t words)
 {
     uint32_t length = STRETCH_WORDS_MAX;
     while (length > 1 && words % length) length /= 2;
     while (obi_div_ceil(words, length) > STRETCHES_MAX) length *= 2;
-    return length;
+    return length == 8 && words <= 4 * WHOLE_STRETCHES ? 4 : length;
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -49,6 +51,14 @@ typedef struct stretch_of_rows {
     uint32_t other_rows, tiles;       /* of each further part of a group; of all */
     obi_view y, bits, scales;         /* of all */
 } stretch_of_rows;
+
+/* What a kernel need not find out. */
+static uint32_t plan_of(const stretch_of_rows *part, uint32_t stretches, uint32_t k, uint32_t T)
+{
+    uint32_t plan = (T > 1 ? OB_GEMV_TOKENS : 0) | (part->other_rows ? OB_GEMV_PARTS : 0);
+    bool whole = part->rows % OBI_TILE_ROWS == 0 && part->other_rows % OBI_TILE_ROWS == 0 && WHOLE_STRETCHES % stretches == 0 && k == 0;
+    return plan | (whole ? OB_GEMV_WHOLE : 0);
+}
 
 static void straight_rows(obi_cmd *cmd, const stretch_of_rows *part, obi_view x, uint32_t n, uint32_t T)
 {
@@ -72,8 +82,8 @@ static void straight_rows(obi_cmd *cmd, const stretch_of_rows *part, obi_view x,
         obi_straight_address(bits_k, &push.bits_low, &push.bits_high);
         obi_straight_digits(push.digit);
         obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMV_STRAIGHT,
-                                  .spec = { 8 * stretches, stretches, length, k_count % (32 * length) != 0, k > 0 },
-                                  .spec_count = 5,
+                                  .spec = { 8 * stretches, stretches, length, k_count % (32 * length) != 0, k > 0, plan_of(part, stretches, k, T) },
+                                  .spec_count = 6,
                                   .groups = { part->tiles, T, 1 },
                                   .push = &push,
                                   .push_bytes = sizeof push,

@@ -7,6 +7,8 @@
 // push: obi_push_bitlinear_gemv_straight: addresses of x, g, h and the signs of a row block in tiles (ops/tensor.h)
 // spec 0: workgroup, 8 * stretches      spec 1: stretches of a row, 1..64      spec 2: words of a stretch, 1 to 32
 // spec 3: careful: the stretches reach past k_count      spec 4: 1: y is added to
+// spec 5: OB_GEMV_TOKENS: several tokens; _PARTS: a group of several; _WHOLE: every subgroup writes 8 rows for each 128 / 8 /
+// stretches blocks that it adds up, none of them cut, and to fresh rows
 // grid: x: tiles of 128 rows of all parts, at most 256; y: tokens, at most 16
 // tiers: A
 //
@@ -21,12 +23,16 @@ layout(constant_id = 1) const uint OB_STRETCHES = 1u;
 layout(constant_id = 2) const uint OB_WORDS = 4u;
 layout(constant_id = 3) const uint OB_CAREFUL = 0u;
 layout(constant_id = 4) const uint OB_ADD = 0u;
+layout(constant_id = 5) const uint OB_PLAN = OB_GEMV_TOKENS | OB_GEMV_PARTS;
 
 layout(set = 0, binding = 0) buffer Y { float y[]; };
 
 shared float sums[OB_STRETCHES * 128u]; // [stretch][row of the tile]
 
 #define CAREFUL (OB_CAREFUL != 0u)
+#define TOKENS ((OB_PLAN & OB_GEMV_TOKENS) != 0u)
+#define PARTS ((OB_PLAN & OB_GEMV_PARTS) != 0u)
+#define WHOLE ((OB_PLAN & OB_GEMV_WHOLE) != 0u)
 
 // Row first + LANE of the tile; first is a multiple of 8.
 float ob_sum_of(uint stretch, uint first)
@@ -84,19 +90,23 @@ void ob_tables(float v0, float v1, float v2, float v3, out uint table[11])
     table[10] = ob_table(subgroupShuffle(v3, 6u), subgroupShuffle(v3, 7u), 0.0);
 }
 
+// Words, as whole lines of 64. (A mask would make what follows from it count as different in each lane.)
+uint lines_of(uint words) { return uint(ceil(float(words) * (1.0 / 64.0))) * 64u; }
+
 void main()
 {
     uint stretch = OB_STRETCHES > 16u ? ob_digits(gl_SubgroupID) : push.digit[gl_SubgroupID & 15u];
-    uint tile = ob_digits(gl_WorkGroupID.x), token = push.digit[gl_WorkGroupID.y & 15u];
+    uint tile = ob_digits(gl_WorkGroupID.x), token = TOKENS ? push.digit[gl_WorkGroupID.y & 15u] : 0u;
 
     // The part of a group: its tiles follow those of the one before, its scales and results begin at the next 64 words.
     uint tiles = (push.row_count + 127u) >> 7, other_tiles = (push.other_rows + 127u) >> 7;
-    uint further = push.digit[uint(tile >= tiles)], third = push.digit[uint(tile >= tiles + other_tiles)];
+    uint further = PARTS ? push.digit[uint(tile >= tiles)] : 0u, third = PARTS ? push.digit[uint(tile >= tiles + other_tiles)] : 0u;
     // These are 0 or 1. A choice instead of them, or a rounding, in what an address is made from makes its loads loops over the lanes.
     uint part_tile = tile - further * tiles - third * other_tiles;
     uint m = push.m + further * (push.other_rows - push.m), row_count = push.row_count + further * (push.other_rows - push.row_count);
     uint scales_before = further * push.scales_skip + third * push.other_scales_skip;
-    uint y_before = further * (push.m * gl_NumWorkGroups.y + 63u & ~63u) + third * (push.other_rows * gl_NumWorkGroups.y + 63u & ~63u);
+    uint tokens = TOKENS ? push.digit[gl_NumWorkGroups.y & 15u] + 16u * push.digit[gl_NumWorkGroups.y >> 4u] : 1u;
+    uint y_before = further * lines_of(push.m * tokens) + third * lines_of(push.other_rows * tokens);
     uint k_first = stretch * OB_WORDS * 32u;
     uint64_t x = ob_address(push.x_low, push.x_high) + uint64_t(token * push.n) * 4ul;
     uint64_t g = ob_address(push.g_low, push.g_high) + uint64_t(scales_before) * 4ul;
@@ -143,6 +153,7 @@ void main()
 #define ADD8(i) ADD4(i) ADD4(i + 4u)
 #define ADD16(i) ADD8(i) ADD8(i + 8u)
 #define ADD64(i) ADD16(i) ADD16(i + 16u) ADD16(i + 32u) ADD16(i + 48u)
+#define STORE(i) y[to + uint(i)] = subgroupShuffle(total, uint(i));
 #define ROWS(b, ADD_ALL) /* ADD_ALL: as many as there are stretches at the most where a subgroup has more than b blocks of rows */   \
     if (b * OB_STRETCHES < 16u) {                                                                                                    \
         uint block = stretch + b * OB_STRETCHES, first = min(block, 15u) * 8u;                                                       \
@@ -150,8 +161,13 @@ void main()
         ADD_ALL(0u)                                                                                                                  \
         uint row = part_tile * 128u + first, last = row_count - 1u;                                                                  \
         float scale = uintBitsToFloat(ob_eight_cut(h, min(row, last), last));                                                        \
-        uint to = y_before + token * m + push.first_row + row + LANE;                                                                \
-        if (block < 16u && row + LANE <= last) y[to] = OB_ADD != 0u ? y[to] + total * scale : total * scale;                         \
+        uint to = y_before + token * m + push.first_row + row;                                                                       \
+        total *= scale;                                                                                                              \
+        if (WHOLE) {                                                                                                                 \
+            EACH8(STORE)                                                                                                             \
+        } else if (block < 16u && row + LANE <= last) {                                                                              \
+            y[to + LANE] = OB_ADD != 0u ? y[to + LANE] + total : total;                                                              \
+        }                                                                                                                            \
     }
     ROWS(0u, ADD64) ROWS(1u, ADD16) ROWS(2u, ADD8) ROWS(3u, ADD8)
     ROWS(4u, ADD4) ROWS(5u, ADD4) ROWS(6u, ADD4) ROWS(7u, ADD4)

@@ -18,6 +18,11 @@ struct obi_push_bitlinear_quantise {
     OB_U32 row_words; /* ceil(n / 32) */
 };
 
+/* Its specialisation constant 5. */
+#define OB_GEMV_TOKENS 1u
+#define OB_GEMV_PARTS 2u
+#define OB_GEMV_WHOLE 4u
+
 struct obi_push_bitlinear_gemv_straight {
     OB_U32 x_low, x_high, g_low, g_high, bits_low, bits_high; /* addresses, halves of 64 bits */
     OB_U32 m;          /* rows of the whole matrix */

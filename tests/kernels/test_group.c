@@ -105,7 +105,9 @@ static void test_every_family(void **state)
         for (size_t i = 0; i < COUNT(shapes); i++) {
             bool one = family == OBI_SIGN_STRAIGHT && (shapes[i][2] == 0 || shapes[i][1] == shapes[i][2]);
             compare(shapes[i], i % 2 ? 353 : 65, 1 + (uint32_t)i % 3, (obi_sign_family)family, 0, one);
+            if (i < 2) compare(shapes[i], 512, 1 + 2 * (uint32_t)i, (obi_sign_family)family, 0, one); /* rows in whole tiles */
         }
+        compare((const uint32_t[]){ 256, 128, 128 }, 1024, 1, (obi_sign_family)family, 0, family == OBI_SIGN_STRAIGHT);
     }
     test_device_check();
 }
