@@ -6,6 +6,7 @@
 #include "ops/attn_straight.h"
 #include "ops/check.h"
 #include "ops/straight.h"
+#include "ops/token_straight.h"
 #include "shaders/common/push_attn.h"
 
 #define HEAD_SIZE_MAX 256u /* shaders/attn/attend_fwd.comp: shared memory and four outputs a lane */
@@ -268,13 +269,15 @@ static uint32_t piece_of(uint32_t T, uint64_t query_bytes)
 uint64_t obi_op_attn_split_bytes(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
 {
     uint32_t splits = obi_op_attn_splits(device, T, H, C, positions);
+    uint32_t straight = T == 1 && device->caps.straight ? obi_token_attend_splits_of(C, positions) : 0;
+    if (straight > splits) splits = straight;
     uint64_t bytes = query_part_bytes(H, C, splits);
     return splits > 1 ? piece_of(T, bytes) * bytes : 0;
 }
 
 /* A piece of the queries after the other, so that their parts stay small. */
 static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
-                             uint32_t C, uint32_t first_position, obi_attn_range range)
+                             uint32_t C, uint32_t first_position, obi_attn_range range, bool straight)
 {
     uint64_t bytes = query_part_bytes(H, C, range.splits);
     uint32_t piece = piece_of(range.count, bytes), end = range.first + range.count;
@@ -283,7 +286,8 @@ static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cach
     for (uint32_t first = range.first; first < end; first += piece) {
         obi_attn_range some = { first, end - first < piece ? end - first : piece, range.splits, range.place };
         parts.size = some.count * bytes;
-        attend(cmd, parts, q, cache, 1, T, H, K, C, first_position, some);
+        if (straight) obi_token_attend(cmd, parts, q, cache, H, K, C, first_position, range.splits, range.place);
+        else attend(cmd, parts, q, cache, 1, T, H, K, C, first_position, some);
         struct obi_push_attn_combine push = { some.count * H, first * H, C, range.splits };
         obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_COMBINE_FWD,
                                   .spec = { obi_op_attn_workgroup(obi_cmd_device(cmd), C) },
@@ -301,13 +305,17 @@ static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cach
 void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                            uint32_t C, uint32_t first_position, obi_attn_range range)
 {
-    if (range.splits == 0) range.splits = obi_op_attn_splits(obi_cmd_device(cmd), T, H, C, (uint64_t)first_position + T);
+    const obi_device *device = obi_cmd_device(cmd);
+    uint32_t straight = T == 1 && range.splits == 0 ? obi_token_attend_splits(device, cache.type, H, K, C, first_position) : 0;
+    if (range.splits == 0) range.splits = obi_op_attn_splits(device, T, H, C, (uint64_t)first_position + T);
     if (!check_attend(cmd, out, q, cache, 1, T, H, K, C, first_position, range.splits) ||
         !obi_check(cmd, range.count > 0 && range.first < T && range.count <= T - range.first && range.splits <= OBI_ATTN_SPLITS_MAX,
                    "attention", "there are no such queries or splits") ||
         !obi_check(cmd, range.place == 0 || (T == 1 && q.size / 4 > range.place), "attention", "the position is not where it should be"))
         return;
-    if (range.splits > 1) attend_in_splits(cmd, out, q, cache, T, H, K, C, first_position, range);
+    if (straight) range.splits = straight;
+    if (range.splits > 1) attend_in_splits(cmd, out, q, cache, T, H, K, C, first_position, range, straight > 0);
+    else if (straight) obi_token_attend(cmd, out, q, cache, H, K, C, first_position, 1, range.place);
     else attend(cmd, out, q, cache, 1, T, H, K, C, first_position, range);
 }
 

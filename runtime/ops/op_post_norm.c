@@ -4,6 +4,7 @@
 #include "ops/op_act.h"
 #include "ops/op_norm.h"
 #include "ops/rows_straight.h"
+#include "ops/token_straight.h"
 #include "shaders/common/push_post_norm.h"
 
 /* A kernel goes over its row at most six times, and a lane's loops must stay below OBI_LOOP_MAX in all. */
@@ -39,6 +40,10 @@ void obi_op_post_residual_fwd(obi_cmd *cmd, obi_view x, obi_view normed, obi_vie
         obi_op_rmsnorm_fwd(cmd, normed, x, w, T, n, eps);
         return;
     }
+    if (T == 1 && obi_token_row_takes(obi_cmd_device(cmd), n)) {
+        obi_token_residual(cmd, x, normed, p, w, n, post_eps, eps);
+        return;
+    }
     struct obi_push_post_norm_residual push = { T, n, post_eps, eps };
     obi_dispatch dispatch = rows_of(cmd, OBI_KERNEL_POST_NORM_RESIDUAL_FWD, T, post, &push, sizeof push);
     dispatch.bindings[0] = obi_writes(normed);
@@ -59,6 +64,10 @@ void obi_op_post_swiglu_fwd(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T
         if (post) obi_op_layernorm_fwd(cmd, gate, gate, T, n, post_eps);
         if (post) obi_op_layernorm_fwd(cmd, up, up, T, n, post_eps);
         obi_op_swiglu_fwd(cmd, gate, gate, up, (uint64_t)T * n);
+        return;
+    }
+    if (T == 1 && obi_token_row_takes(obi_cmd_device(cmd), n)) {
+        obi_token_swiglu(cmd, gate, up, n, post_eps);
         return;
     }
     struct obi_push_post_norm_swiglu push = { T, n, post_eps };
@@ -97,6 +106,10 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
         obi_op_rope_fwd(cmd, parts.q, table, T, H, C, R, first, what->layout);
         obi_op_rope_fwd(cmd, parts.k, table, T, K, C, R, first, what->layout);
         obi_op_kv_store_fwd(cmd, cache, parts.k, parts.v, T, (uint32_t)width, first, what->context);
+        return;
+    }
+    if (obi_token_qkv_takes(obi_cmd_device(cmd), what)) {
+        obi_token_qkv(cmd, qkv, table, cache, what);
         return;
     }
     struct obi_push_post_norm_qkv push = { T, H, K, C, R, what->place ? what->place : first, (uint32_t)((parts.k.offset - qkv.offset) / 4),

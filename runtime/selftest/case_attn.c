@@ -159,6 +159,8 @@ static obi_status run_attend_f16(obi_case_env *env, const uint32_t *sizes, obi_c
 }
 
 OBI_CASE_FORMS(run_rope)
+OBI_CASE_FORMS(run_attend)
+OBI_CASE_FORMS(run_attend_f16)
 
 const obi_case obi_case_attn_rope = {
     "attn_rope", OBI_KERNEL_ATTN_ROPE_FWD, "T heads C R first layout", { 3, 5, 10, 6, 2, 1 }, run_rope_plain
@@ -172,20 +174,26 @@ const obi_case obi_case_attn_kv_store_f16 = {
     "attn_kv_store_f16", OBI_KERNEL_ATTN_KV_STORE_F16, "T width first context", { 3, 34, 2, 7 }, run_kv_store_f16
 };
 const obi_case obi_case_attn_decode = {
-    "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend
+    "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend_plain
 };
 const obi_case obi_case_attn_prefill = {
     "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend
 };
 const obi_case obi_case_attn_combine = {
-    "attn_combine", OBI_KERNEL_ATTN_COMBINE_FWD, "T H K C first splits", { 1, 6, 2, 70, 330, 4 }, run_attend
+    "attn_combine", OBI_KERNEL_ATTN_COMBINE_FWD, "T H K C first splits", { 1, 6, 2, 70, 330, 4 }, run_attend_plain
 };
 const obi_case obi_case_attn_prefill_split = {
     "attn_prefill_split", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 192, 3 }, run_attend
 };
 const obi_case obi_case_attn_decode_f16 = {
-    "attn_decode_f16", OBI_KERNEL_ATTN_DECODE_F16, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend_f16
+    "attn_decode_f16", OBI_KERNEL_ATTN_DECODE_F16, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend_f16_plain
 };
 const obi_case obi_case_attn_prefill_f16 = {
     "attn_prefill_f16", OBI_KERNEL_ATTN_PREFILL_F16, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend_f16
+};
+const obi_case obi_case_attn_decode_straight = {
+    "attn_decode_straight", OBI_KERNEL_ATTN_DECODE_STRAIGHT, "T H K C first", { 1, 6, 2, 72, 130 }, run_attend_straight
+};
+const obi_case obi_case_attn_decode_f16_straight = {
+    "attn_decode_f16_straight", OBI_KERNEL_ATTN_DECODE_F16_STRAIGHT, "T H K C first", { 1, 6, 2, 80, 130 }, run_attend_f16_straight
 };

@@ -197,13 +197,35 @@ static obi_status run_qkv_f16(obi_case_env *env, const uint32_t *sizes, obi_case
     return run_qkv_of(env, sizes, OBI_KV_F16, result);
 }
 
+OBI_CASE_FORMS(run_residual)
+OBI_CASE_FORMS(run_swiglu)
+OBI_CASE_FORMS(run_qkv)
+OBI_CASE_FORMS(run_qkv_f16)
+
 const obi_case obi_case_post_norm_residual = {
-    "post_norm_residual", OBI_KERNEL_POST_NORM_RESIDUAL_FWD, "T n post", { 3, 257, 1 }, run_residual
+    "post_norm_residual", OBI_KERNEL_POST_NORM_RESIDUAL_FWD, "T n post", { 3, 257, 1 }, run_residual_plain
 };
-const obi_case obi_case_post_norm_swiglu = { "post_norm_swiglu", OBI_KERNEL_POST_NORM_SWIGLU_FWD, "T n post", { 3, 257, 1 }, run_swiglu };
+const obi_case obi_case_post_norm_swiglu = {
+    "post_norm_swiglu", OBI_KERNEL_POST_NORM_SWIGLU_FWD, "T n post", { 3, 257, 1 }, run_swiglu_plain
+};
 const obi_case obi_case_post_norm_qkv = {
-    "post_norm_qkv", OBI_KERNEL_POST_NORM_QKV_FWD, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 3 }, run_qkv
+    "post_norm_qkv", OBI_KERNEL_POST_NORM_QKV_FWD, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 3 }, run_qkv_plain
 };
 const obi_case obi_case_post_norm_qkv_f16 = {
-    "post_norm_qkv_f16", OBI_KERNEL_POST_NORM_QKV_F16, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 1 }, run_qkv_f16
+    "post_norm_qkv_f16", OBI_KERNEL_POST_NORM_QKV_F16, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 1 }, run_qkv_f16_plain
+};
+
+/* Single tokens on software drivers (ops/token_straight.h); with T above 1, or sizes that have no such kernel, the others. */
+const obi_case obi_case_post_norm_residual_straight = {
+    "post_norm_residual_straight", OBI_KERNEL_POST_NORM_RESIDUAL_STRAIGHT, "T n post", { 1, 277, 1 }, run_residual_straight
+};
+const obi_case obi_case_post_norm_swiglu_straight = {
+    "post_norm_swiglu_straight", OBI_KERNEL_POST_NORM_SWIGLU_STRAIGHT, "T n post", { 1, 277, 1 }, run_swiglu_straight
+};
+const obi_case obi_case_post_norm_qkv_straight = {
+    "post_norm_qkv_straight", OBI_KERNEL_POST_NORM_QKV_STRAIGHT, "T H K C R post+2*pairs", { 1, 9, 3, 64, 64, 1 }, run_qkv_straight
+};
+const obi_case obi_case_post_norm_qkv_f16_straight = {
+    "post_norm_qkv_f16_straight", OBI_KERNEL_POST_NORM_QKV_F16_STRAIGHT, "T H K C R post+2*pairs", { 1, 9, 3, 64, 64, 3 },
+    run_qkv_f16_straight
 };

@@ -38,6 +38,12 @@
     X(attn_q_bwd)           \
     X(attn_rows_straight)   \
     X(attn_rope_straight)   \
+    X(attn_decode_straight) \
+    X(attn_decode_f16_straight) \
+    X(post_norm_residual_straight) \
+    X(post_norm_swiglu_straight) \
+    X(post_norm_qkv_straight) \
+    X(post_norm_qkv_f16_straight) \
     X(loss_hidden_straight) \
     X(optim_adamw_straight) \
     X(optim_estimator_straight) \

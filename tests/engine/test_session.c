@@ -192,15 +192,17 @@ static void test_commands_are_recorded_anew(void **state)
     assert_true(want && got);
     for (uint32_t i = 0; i < 260; i++) ids[i] = story_ids[i % TOKENS];
     obi_session *session = open_session(stories, 0, 0);
-    bool software = test_device()->caps.software;
-    test_device()->caps.software = false;
+    obi_caps *caps = &test_device()->caps;
+    bool software = caps->software, straight = caps->straight;
+    caps->software = caps->straight = false;
     TEST_OK(obi_session_feed(session, ids, 254));
     for (uint32_t i = 254; i < 260; i++) {
         TEST_OK(obi_session_feed(session, ids + i, 1));
         assert_true(obi_cmd_kept(session->cmd));
         if (i == 255 || i == 256) dispatches[i - 255] = obi_cmd_dispatches(session->cmd);
     }
-    test_device()->caps.software = software;
+    caps->software = software;
+    caps->straight = straight;
     assert_int_equal(dispatches[1], dispatches[0] + stories->config.layers); /* the splits of each layer are joined */
     get_logits(session, got);
     atomic_fetch_add(&test_device()->kernels_changed, 1); /* as a run of the self-test does: other kernels may be in use now */
@@ -278,10 +280,10 @@ static void test_profile(void **state)
         { OBI_KERNEL_DENSE_GEMV_F32, straight ? L : 7 * L + 1 },
         { OBI_KERNEL_EMBED_GATHER_F32, 1 },
         { OBI_KERNEL_NORM_RMSNORM_FWD, 1 },
-        { OBI_KERNEL_POST_NORM_QKV_FWD, L },
-        { OBI_KERNEL_ATTN_DECODE_FWD, L },
-        { OBI_KERNEL_POST_NORM_SWIGLU_FWD, L },
-        { OBI_KERNEL_POST_NORM_RESIDUAL_FWD, 2 * L },
+        { straight ? OBI_KERNEL_POST_NORM_QKV_STRAIGHT : OBI_KERNEL_POST_NORM_QKV_FWD, L },
+        { straight ? OBI_KERNEL_ATTN_DECODE_STRAIGHT : OBI_KERNEL_ATTN_DECODE_FWD, L },
+        { straight ? OBI_KERNEL_POST_NORM_SWIGLU_STRAIGHT : OBI_KERNEL_POST_NORM_SWIGLU_FWD, L },
+        { straight ? OBI_KERNEL_POST_NORM_RESIDUAL_STRAIGHT : OBI_KERNEL_POST_NORM_RESIDUAL_FWD, 2 * L },
         { OBI_KERNEL_UTIL_ARGMAX_FWD, 1 },
     };
     obi_profile_row rows[OBI_KERNEL_COUNT];

@@ -69,6 +69,28 @@ static void test_decode(void **state)
     TEST_CASE(obi_case_attn_decode, 1, 1, 1, 128, 32767);
 }
 
+/* On software drivers: every number of positions of a workgroup, splits, and head sizes that have no such kernel. */
+static void test_decode_straight(void **state)
+{
+    (void)state;
+    static const uint32_t positions[] = { 1, 2, 8, 9, 31, 32, 33, 64, 65, 129, 1000, 1025 };
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++) {
+        TEST_CASE(obi_case_attn_decode_straight, 1, 4, 2, 48, positions[i] - 1);
+        TEST_CASE(obi_case_attn_decode_f16_straight, 1, 4, 2, 48, positions[i] - 1);
+    }
+    static const uint32_t head_sizes[] = { 2, 8, 16, 64, 72, 128, 256 };
+    for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) {
+        TEST_CASE(obi_case_attn_decode_straight, 1, 2, 1, head_sizes[i], 76);
+        TEST_CASE(obi_case_attn_decode_f16_straight, 1, 2, 1, head_sizes[i], 76);
+    }
+    TEST_CASE(obi_case_attn_decode_straight, 1, 8, 8, 8, 76); /* no sharing */
+    TEST_CASE(obi_case_attn_decode_straight, 1, 9, 1, 8, 76); /* one key head for all */
+    TEST_CASE(obi_case_attn_decode_straight, 1, 3, 1, 64, 4999); /* splits */
+    TEST_CASE(obi_case_attn_decode_straight, 1, 1, 1, 128, 4095);
+    TEST_CASE(obi_case_attn_decode_f16_straight, 1, 2, 2, 256, 600);
+    TEST_CASE(obi_case_attn_decode_straight, 1, 1, 1, 8, 300000); /* more splits than there may be: the usual way */
+}
+
 static void test_prefill(void **state)
 {
     (void)state;
@@ -270,7 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rope),           cmocka_unit_test(test_rope_straight),
-        cmocka_unit_test(test_kv_store),       cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_kv_store),       cmocka_unit_test(test_decode),        cmocka_unit_test(test_decode_straight),
         cmocka_unit_test(test_prefill),        cmocka_unit_test(test_splits),
         cmocka_unit_test(test_halves),
         cmocka_unit_test(test_ranges),         cmocka_unit_test(test_numbers_of_splits),

@@ -43,6 +43,27 @@ static void test_qkv(void **state)
     }
 }
 
+/* A single token on software drivers: whole chunks, some that reach past the end, and rows that are too long for it. */
+static void test_single_token(void **state)
+{
+    (void)state;
+    static const uint32_t columns[] = { 1, 2, 7, 8, 9, 65, 172, 288, 296, 1376, 2049, 5632, 16384, 16385 };
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        TEST_CASE(obi_case_post_norm_residual_straight, 1, columns[i], 1);
+        TEST_CASE(obi_case_post_norm_swiglu_straight, 1, columns[i], 1);
+    }
+    TEST_CASE(obi_case_post_norm_residual_straight, 1, 172, 0);
+    TEST_CASE(obi_case_post_norm_swiglu_straight, 1, 172, 0);
+    static const uint32_t shapes[][4] = { { 1, 1, 8, 0 },   { 8, 4, 8, 1 },    { 8, 4, 8, 3 },    { 32, 4, 64, 1 },  { 32, 4, 64, 3 },
+                                          { 9, 3, 256, 2 }, { 33, 3, 128, 1 }, { 71, 71, 24, 3 }, { 71, 71, 24, 1 }, { 6, 2, 34, 1 } };
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        uint32_t H = shapes[i][0], K = shapes[i][1], C = shapes[i][2], kind = shapes[i][3];
+        TEST_CASE(obi_case_post_norm_qkv_straight, 1, H, K, C, C, kind);
+        TEST_CASE(obi_case_post_norm_qkv_f16_straight, 1, H, K, C, C, kind);
+    }
+    TEST_CASE(obi_case_post_norm_qkv_straight, 1, 4, 2, 32, 24, 1); /* some elements stay: the usual way */
+}
+
 /* More rows than one grid axis has; the limit is lowered. */
 static void test_more_rows_than_a_grid_axis(void **state)
 {
@@ -88,6 +109,7 @@ int main(void)
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_swiglu),
         cmocka_unit_test(test_qkv),
+        cmocka_unit_test(test_single_token),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_refused),
     };
