@@ -60,7 +60,8 @@ onebit_kernel(optim estimator_straight TIERS a)
 onebit_kernel(optim flip_count TIERS a b)
 
 # bitlinear, dense, svid
-onebit_kernel(bitlinear gemv TIERS a b c)
+onebit_kernel(bitlinear gemv TIERS a b)
+onebit_kernel(bitlinear gemv_half SOURCE bitlinear/gemv.comp TIERS c)
 onebit_kernel(bitlinear gemv_table TIERS b)
 onebit_kernel(bitlinear quantise TIERS a)
 onebit_kernel(bitlinear gemv_int8 TIERS a b)

@@ -13,7 +13,7 @@
  *   - Destroy functions take NULL. A session must go before its model, a model before its context.
  *   - The library never prints, exits, aborts or installs signal handlers. It writes files only into its cache directory
  *     and where it is told to.
- *   - Environment: ONEBIT_TIER=A|B|C caps the kernel tier, ONEBIT_KERNEL=xor|table|int8|straight names the kernels for products
+ *   - Environment: ONEBIT_TIER=A|B|C caps the kernel tier, ONEBIT_KERNEL=xor|table|int8|straight|half names the kernels for products
  *     of signs with one token, ONEBIT_CACHE_DIR moves the cache, ONEBIT_VALIDATION=1 turns the Vulkan validation layer on.
  *
  *     ob_context *context;  ob_model *model;  ob_session *session;
@@ -106,7 +106,7 @@ typedef struct ob_context_desc {
     bool validation;       /* Vulkan validation with synchronization checks; needs the Khronos layer */
     const char *cache_dir; /* for compiled pipelines and the self-test's result; NULL: the user's cache directory; "": none */
     bool skip_selftest;    /* do not check the kernels against the CPU on a device not seen before */
-    bool exact;            /* no kernels that round activations to bytes; without it they are taken where they are the fastest */
+    bool exact;            /* no kernels that round activations to bytes or halves; without it they are taken where they are the fastest */
 } ob_context_desc;
 
 /* Opens the device. On a device + driver + shader set not seen before it first runs every kernel against the CPU
@@ -118,7 +118,7 @@ OB_API ob_status ob_context_info(const ob_context *context, ob_device_info *info
 /* The families of kernels for products of 1-bit weights with one token. Which of them a matrix gets is found out by a short trial
  * when a model with a matrix of that shape is first loaded on a device, and kept in the cache directory. */
 typedef struct ob_kernel_family {
-    const char *name;    /* "xor", "table", "int8", "straight"; static, as is `reason` */
+    const char *name;    /* "xor", "table", "int8", "straight", "half"; static, as is `reason` */
     bool offered;        /* by this context */
     const char *reason;  /* why not; "" if offered */
 } ob_kernel_family;

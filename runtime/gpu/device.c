@@ -238,6 +238,7 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     device->exact = desc->exact;
     OBI_TRY_GOTO(choose_tier(device, desc->tier));
     for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;
+    if (device->exact && device->tier > OBI_TIER_B) device->kernel_tier[OBI_KERNEL_DENSE_GEMV_F16] = OBI_TIER_B; /* C sums in halves */
     OBI_TRY_GOTO(create_device(device));
     obi_cache_directory(desc->cache_dir, cache_dir, sizeof cache_dir);
     OBI_TRY_GOTO(obi_pipelines_init(device, cache_dir));

@@ -13,7 +13,7 @@ typedef struct obi_device_desc {
     const char *select;      /* index, name (part of it, any case) or UUID; NULL or "": the best one */
     int tier;                /* 0: the best the device has; 'A', 'B' or 'C': at most that one (ONEBIT_TIER does the same) */
     bool validation;         /* turn the validation layer on; ONEBIT_VALIDATION=1 does the same */
-    bool exact;              /* no kernel that rounds activations to bytes */
+    bool exact;              /* no kernel that rounds activations to bytes or halves */
     const char *cache_dir; /* of the pipeline cache; NULL: $ONEBIT_CACHE_DIR, else $XDG_CACHE_HOME/onebit, else ~/.cache/onebit; "": none */
 } obi_device_desc;
 
@@ -30,7 +30,7 @@ typedef struct obi_device {
     obi_tier kernel_tier[OBI_KERNEL_COUNT]; /* caps a single kernel below `tier`; lowered by the self-test */
     atomic_uint kernels_changed;   /* counts runs of the self-test: commands recorded before one are not submitted after it */
     atomic_bool kernel_off[OBI_KERNEL_COUNT]; /* found wrong, or not to be made, and others do its work (ops/sign_family.h) */
-    bool exact;                    /* no kernel may round activations to bytes */
+    bool exact;                    /* no kernel may round activations to bytes or halves */
     obi_memory memory;
     obi_pipelines pipelines;
     obi_choices choices;           /* what trials found fastest here */

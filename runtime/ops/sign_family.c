@@ -12,7 +12,7 @@
 
 #define TABLE_LANES_MIN 16u
 
-static const char *const names[OBI_SIGN_FAMILY_COUNT] = { "xor", "table", "int8", "straight" };
+static const char *const names[OBI_SIGN_FAMILY_COUNT] = { "xor", "table", "int8", "straight", "half" };
 
 const char *obi_sign_family_name(obi_sign_family family) { return family < OBI_SIGN_FAMILY_COUNT ? names[family] : "?"; }
 
@@ -36,6 +36,10 @@ bool obi_sign_family_offered(const obi_device *device, obi_sign_family family, c
         break;
     case OBI_SIGN_STRAIGHT:
         if (!obi_gemv_straight_possible(device)) reason = "it is for software drivers with 8 lanes a subgroup";
+        break;
+    case OBI_SIGN_HALF:
+        if (device->exact) reason = "exact arithmetic was asked for";
+        else if (!obi_gemv_half_possible(device)) reason = "it has no arithmetic of halves that works";
         break;
     default: reason = "there is no such family"; break;
     }

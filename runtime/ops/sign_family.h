@@ -8,14 +8,15 @@
 #include "ops/tensor.h"
 
 typedef enum obi_sign_family {
-    OBI_SIGN_XOR = 0,      /* the sign XORed into f32, in tier C into pairs of f16; any device */
+    OBI_SIGN_XOR = 0,      /* the sign XORed into f32; any device */
     OBI_SIGN_TABLE = 1,    /* tables of signed sums across a subgroup, f32 */
     OBI_SIGN_INT8 = 2,     /* activations as bytes with a scale for each 32: not exact */
     OBI_SIGN_STRAIGHT = 3, /* software drivers, signs in tiles, f32 */
-    OBI_SIGN_FAMILY_COUNT = 4
+    OBI_SIGN_HALF = 4,     /* xor in pairs of f16: not exact; tier C */
+    OBI_SIGN_FAMILY_COUNT = 5
 } obi_sign_family;
 
-#define OBI_SIGN_FAMILY_NAMES "xor, table, int8, straight"
+#define OBI_SIGN_FAMILY_NAMES "xor, table, int8, straight, half"
 
 const char *obi_sign_family_name(obi_sign_family family); /* "xor", ... */
 obi_weight_type obi_sign_family_type(obi_sign_family family); /* the layout it reads */

@@ -9,14 +9,15 @@
 #include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
 
-/* ---- any device: bitlinear/gemv ---------------------------------------------------------------------------------- */
+/* ---- any device: bitlinear/gemv, and the same in halves ---------------------------------------------------------------------------------- */
 
 static void plain(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
 {
     struct obi_push_bitlinear_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
                                             .h_offset = obi_scales_h_offset(weight->columns) };
     obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
-    obi_dispatch dispatch = { .kernel = OBI_KERNEL_BITLINEAR_GEMV,
+    bool half = weight->family == OBI_SIGN_HALF && obi_gemv_half_possible(obi_cmd_device(cmd));
+    obi_dispatch dispatch = { .kernel = half ? OBI_KERNEL_BITLINEAR_GEMV_HALF : OBI_KERNEL_BITLINEAR_GEMV,
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
@@ -129,6 +130,11 @@ bool obi_sign_gemv_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t
     if (all.y.size > limit || all.scales.size > limit) return false; /* the bits are one block */
     straight_rows(cmd, &all, x, weight->columns, T);
     return true;
+}
+
+bool obi_gemv_half_possible(const obi_device *device)
+{
+    return device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV_HALF] >= OBI_TIER_C && !device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_HALF];
 }
 
 bool obi_gemv_straight_possible(const obi_device *device)

@@ -6,6 +6,7 @@
 
 /* Whether the kernel for software drivers, which reads signs in tiles, can run here. */
 bool obi_gemv_straight_possible(const obi_device *device);
+bool obi_gemv_half_possible(const obi_device *device);
 
 /* Records it for the rows of one block; of several blocks the first comes first. The caller has checked type and sizes and cut
  * the views; T < OBI_MATRIX_GEMM_TOKENS. */

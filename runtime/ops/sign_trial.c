@@ -85,7 +85,10 @@ static obi_status time_family(obi_cmd *cmd, const operands *o, double *best)
 
 static void take_off(obi_device *device, obi_sign_family family)
 {
-    device->kernel_off[family == OBI_SIGN_TABLE ? OBI_KERNEL_BITLINEAR_GEMV_TABLE : OBI_KERNEL_BITLINEAR_QUANTISE] = true;
+    int kernel = family == OBI_SIGN_TABLE ? OBI_KERNEL_BITLINEAR_GEMV_TABLE
+                 : family == OBI_SIGN_HALF ? OBI_KERNEL_BITLINEAR_GEMV_HALF
+                                           : OBI_KERNEL_BITLINEAR_QUANTISE;
+    device->kernel_off[kernel] = true;
     obi_log(OBI_LOG_WARNING, "%s: the kernels of family %s do not work (%s); others are used instead", device->caps.name,
             obi_sign_family_name(family), obi_last_error());
 }

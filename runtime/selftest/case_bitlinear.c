@@ -5,19 +5,19 @@
 #include "ops/gemv_table.h"
 #include "ops/op_bitlinear.h"
 #include "ops/sign_family.h"
+#include "ops/sign_gemv.h"
 #include "ref/ref_bitlinear.h"
 #include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
-/* Tolerance of y[t,i]. Every term is +-(g x): only the sign depends on i, so one number a token is enough. Tiers A and B
- * round n partial sums in f32 (obi_case_sum_error). Tier C rounds each term to half and then sums chains of eight in
+/* Tolerance of y[t,i]. Every term is +-(g x): only the sign depends on i, so one number a token is enough. All but
+ * family half round n partial sums in f32 (obi_case_sum_error). That one rounds each term to half and then sums chains of eight in
  * half: the variance of a chain's error is below u^2/3 * (8 + 1+2+..+7) = 12 u^2 times the mean square of its terms, 1.5
  * u^2 a term, so the deviation of y is 1.23 u sqrt(squares), u = 2^-11; 8 u sqrt(squares) is 6.5 of them. A driver that
  * flushes halves below the normal range adds 2^-26 of the largest term, each. */
-static void fill_tolerance(const obi_case_env *env, int kernel, float *tolerance, const float *x, const float *g, const float *h,
+static void fill_tolerance(bool half, float *tolerance, const float *x, const float *g, const float *h,
                            uint32_t m, uint32_t n, uint32_t T)
 {
-    bool half = obi_case_half(env, kernel);
     for (uint32_t t = 0; t < T; t++) {
         double squares = 0, largest = 0;
         for (uint32_t j = 0; j < n; j++) {
@@ -42,10 +42,9 @@ static obi_status run_family(obi_case_env *env, obi_weight_type type, obi_sign_f
     float *want = obi_case_zeros(env, outputs), *got = obi_case_zeros(env, outputs), *tolerance = obi_case_zeros(env, outputs);
     if (!x || !scales || !words || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
 
-    int kernel = T < OBI_MATRIX_GEMM_TOKENS && type == OBI_WEIGHT_SIGN && family == OBI_SIGN_XOR ? OBI_KERNEL_BITLINEAR_GEMV
-                                                                                                 : OBI_KERNEL_BITLINEAR_GEMM;
+    bool half = T < OBI_MATRIX_GEMM_TOKENS && family == OBI_SIGN_HALF;
     ref_bitlinear_fwd(want, x, words, scales, scales + h_offset, m, n, T);
-    fill_tolerance(env, kernel, tolerance, x, scales, scales + h_offset, m, n, T);
+    fill_tolerance(half, tolerance, x, scales, scales + h_offset, m, n, T);
 
     obi_view x_view, scales_view, y_view;
     obi_weight weight;
@@ -84,6 +83,13 @@ static obi_status table(obi_case_env *env, const uint32_t *sizes, obi_case_resul
     return obi_gemv_table_possible(env->device) ? run_family(env, OBI_WEIGHT_SIGN, OBI_SIGN_TABLE, sizes, result) : OBI_OK;
 }
 
+static obi_status halves(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return obi_gemv_half_possible(env->device) ? run_family(env, OBI_WEIGHT_SIGN, OBI_SIGN_HALF, sizes, result) : OBI_OK;
+}
+
+const obi_case obi_case_bitlinear_gemv_half = { "bitlinear_gemv_half", OBI_KERNEL_BITLINEAR_GEMV_HALF, "m n T block_rows",
+                                                { 67, 333, 2, 40 }, halves };
 const obi_case obi_case_bitlinear_gemv_table = { "bitlinear_gemv_table", OBI_KERNEL_BITLINEAR_GEMV_TABLE, "m n T block_rows",
                                                  { 67, 333, 2, 40 }, table };
 const obi_case obi_case_bitlinear_gemv = { "bitlinear_gemv", OBI_KERNEL_BITLINEAR_GEMV, "m n T block_rows", { 67, 333, 2, 40 }, run };

@@ -75,6 +75,7 @@
     X(optim_estimator)      \
     X(optim_flip_count)     \
     X(bitlinear_gemv)       \
+    X(bitlinear_gemv_half)  \
     X(bitlinear_gemv_table) \
     X(bitlinear_quantise)   \
     X(bitlinear_gemv_int8)  \

@@ -27,7 +27,8 @@ bool obi_case_is_straight(const obi_case *test)
 
 bool obi_case_is_optional(const obi_case *test)
 {
-    return test->kernel == OBI_KERNEL_BITLINEAR_GEMV_TABLE || test->kernel == OBI_KERNEL_BITLINEAR_QUANTISE ||
+    return test->kernel == OBI_KERNEL_BITLINEAR_GEMV_TABLE || test->kernel == OBI_KERNEL_BITLINEAR_GEMV_HALF ||
+           test->kernel == OBI_KERNEL_BITLINEAR_QUANTISE ||
            test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8 || test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT;
 }
 

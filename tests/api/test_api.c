@@ -260,8 +260,8 @@ static void test_families(void **state)
         ob_kernel_choice choice;
         desc.exact = exact;
         API_OK(ob_context_create(&context, &desc));
-        assert_int_equal(ob_context_families(context, NULL, 0), 4);
-        assert_int_equal(ob_context_families(context, families, 8), 4);
+        assert_int_equal(ob_context_families(context, NULL, 0), 5);
+        assert_int_equal(ob_context_families(context, families, 8), 5);
         assert_string_equal(families[0].name, "xor");
         assert_string_equal(families[2].name, "int8");
         assert_true(families[0].offered && families[2].offered == !exact);

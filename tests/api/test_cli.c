@@ -416,7 +416,7 @@ static void test_wrong_kernel(void **state)
 {
     (void)state;
     setenv("ONEBIT_KERNEL", "fast", 1);
-    program_expect_failure(program_run("onebit-info-vk", "--device", "0"), 2, "none of xor, table, int8, straight");
+    program_expect_failure(program_run("onebit-info-vk", "--device", "0"), 2, "none of xor, table, int8, straight, half");
     setenv("ONEBIT_KERNEL", "table", 1); /* with 8 lanes a subgroup */
     program_expect_failure(program_run("onebit-info-vk", "--device", "0"), 2, "it runs xor, int8, straight");
     setenv("ONEBIT_KERNEL", "int8", 1);

@@ -16,17 +16,19 @@
 static const uint32_t columns[] = { 1, 2, 31, 32, 33, 63, 64, 65, 100, 1000, 2047, 2048, 2049, 4096 };
 static const uint32_t rows[] = { 1, 2, 3, 4, 5, 15, 16, 17, 31, 33, 63, 64, 65, 129 };
 
-static void test_gemv(void **state)
+static void gemv_sizes(const obi_case *test)
 {
-    (void)state;
     for (size_t i = 0; i < COUNT(columns); i++) {
-        TEST_CASE(obi_case_bitlinear_gemv, 37, columns[i], 1);
-        TEST_CASE(obi_case_bitlinear_gemv, rows[i], 100, 1 + (uint32_t)i % 7);
+        TEST_CASE(*test, 37, columns[i], 1);
+        TEST_CASE(*test, rows[i], 100, 1 + (uint32_t)i % 7);
     }
-    TEST_CASE(obi_case_bitlinear_gemv, 1000, 65, 1);
-    TEST_CASE(obi_case_bitlinear_gemv, 130, 333, 3, 1);   /* 130 row blocks */
-    TEST_CASE(obi_case_bitlinear_gemv, 130, 333, 2, 129); /* the second block has one row */
+    TEST_CASE(*test, 1000, 65, 1);
+    TEST_CASE(*test, 130, 333, 3, 1);   /* 130 row blocks */
+    TEST_CASE(*test, 130, 333, 2, 129); /* the second block has one row */
 }
+
+static void test_gemv(void **state) { (void)state; gemv_sizes(&obi_case_bitlinear_gemv); }
+static void test_gemv_half(void **state) { (void)state; gemv_sizes(&obi_case_bitlinear_gemv_half); }
 
 static void test_gemv_table(void **state)
 {
@@ -140,7 +142,7 @@ static void run_layer(layer *l, uint32_t block_rows)
     TEST_OK(obi_case_download(env, y, l->got, (uint64_t)l->m * l->T * 4));
 }
 
-/* The forms of the product that a device has: the tiers of the plain kernels, then the other exact families. */
+/* The forms of the product that a device has: the tiers of the plain kernels, halves being the third, then the other exact families. */
 static int last_form(void)
 {
     return (int)test_device()->tier + obi_gemv_table_possible(test_device()) +
@@ -151,7 +153,7 @@ static void set_form(int form)
 {
     obi_device *device = test_device();
     int others = form - (int)device->tier;
-    layer_family = others <= 0 ? OBI_SIGN_XOR : others == 1 && obi_gemv_table_possible(device) ? OBI_SIGN_TABLE : OBI_SIGN_STRAIGHT;
+    layer_family = others <= 0 ? form == OBI_TIER_C ? OBI_SIGN_HALF : OBI_SIGN_XOR : others == 1 && obi_gemv_table_possible(device) ? OBI_SIGN_TABLE : OBI_SIGN_STRAIGHT;
     if (others > 0) form = (int)device->tier;
     device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV] = device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMM] = (obi_tier)form;
 }
@@ -318,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemv),
+        cmocka_unit_test(test_gemv_half),
         cmocka_unit_test(test_gemv_table),
         cmocka_unit_test(test_gemv_straight),
         cmocka_unit_test(test_gemm),
