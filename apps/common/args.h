@@ -55,7 +55,7 @@ typedef struct app_common {
 } app_common;
 
 #define APP_EXACT_ROW(common) \
-    APP_ROW_FLAG(0, "exact", "never round activations to bytes, even where that is faster", &(common).exact)
+    APP_ROW_FLAG(0, "exact", "never round activations to bytes or halves, even where that is faster", &(common).exact)
 
 #define APP_DEVICE_ROWS(common)                                                                                           \
     APP_ROW_HEADING("Device"),                                                                                            \
