@@ -19,6 +19,8 @@
 
 static const uint8_t nothing[1];
 
+struct obi_mapping_users { atomic_uint count; };
+
 obi_status obi_mapping_open(obi_mapping *mapping, const char *path)
 {
     memset(mapping, 0, sizeof *mapping);
@@ -54,6 +56,15 @@ obi_status obi_mapping_open(obi_mapping *mapping, const char *path)
             goto done;
         }
         mapping->data = data;
+        mapping->users = obi_calloc(1, sizeof *mapping->users);
+        if (mapping->users) {
+            atomic_init(&mapping->users->count, 1);
+        } else {
+            munmap(data, (size_t)mapping->size);
+            obi_free(mapping->path);
+            memset(mapping, 0, sizeof *mapping);
+            status = OBI_ERROR_MEMORY;
+        }
     }
 done:
     close(descriptor);
@@ -73,9 +84,24 @@ obi_status obi_mapping_from_memory(obi_mapping *mapping, const void *data, uint6
 
 void obi_mapping_close(obi_mapping *mapping)
 {
-    if (mapping->data && mapping->size > 0 && !mapping->borrowed) munmap((void *)mapping->data, (size_t)mapping->size);
+    if (mapping->users && atomic_fetch_sub(&mapping->users->count, 1) == 1) {
+        munmap((void *)mapping->data, (size_t)mapping->size);
+        obi_free(mapping->users);
+    }
     obi_free(mapping->path);
     memset(mapping, 0, sizeof *mapping);
+}
+
+bool obi_mapping_share(const obi_mapping *mapping, obi_mapping *out)
+{
+    memset(out, 0, sizeof *out);
+    if (!mapping->users) return false;
+    char *path = obi_strdup(mapping->path);
+    if (!path) return false;
+    *out = *mapping;
+    out->path = path;
+    atomic_fetch_add(&out->users->count, 1);
+    return true;
 }
 
 void obi_mapping_release(const obi_mapping *mapping, uint64_t offset, uint64_t size)

@@ -17,6 +17,7 @@ typedef struct obi_mapping {
     uint64_t size;
     char *path;          /* as given, for messages */
     bool borrowed;       /* true when made by obi_mapping_from_memory */
+    struct obi_mapping_users *users; /* of a file's pages; NULL where there are none of our own */
 } obi_mapping;
 
 /* Maps `path`. OBI_ERROR_DATA when it does not exist, is a directory or cannot be read. Close with obi_mapping_close. */
@@ -26,6 +27,10 @@ obi_status obi_mapping_open(obi_mapping *mapping, const char *path);
 obi_status obi_mapping_from_memory(obi_mapping *mapping, const void *data, uint64_t size, const char *name);
 
 void obi_mapping_close(obi_mapping *mapping); /* also fine on a zeroed struct */
+
+/* Makes *out another holder of the same pages, to be closed by itself: they stay until the last is closed. False where there are no
+ * pages of a file, or no memory for its path. */
+bool obi_mapping_share(const obi_mapping *mapping, obi_mapping *out);
 
 /* Tells the kernel that [offset, offset+size) is not needed again soon, so that streaming a large file keeps
  * little of it resident. A hint: errors are ignored, data stays readable. */

@@ -35,13 +35,19 @@ static obi_status find_tensor(const loader *load, const char *name, uint64_t col
     return OBI_OK;
 }
 
-static obi_status account(loader *load, const obi_gguf_tensor *tensor, const char *what)
+static obi_status count_done(loader *load, const obi_gguf_tensor *tensor, const char *what)
 {
-    obi_mapping_release(&load->gguf->mapping, tensor->offset, tensor->bytes);
     load->bytes_done += tensor->bytes;
     if (load->progress && !load->progress((double)load->bytes_done / (double)load->bytes_all, what, load->user))
         return obi_fail(OBI_ERROR_CANCELLED, "loading was cancelled");
     return OBI_OK;
+}
+
+/* The same of a tensor that was copied: its pages are let go. */
+static obi_status account(loader *load, const obi_gguf_tensor *tensor, const char *what)
+{
+    obi_mapping_release(&load->gguf->mapping, tensor->offset, tensor->bytes);
+    return count_done(load, tensor, what);
 }
 
 /* A vector of `count` numbers as f32. */
@@ -133,6 +139,11 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
     dense_rows of = { .tensor = tensor, .weight = weight };
     if (!obi_dtype_bytes(tensor->type, columns, &of.row_bytes))
         return obi_fail(OBI_ERROR_DATA, "rows of %u columns do not fill whole blocks", columns);
+    load->weights->device_bytes += (uint64_t)rows * obi_weight_row_words(type, columns) * 4;
+    load->weights->parameters += (uint64_t)rows * columns;
+    bool as_it_is = tensor->type == OBI_DTYPE_F32 || (tensor->type == OBI_DTYPE_F16 && columns % 2 == 0);
+    if (as_it_is && obi_weight_import(load->device, type, rows, columns, &load->weights->mapping, tensor->offset, weight))
+        return count_done(load, tensor, name);
     OBI_TRY(obi_weight_create(load->device, type, rows, columns, 0, weight));
     uint32_t rows_at_once = obi_weight_upload_rows(weight, CHUNK_BYTES);
     for (uint32_t first = 0; first < rows; first += rows_at_once) {
@@ -141,8 +152,6 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
         /* Pages are let go as the reading goes on: an embedding may be gigabytes. */
         obi_mapping_release(&load->gguf->mapping, tensor->offset + of.row_bytes * first, of.row_bytes * count);
     }
-    load->weights->device_bytes += (uint64_t)rows * weight->row_words * 4;
-    load->weights->parameters += (uint64_t)rows * columns;
     return account(load, tensor, name);
 }
 
@@ -272,6 +281,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
         status = OBI_ERROR_MEMORY;
         goto done;
     }
+    (void)obi_mapping_share(&gguf->mapping, &weights->mapping); /* without it everything is copied */
     OBI_TRY_GOTO(obi_upload_create(device, &load.upload));
     obi_upload_in_place(load.upload);
     OBI_TRY_GOTO(load_matrix(&load, "token_embd.weight", config->vocabulary, config->width, &weights->embedding));
@@ -302,6 +312,7 @@ void obi_weights_free(obi_weights *weights)
     obi_weight_destroy(device, &weights->embedding);
     obi_weight_destroy(device, &weights->head);
     obi_buffer_destroy(device, weights->output_norm);
+    obi_mapping_close(&weights->mapping);
     obi_free(weights->rope_factors);
     obi_free(weights);
 }

@@ -26,6 +26,7 @@ typedef struct obi_weights {
     obi_weight head;           /* (V,D); not set when config.tied: then the embedding serves */
     obi_buffer *output_norm;   /* (D) */
     obi_layer_weights *layers; /* L */
+    obi_mapping mapping;       /* of the file, where weights are its pages (obi_weight_import); else zeroed */
     float *rope_factors;       /* rope_dimensions/2 divisors, or NULL */
     uint64_t parameters;       /* of the model; the value vectors of 1-bit layers are part of its encoding and not counted */
     uint64_t device_bytes;
@@ -33,7 +34,9 @@ typedef struct obi_weights {
 
 typedef bool (*obi_weights_progress)(double fraction, const char *what, void *user); /* false: cancel */
 
-/* Checks every tensor's shape and type against the config and uploads it. F32 and BF16 become F32, F16 stays, Q8_0 and
+/* Checks every tensor's shape and type against the config and uploads it. Dense matrices that lie in the file as kernels read them are
+ * not copied where the device can read the file's pages: then the file must not be cut short while the weights live (replacing it
+ * by another under its name is fine); `gguf` may be closed all the same. F32 and BF16 become F32, F16 stays, Q8_0 and
  * Q4_0 become F16 (their own steps are far coarser). OBI_ERROR_DATA names the first tensor that is wrong. */
 obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weights_progress progress, void *user, obi_weights **out);
 void obi_weights_free(obi_weights *weights); /* NULL is allowed */

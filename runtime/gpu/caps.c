@@ -45,6 +45,17 @@ static void read_memory(obi_caps *caps, const obi_instance *instance, VkPhysical
     }
 }
 
+/* Whether storage buffers over host memory may be. */
+static bool can_import(const obi_instance *instance, VkPhysicalDevice physical)
+{
+    VkPhysicalDeviceExternalBufferInfo info = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO,
+                                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT,
+                                                .handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT };
+    VkExternalBufferProperties properties = { .sType = VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES };
+    instance->vk.vkGetPhysicalDeviceExternalBufferProperties(physical, &info, &properties);
+    return properties.externalMemoryProperties.externalMemoryFeatures & VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT;
+}
+
 static void read_driver(obi_caps *caps, const VkPhysicalDeviceDriverProperties *driver)
 {
     if (driver->driverName[0] || driver->driverInfo[0])
@@ -82,6 +93,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     bool driver_known = core12 || has_extension(extensions, extension_count, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
     bool float16_known = core12 || has_extension(extensions, extension_count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     bool dot_known = has_extension(extensions, extension_count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
+    bool import_known = has_extension(extensions, extension_count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
     obi_free(extensions);
 
     VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };
@@ -98,7 +110,14 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
         dot_rates.pNext = properties.pNext;
         properties.pNext = &dot_rates;
     }
+    VkPhysicalDeviceExternalMemoryHostPropertiesEXT import = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT };
+    if (import_known) {
+        import.pNext = properties.pNext;
+        properties.pNext = &import;
+    }
     vk->vkGetPhysicalDeviceProperties2(physical, &properties);
+    if (import_known && can_import(instance, physical)) caps->import_alignment = import.minImportedHostPointerAlignment;
     const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
     memcpy(caps->device_uuid, id.deviceUUID, sizeof caps->device_uuid);
     memcpy(caps->driver_uuid, id.driverUUID, sizeof caps->driver_uuid);

@@ -31,6 +31,7 @@ typedef struct obi_caps {
     uint64_t atom;                  /* nonCoherentAtomSize */
     uint64_t heap_bytes;            /* of the largest device-local heap */
     bool unified;                   /* all device-local memory is host-visible */
+    uint64_t import_alignment;      /* of host memory that becomes a buffer (VK_EXT_external_memory_host); 0: it cannot */
     /* features */
     uint32_t subgroup_size;
     bool subgroup_arithmetic;       /* BASIC, ARITHMETIC and BALLOT in compute */

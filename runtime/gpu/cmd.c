@@ -248,7 +248,7 @@ void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from)
     }
     obi_binding bindings[2] = { obi_writes(to), obi_reads(from) };
     order_accesses(cmd, bindings, 2);
-    VkBufferCopy region = { from.offset, to.offset, to.size };
+    VkBufferCopy region = { from.buffer->first + from.offset, to.buffer->first + to.offset, to.size };
     cmd->device->vk.vkCmdCopyBuffer(cmd->handle, from.buffer->handle, to.buffer->handle, 1, &region);
 }
 
@@ -262,7 +262,7 @@ void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word)
     }
     obi_binding binding = obi_writes(view);
     order_accesses(cmd, &binding, 1);
-    cmd->device->vk.vkCmdFillBuffer(cmd->handle, view.buffer->handle, view.offset, view.size, word);
+    cmd->device->vk.vkCmdFillBuffer(cmd->handle, view.buffer->handle, view.buffer->first + view.offset, view.size, word);
 }
 
 static obi_status submit(obi_cmd *cmd)

@@ -122,7 +122,8 @@ obi_status obi_descriptors_get(obi_descriptors *sets, const obi_binding *binding
     VkDescriptorBufferInfo buffers[OBI_BINDINGS_MAX];
     VkWriteDescriptorSet writes[OBI_BINDINGS_MAX];
     for (uint32_t i = 0; i < count; i++) {
-        buffers[i] = (VkDescriptorBufferInfo){ bindings[i].view.buffer->handle, bindings[i].view.offset, bindings[i].view.size };
+        buffers[i] = (VkDescriptorBufferInfo){ bindings[i].view.buffer->handle, bindings[i].view.buffer->first + bindings[i].view.offset,
+                                               bindings[i].view.size };
         writes[i] = (VkWriteDescriptorSet){ .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
                                             .dstSet = kept->handle,
                                             .dstBinding = i,

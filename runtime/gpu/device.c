@@ -176,12 +176,13 @@ static obi_status create_device(obi_device *device)
 {
     const obi_caps *caps = &device->caps;
     const obi_instance_table *vk = &device->instance->vk;
-    const char *extensions[3];
+    const char *extensions[4];
     uint32_t extension_count = 0, available_count = 0;
     bool fp16 = device->tier >= OBI_TIER_C;
     if (fp16 && caps->api_version < VK_API_VERSION_1_2) extensions[extension_count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
     if (caps->integer_dot) /* the instance asks for 1.2, where it is no part of the core */
         extensions[extension_count++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
+    if (caps->import_alignment) extensions[extension_count++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
     OBI_VK(vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, NULL));
     VkExtensionProperties *available = obi_calloc(available_count, sizeof *available);
     if (!available) return OBI_ERROR_MEMORY;

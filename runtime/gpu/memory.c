@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/checked.h"
@@ -31,6 +32,7 @@ struct obi_arena {
     uint32_t type;
     bool coherent;
     bool transfer; /* for one buffer of a transfer */
+    bool imported; /* the host's memory, for one buffer that is not in the device's list and counts */
     uint8_t *mapped;
     free_range *free;
     uint32_t buffers;
@@ -51,8 +53,8 @@ static void arena_free(obi_device *device, obi_arena *arena)
         obi_free(arena->free);
         arena->free = next;
     }
-    if (arena->memory) {
-        device->vk.vkFreeMemory(device->handle, arena->memory, NULL); /* unmaps */
+    if (arena->memory) device->vk.vkFreeMemory(device->handle, arena->memory, NULL); /* unmaps */
+    if (arena->memory && !arena->imported) {
         device->memory.allocations--;
         device->memory.reserved_bytes -= arena->size;
         if (arena->transfer) device->memory.transfer_bytes -= arena->size;
@@ -273,16 +275,21 @@ static obi_status take_memory(obi_device *device, obi_buffer *buffer, uint64_t s
     return OBI_OK;
 }
 
-obi_status obi_buffer_create(obi_device *device, uint64_t size, obi_memory_kind kind, obi_buffer **out)
+static uint32_t new_id(void)
 {
     static atomic_uint next_id;
+    return atomic_fetch_add(&next_id, 1) + 1;
+}
+
+obi_status obi_buffer_create(obi_device *device, uint64_t size, obi_memory_kind kind, obi_buffer **out)
+{
     *out = NULL;
     if (size == 0) return obi_fail(OBI_ERROR_ARGUMENT, "a buffer of 0 bytes cannot be");
     obi_buffer *buffer = obi_calloc(1, sizeof *buffer);
     if (!buffer) return OBI_ERROR_MEMORY;
     buffer->size = size;
     buffer->kind = kind;
-    buffer->id = atomic_fetch_add(&next_id, 1) + 1;
+    buffer->id = new_id();
     obi_status status = OBI_OK;
     VkBufferCreateInfo info = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = obi_align_up(size, 4), .usage = BUFFER_USAGE,
                                 .sharingMode = VK_SHARING_MODE_EXCLUSIVE };
@@ -327,7 +334,9 @@ void obi_buffer_destroy(obi_device *device, obi_buffer *buffer)
 {
     if (!buffer) return;
     if (buffer->handle) device->vk.vkDestroyBuffer(device->handle, buffer->handle, NULL);
-    if (buffer->arena) {
+    if (buffer->arena && buffer->arena->imported) {
+        arena_free(device, buffer->arena);
+    } else if (buffer->arena) {
         pthread_mutex_lock(&device->memory.lock);
         device->memory.used_bytes -= buffer->reserved;
         obi_arena *arena = buffer->arena;
@@ -343,6 +352,100 @@ void obi_buffer_destroy(obi_device *device, obi_buffer *buffer)
         pthread_mutex_unlock(&device->memory.lock);
     }
     obi_free(buffer);
+}
+
+/* ---- a mapped file as a buffer ---------------------------------------------------------------------------------- */
+
+/* A part of a mapped file, and the pages around it. */
+typedef struct import_part {
+    const obi_mapping *mapping;
+    uint64_t offset, size;
+    uintptr_t begin, end;
+} import_part;
+
+/* Finds the pages that hold `more` bytes behind the part too, whole as the driver wants them; false when they leave the mapping's. */
+static bool find_pages(const obi_device *device, uint64_t more, import_part *part)
+{
+    uint64_t unit = device->caps.import_alignment, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)part->mapping->data, last = first + obi_align_up(part->mapping->size, page);
+    part->begin = (first + part->offset) / unit * unit;
+    part->end = obi_align_up(first + part->offset + part->size + more, unit);
+    return part->begin >= first && part->end <= last && part->end - part->begin <= device->caps.allocation_max;
+}
+
+static bool import_memory(obi_device *device, const import_part *part, uint32_t allowed, VkDeviceMemory *memory)
+{
+    VkMemoryHostPointerPropertiesEXT host = { .sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT };
+    const VkExternalMemoryHandleTypeFlagBits kind = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
+    if (device->vk.vkGetMemoryHostPointerPropertiesEXT(device->handle, kind, (void *)part->begin, &host) != VK_SUCCESS) return false;
+    int type = choose_type(device, allowed & host.memoryTypeBits, OBI_MEMORY_DEVICE);
+    if (type < 0) return false;
+    VkMemoryAllocateFlagsInfo address = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                          .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
+    VkImportMemoryHostPointerInfoEXT import = { .sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+                                                .pNext = device->addresses ? &address : NULL, .handleType = kind,
+                                                .pHostPointer = (void *)part->begin };
+    VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &import,
+                                  .allocationSize = part->end - part->begin, .memoryTypeIndex = (uint32_t)type };
+    return device->vk.vkAllocateMemory(device->handle, &info, NULL, memory) == VK_SUCCESS;
+}
+
+/* A driver that refused one refuses all: no model waits for hundreds. */
+static bool refused(obi_device *device)
+{
+    atomic_store(&device->memory.import_failed, true);
+    return false;
+}
+
+static bool make_import(obi_device *device, import_part *part, obi_buffer *buffer)
+{
+    /* The VkBuffer begins at a multiple of an alignment that is known once it is made, of 256 at most: it has room for that. */
+    uint64_t place = ((uintptr_t)part->mapping->data + part->offset) % device->caps.import_alignment;
+    VkExternalMemoryBufferCreateInfo external = { .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+                                                  .handleTypes = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT };
+    VkBufferCreateInfo info = { .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .pNext = &external,
+                                .size = place % OBI_BUFFER_ALIGNMENT + part->size,
+                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT,
+                                .sharingMode = VK_SHARING_MODE_EXCLUSIVE };
+    if (device->addresses) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+    if (device->vk.vkCreateBuffer(device->handle, &info, NULL, &buffer->handle) != VK_SUCCESS) {
+        buffer->handle = VK_NULL_HANDLE;
+        return refused(device);
+    }
+    VkMemoryRequirements needs;
+    device->vk.vkGetBufferMemoryRequirements(device->handle, buffer->handle, &needs);
+    uint64_t at = place / needs.alignment * needs.alignment; /* of the VkBuffer in the memory */
+    buffer->first = place - at;
+    if (buffer->first + part->size > info.size || buffer->first % device->caps.buffer_alignment != 0) return false;
+    uint64_t beyond = at + needs.size - (place + part->size); /* the last page may not be the part's last */
+    if (!find_pages(device, beyond, part)) return false;
+    if (!import_memory(device, part, needs.memoryTypeBits, &buffer->arena->memory)) return refused(device);
+    if (device->vk.vkBindBufferMemory(device->handle, buffer->handle, buffer->arena->memory, at) != VK_SUCCESS) return refused(device);
+    VkBufferDeviceAddressInfo address = { .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer->handle };
+    if (device->addresses) buffer->address = device->vk.vkGetBufferDeviceAddress(device->handle, &address) + buffer->first;
+    return true;
+}
+
+bool obi_buffer_import(obi_device *device, const obi_mapping *mapping, uint64_t offset, uint64_t size, obi_buffer **out)
+{
+    import_part part = { .mapping = mapping, .offset = offset, .size = size };
+    *out = NULL;
+    if (!device->caps.unified || !device->caps.import_alignment || atomic_load(&device->memory.import_failed) || !mapping->users ||
+        size == 0 || size % 4 || offset % 4 || offset > mapping->size || size > mapping->size - offset || !find_pages(device, 0, &part))
+        return false;
+    obi_buffer *buffer = obi_calloc(1, sizeof *buffer);
+    if (!buffer) return false;
+    buffer->size = size;
+    buffer->id = new_id();
+    buffer->arena = obi_calloc(1, sizeof *buffer->arena);
+    bool made = buffer->arena != NULL;
+    if (made) {
+        buffer->arena->imported = true;
+        made = make_import(device, &part, buffer);
+    }
+    if (made) *out = buffer;
+    else obi_buffer_destroy(device, buffer);
+    return made;
 }
 
 void *obi_buffer_host(const obi_buffer *buffer) { return buffer->arena->mapped ? buffer->arena->mapped + buffer->offset : NULL; }

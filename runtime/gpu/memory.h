@@ -3,11 +3,13 @@
 #define OBI_GPU_MEMORY_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <volk.h>
 
+#include "core/file.h"
 #include "core/status.h"
 
 typedef enum obi_memory_kind {
@@ -29,6 +31,7 @@ typedef struct obi_memory {
     uint64_t expected_bytes;  /* what reserved_bytes less transfer_bytes is expected to grow to; 0: nobody knows */
     uint64_t transfer_bytes;  /* in arenas of their own for transfers; only while the need is known */
     uint32_t allocations;     /* live vkAllocateMemory */
+    atomic_bool import_failed; /* obi_buffer_import found out that the driver does not */
 } obi_memory;
 
 /* One VkBuffer. Usage: storage, transfer source and destination. */
@@ -40,6 +43,7 @@ typedef struct obi_buffer {
     obi_memory_kind kind;
     uint64_t offset;          /* in its arena */
     uint64_t reserved;        /* bytes it occupies there */
+    uint64_t first;           /* where in the VkBuffer it begins: 0 but of imported memory */
     obi_arena *arena;
     uint32_t id;              /* unique in the process; barrier tracking uses it */
 } obi_buffer;
@@ -47,6 +51,11 @@ typedef struct obi_buffer {
 /* OBI_ERROR_MEMORY names the size and what the device has left. size > 0. The contents are undefined. */
 obi_status obi_buffer_create(struct obi_device *device, uint64_t size, obi_memory_kind kind, obi_buffer **out);
 void obi_buffer_destroy(struct obi_device *device, obi_buffer *buffer); /* the device must be done with it; NULL is allowed */
+
+/* Makes a buffer of `size` bytes of a mapped file from `offset` on, without a copy, for reading only; the mapping must stay until it
+ * is destroyed. Only where device and host share memory, the driver imports such memory, and the place suits the device: else, and
+ * whatever goes wrong, false, and the caller copies. Not counted as memory of the device. */
+bool obi_buffer_import(struct obi_device *device, const obi_mapping *mapping, uint64_t offset, uint64_t size, obi_buffer **out);
 
 /* Where the host sees a buffer of any kind, mapped for good; NULL where it does not. */
 void *obi_buffer_host(const obi_buffer *buffer);

@@ -63,6 +63,22 @@ obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t 
     return OBI_OK;
 }
 
+bool obi_weight_import(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, const obi_mapping *mapping,
+                       uint64_t offset, obi_weight *out)
+{
+    if (type == OBI_WEIGHT_SIGN_TILES || obi_weight_shape(device, type, rows, columns, 0, out) != OBI_OK) {
+        memset(out, 0, sizeof *out);
+        return false;
+    }
+    bool made = (out->blocks = obi_calloc(out->block_count, sizeof *out->blocks)) != NULL;
+    for (uint32_t i = 0; made && i < out->block_count; i++) {
+        uint32_t first = i * out->block_rows, count = rows - first < out->block_rows ? rows - first : out->block_rows;
+        made = obi_buffer_import(device, mapping, offset + stored_bytes(out, first), stored_bytes(out, count), &out->blocks[i]);
+    }
+    if (!made) obi_weight_destroy(device, out);
+    return made;
+}
+
 obi_status obi_weight_create_group(obi_device *device, obi_weight_type type, const uint32_t *rows, uint32_t count, uint32_t columns,
                                    obi_weight *out)
 {

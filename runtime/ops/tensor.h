@@ -47,6 +47,10 @@ obi_status obi_weight_shape(const obi_device *device, obi_weight_type type, uint
  * `block_bytes_max` unless that is 0 (tests use it to force many blocks). */
 obi_status obi_weight_create(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns,
                              uint64_t block_bytes_max, obi_weight *out);
+/* The same over the rows of a mapped file, which begin at `offset` and lie as the type has them: no copy (obi_buffer_import, which says
+ * where that works; false, and *out is empty, where it does not). Not of a type in tiles, and never to be uploaded to. */
+bool obi_weight_import(obi_device *device, obi_weight_type type, uint32_t rows, uint32_t columns, const obi_mapping *mapping,
+                       uint64_t offset, obi_weight *out);
 /* Makes `count` weights of one type and as many columns. Where all fit one block, they lie in one buffer, one behind the other
  * with the least padding that a binding allows (none between tiles), so that one dispatch may read them all; else each has
  * blocks of its own. To be destroyed one by one, after their last use. */

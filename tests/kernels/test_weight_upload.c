@@ -1,12 +1,15 @@
 /* test_weight_upload: what lies in a weight's blocks after an upload, word for word: through the staging buffer and in place, of every
- * layout, cut in odd places, from an odd address, with rubbish in the pad bits. */
+ * layout, cut in odd places, from an odd address, with rubbish in the pad bits; and in weights that are pages of a file. */
 #include "device.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "ops/op_dense.h"
 #include "ops/tensor.h"
+#include "scratch.h"
 
 #define RUBBISH 0xdeadbeefu
 
@@ -130,8 +133,109 @@ static void test_refused(void **state)
     test_device_check();
 }
 
+/* ---- pages of a file ----------------------------------------------------------------------------------------------- */
+
+#define FILE_BYTES ((6u << 20) + 100)
+
+/* A file of random halves from 1/4 to 1/2, which are fair floats too, and its mapping. */
+static void open_file(obi_mapping *mapping)
+{
+    const char *path = scratch_path("words");
+    obi_rng rng = obi_rng_seed(8);
+    obi_writer writer;
+    uint32_t *words = obi_calloc(FILE_BYTES / 4, 4);
+    assert_non_null(words);
+    for (size_t i = 0; i < FILE_BYTES / 4; i++) words[i] = ((uint32_t)(obi_rng_next(&rng) >> 20) & 0x83ff83ffu) | 0x34003400u;
+    TEST_OK(obi_writer_open(&writer, path));
+    TEST_OK(obi_write(&writer, words, FILE_BYTES));
+    TEST_OK(obi_writer_commit(&writer));
+    TEST_OK(obi_mapping_open(mapping, path));
+    obi_free(words);
+    unlink(path);
+}
+
+/* y = W x of an imported weight and of the same words uploaded: the same bits. */
+static void compare_products(const obi_weight *imported, const void *words)
+{
+    obi_case_env *env = test_env();
+    obi_weight uploaded;
+    obi_view x, y[2];
+    uint32_t m = imported->rows, n = imported->columns;
+    obi_case_env_clear(env);
+    TEST_OK(obi_weight_create(env->device, imported->type, m, n, 0, &uploaded));
+    TEST_OK(obi_weight_upload(env->upload, &uploaded, 0, m, words));
+    TEST_OK(obi_upload_finish(env->upload));
+    float *values = obi_case_normal(env, n, 1.0), *got = obi_case_zeros(env, m), *want = obi_case_zeros(env, m);
+    assert_true(values && got && want);
+    TEST_OK(obi_case_upload(env, values, (uint64_t)n * 4, &x));
+    for (int i = 0; i < 2; i++) TEST_OK(obi_case_output(env, (uint64_t)m * 4, &y[i]));
+    obi_cmd_begin(env->cmd);
+    obi_op_dense_fwd(env->cmd, y[0], x, imported, 1);
+    obi_op_dense_fwd(env->cmd, y[1], x, &uploaded, 1);
+    TEST_OK(obi_cmd_run(env->cmd));
+    TEST_OK(obi_case_download(env, y[0], got, (uint64_t)m * 4));
+    TEST_OK(obi_case_download(env, y[1], want, (uint64_t)m * 4));
+    assert_memory_equal(got, want, (size_t)m * 4);
+    obi_weight_destroy(env->device, &uploaded);
+}
+
+static void test_pages_of_a_file(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    obi_mapping mapping, held, outside;
+    open_file(&mapping);
+    if (device->caps.import_alignment == 0) { /* SwiftShader has the extension and imports no memory for buffers */
+        obi_weight weight;
+        assert_null(strstr(device->caps.name, "llvmpipe"));
+        assert_false(obi_weight_import(device, OBI_WEIGHT_F32, 300, 512, &mapping, 0, &weight));
+        assert_null(weight.blocks);
+        obi_mapping_close(&mapping);
+        return;
+    }
+    assert_true(obi_mapping_share(&mapping, &held));
+    TEST_OK(obi_mapping_from_memory(&outside, held.data, held.size, "memory"));
+    obi_mapping_close(&mapping); /* the other holder keeps the pages */
+    uint64_t used = device->memory.used_bytes, reserved = device->memory.reserved_bytes;
+    static const uint64_t offsets[] = { 0, 16, 32, 64, 96, 256, 4096, 4096 + 32, 8192 - 32, 100000 };
+    uint32_t made = 0;
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++)
+        for (obi_weight_type type = OBI_WEIGHT_F32; type <= OBI_WEIGHT_F16; type++) {
+            obi_weight weight;
+            if (!obi_weight_import(device, type, 300, 512, &held, offsets[i], &weight)) {
+                assert_true(offsets[i] % device->caps.buffer_alignment != 0 && weight.blocks == NULL);
+                continue;
+            }
+            made++;
+            assert_true(device->memory.used_bytes == used && device->memory.reserved_bytes == reserved);
+            check_block(&weight, (const uint32_t *)(const void *)(held.data + offsets[i]), 0);
+            compare_products(&weight, held.data + offsets[i]);
+            obi_weight_destroy(device, &weight);
+            obi_case_env_clear(test_env());
+            used = device->memory.used_bytes;
+            reserved = device->memory.reserved_bytes;
+        }
+    assert_true(made >= 2 * 3);
+    /* The last words of the file; then one past them, memory that is not a file's, a type in tiles, half a word. */
+    obi_weight weight;
+    uint64_t last = FILE_BYTES - FILE_BYTES % 256 - 256;
+    assert_true(obi_weight_import(device, OBI_WEIGHT_F32, 1, (uint32_t)(FILE_BYTES - last) / 4, &held, last, &weight));
+    check_block(&weight, (const uint32_t *)(const void *)(held.data + last), 0);
+    obi_weight_destroy(device, &weight);
+    assert_false(obi_weight_import(device, OBI_WEIGHT_F32, 1, (uint32_t)(FILE_BYTES - last) / 4 + 1, &held, last, &weight));
+    assert_false(obi_weight_import(device, OBI_WEIGHT_F32, 2, 64, &held, UINT64_MAX - 255, &weight));
+    assert_false(obi_weight_import(device, OBI_WEIGHT_F32, 2, 64, &outside, 0, &weight));
+    assert_false(obi_weight_import(device, OBI_WEIGHT_SIGN_TILES, 128, 64, &held, 0, &weight));
+    assert_false(obi_weight_import(device, OBI_WEIGHT_F32, 2, 64, &held, 2, &weight));
+    assert_false(atomic_load(&device->memory.import_failed));
+    obi_mapping_close(&held);
+    obi_mapping_close(&outside);
+    test_device_check();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_layouts), cmocka_unit_test(test_large), cmocka_unit_test(test_refused) };
-    return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_layouts), cmocka_unit_test(test_large), cmocka_unit_test(test_refused),
+                                        cmocka_unit_test(test_pages_of_a_file) };
+    return test_device_finish(cmocka_run_group_tests(tests, scratch_open, scratch_close));
 }
