@@ -7,6 +7,7 @@
 #include "core/checked.h"
 #include "engine/distribution.h"
 #include "engine/forward.h"
+#include "ops/matrix.h"
 #include "ops/op_attn.h"
 #include "ops/op_util.h"
 
@@ -248,6 +249,23 @@ uint32_t obi_session_reach(const obi_session *session)
     return reach < session->context ? (uint32_t)reach : session->context;
 }
 
+static void record(obi_session *session, uint32_t T, bool last)
+{
+    obi_forward_layers(session, T);
+    if (last) record_choice(session, T);
+}
+
+/* Before the first token, the first few and the first many, which take different kernels: all their pipelines at once. */
+static void prepare(obi_session *session, uint32_t T, bool last)
+{
+    bool *prepared = &session->prepared[T == 1 ? 0 : T < OBI_MATRIX_GEMM_TOKENS ? 1 : 2];
+    if (*prepared) return;
+    *prepared = true;
+    obi_cmd_begin_noting(session->cmd);
+    record(session, T, last);
+    (void)obi_cmd_prepare(session->cmd); /* what fails here fails again below */
+}
+
 /* Runs T tokens, whose ids are in place; `last`: of those fed, so that a choice follows. The commands of a single one are recorded
  * once and submitted again for each token after it. */
 static obi_status run_tokens(obi_session *session, uint32_t T, bool last)
@@ -255,11 +273,11 @@ static obi_status run_tokens(obi_session *session, uint32_t T, bool last)
     bool keep = T == 1 && last;
     uint32_t reach = obi_session_reach(session);
     if (keep && session->kept_reach == reach && obi_cmd_kept(session->cmd)) return obi_cmd_again(session->cmd);
+    prepare(session, T, last);
     if (keep) obi_cmd_begin_kept(session->cmd);
     else obi_cmd_begin(session->cmd);
     session->kept_reach = reach;
-    obi_forward_layers(session, T);
-    if (last) record_choice(session, T);
+    record(session, T, last);
     return obi_cmd_run(session->cmd);
 }
 

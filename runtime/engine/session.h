@@ -25,6 +25,7 @@ typedef struct obi_session {
     uint32_t position;       /* tokens in the cache */
     uint32_t *history;       /* (context) ids fed */
     uint32_t kept_reach;     /* the reach with which the commands of one token were recorded last */
+    bool prepared[3];        /* the pipelines of one token, of few and of many were made */
     bool ready;              /* logits of the last token are on the device */
     bool on_host;            /* and have been copied to `logits_host` */
     obi_sampling sampling;

@@ -21,6 +21,9 @@ struct obi_cmd {
     obi_tracker tracker;
     obi_status status;
     bool recording, submitted;
+    bool noting; /* between obi_cmd_begin_noting and obi_cmd_prepare */
+    obi_pipeline_key *noted;
+    uint32_t noted_count, noted_room;
     bool kept; /* begun to be submitted more than once */
     unsigned kept_kernels; /* device->kernels_changed then */
     bool host_reads; /* a READBACK buffer was written: a barrier to the host at the end */
@@ -71,6 +74,7 @@ void obi_cmd_destroy(obi_cmd *cmd)
     obi_device *device = cmd->device;
     obi_profile_destroy(device, cmd->profile);
     drop_outgrown(cmd);
+    obi_free(cmd->noted);
     obi_buffer_destroy(device, cmd->scratch);
     obi_descriptors_destroy(cmd->descriptors);
     if (cmd->fence) device->vk.vkDestroyFence(device->handle, cmd->fence, NULL);
@@ -128,6 +132,7 @@ static void record_barrier(obi_cmd *cmd)
 
 static void begin(obi_cmd *cmd, bool kept)
 {
+    if (cmd->noting) return;
     cmd->kept = false;
     if (cmd->submitted) {
         obi_status status = obi_cmd_wait(cmd);
@@ -162,6 +167,39 @@ static void begin(obi_cmd *cmd, bool kept)
 
 void obi_cmd_begin(obi_cmd *cmd) { begin(cmd, false); }
 void obi_cmd_begin_kept(obi_cmd *cmd) { begin(cmd, true); }
+
+void obi_cmd_begin_noting(obi_cmd *cmd)
+{
+    begin(cmd, false);
+    cmd->noting = cmd->status == OBI_OK;
+}
+
+/* Without memory for it, it will be made at its first use. */
+static void note(obi_cmd *cmd, const obi_dispatch *dispatch)
+{
+    obi_pipeline_key key = { .kernel = dispatch->kernel, .spec_count = dispatch->spec_count };
+    if (key.spec_count > OBI_SPEC_MAX) return;
+    memcpy(key.spec, dispatch->spec, key.spec_count * sizeof *key.spec);
+    for (uint32_t i = cmd->noted_count; i-- > 0;)
+        if (memcmp(&cmd->noted[i], &key, sizeof key) == 0) return;
+    if (cmd->noted_count == cmd->noted_room) {
+        obi_pipeline_key *grown = obi_realloc(cmd->noted, cmd->noted_room + 32u, sizeof *grown);
+        if (!grown) return;
+        cmd->noted = grown;
+        cmd->noted_room += 32;
+    }
+    cmd->noted[cmd->noted_count++] = key;
+}
+
+obi_status obi_cmd_prepare(obi_cmd *cmd)
+{
+    cmd->noting = false;
+    if (cmd->status == OBI_OK) obi_pipelines_prepare(cmd->device, cmd->noted, cmd->noted_count);
+    obi_free(cmd->noted);
+    cmd->noted = NULL;
+    cmd->noted_count = cmd->noted_room = 0;
+    return cmd->status;
+}
 
 /* A barrier before the next command if one of its bindings needs it; then notes them all. */
 static void order_accesses(obi_cmd *cmd, const obi_binding *bindings, uint32_t count)
@@ -217,6 +255,10 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
         }
     for (uint32_t i = 0; i < dispatch->binding_count; i++)
         if (!check_view(cmd, name, dispatch->bindings[i].view)) return;
+    if (cmd->noting) {
+        note(cmd, dispatch);
+        return;
+    }
     VkPipeline pipeline;
     VkDescriptorSet set;
     cmd->status = obi_pipeline_get(device, dispatch->kernel, dispatch->spec, dispatch->spec_count, &pipeline);
@@ -246,6 +288,7 @@ void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from)
         cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a copy of %llu bytes runs past the end of a buffer", (unsigned long long)to.size);
         return;
     }
+    if (cmd->noting) return;
     obi_binding bindings[2] = { obi_writes(to), obi_reads(from) };
     order_accesses(cmd, bindings, 2);
     VkBufferCopy region = { from.buffer->first + from.offset, to.buffer->first + to.offset, to.size };
@@ -260,6 +303,7 @@ void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word)
         cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a fill of %llu bytes runs past the end of a buffer", (unsigned long long)view.size);
         return;
     }
+    if (cmd->noting) return;
     obi_binding binding = obi_writes(view);
     order_accesses(cmd, &binding, 1);
     cmd->device->vk.vkCmdFillBuffer(cmd->handle, view.buffer->handle, view.buffer->first + view.offset, view.size, word);
@@ -287,6 +331,7 @@ static obi_status submit(obi_cmd *cmd)
 obi_status obi_cmd_submit(obi_cmd *cmd)
 {
     obi_device *device = cmd->device;
+    if (cmd->noting) return cmd->status;
     if (cmd->recording) {
         if (cmd->host_reads) {
             VkMemoryBarrier barrier = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,

@@ -53,6 +53,11 @@ obi_device *obi_cmd_device(const obi_cmd *cmd);
 void obi_cmd_begin(obi_cmd *cmd);   /* forgets what was recorded; waits for the last submit first */
 /* The same, for commands that obi_cmd_again may submit again. */
 void obi_cmd_begin_kept(obi_cmd *cmd);
+/* The same, but what follows is not recorded: which pipelines it needs is noted, submits and other begins do nothing, until
+ * obi_cmd_prepare makes those pipelines, several at once (obi_pipelines_prepare). Then begin for good. What failed while noting is
+ * returned, and would fail again. */
+void obi_cmd_begin_noting(obi_cmd *cmd);
+obi_status obi_cmd_prepare(obi_cmd *cmd);
 /* Submits once more what was recorded since obi_cmd_begin_kept and submitted without a failure, and waits for it. Not after another
  * begin: obi_cmd_kept says whether it can be. What is recorded reads its buffers anew; no push constant and no grid changes. */
 obi_status obi_cmd_again(obi_cmd *cmd);

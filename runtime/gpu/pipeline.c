@@ -8,6 +8,7 @@
 #include "core/alloc.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/workers.h"
 #include "gpu/device.h"
 
 struct obi_pipeline {
@@ -218,6 +219,40 @@ static obi_status compile(obi_device *device, obi_pipeline *pipeline)
     return OBI_OK;
 }
 
+/* Finds it and moves it to the front: a decode loop asks for the same few. NULL: it is not there. The lock is held. */
+static obi_pipeline *find(obi_pipelines *pipelines, int kernel, obi_tier tier, const uint32_t *spec, uint32_t spec_count)
+{
+    for (obi_pipeline **link = &pipelines->first; *link; link = &(*link)->next) {
+        obi_pipeline *found = *link;
+        if (found->kernel != kernel || found->tier != tier || found->spec_count != spec_count ||
+            memcmp(found->spec, spec, spec_count * 4u) != 0)
+            continue;
+        *link = found->next;
+        found->next = pipelines->first;
+        pipelines->first = found;
+        return found;
+    }
+    return NULL;
+}
+
+static obi_pipeline *new_pipeline(int kernel, obi_tier tier, const uint32_t *spec, uint32_t spec_count)
+{
+    obi_pipeline *pipeline = obi_calloc(1, sizeof *pipeline);
+    if (!pipeline) return NULL;
+    pipeline->kernel = kernel;
+    pipeline->tier = tier;
+    pipeline->spec_count = spec_count;
+    memcpy(pipeline->spec, spec, spec_count * 4u);
+    return pipeline;
+}
+
+static void keep(obi_pipelines *pipelines, obi_pipeline *pipeline)
+{
+    pipeline->next = pipelines->first;
+    pipelines->first = pipeline;
+    pipelines->dirty = true;
+}
+
 obi_status obi_pipeline_get(obi_device *device, int kernel, const uint32_t *spec, uint32_t spec_count, VkPipeline *handle)
 {
     if (kernel < 0 || kernel >= OBI_KERNEL_COUNT || spec_count > OBI_SPEC_MAX)
@@ -226,37 +261,69 @@ obi_status obi_pipeline_get(obi_device *device, int kernel, const uint32_t *spec
     obi_pipelines *pipelines = &device->pipelines;
     obi_status status = OBI_OK;
     pthread_mutex_lock(&pipelines->lock);
-    obi_pipeline **link = &pipelines->first;
-    for (; *link; link = &(*link)->next) {
-        obi_pipeline *found = *link;
-        if (found->kernel != kernel || found->tier != tier || found->spec_count != spec_count ||
-            memcmp(found->spec, spec, spec_count * 4u) != 0)
-            continue;
-        *link = found->next; /* move to the front: a decode loop asks for the same few */
-        found->next = pipelines->first;
-        pipelines->first = found;
-        *handle = found->handle;
-        goto done;
-    }
-    obi_pipeline *pipeline = obi_calloc(1, sizeof *pipeline);
+    obi_pipeline *pipeline = find(pipelines, kernel, tier, spec, spec_count);
     if (!pipeline) {
-        status = OBI_ERROR_MEMORY;
-        goto done;
+        pipeline = new_pipeline(kernel, tier, spec, spec_count);
+        status = pipeline ? compile(device, pipeline) : OBI_ERROR_MEMORY;
+        if (status == OBI_OK) keep(pipelines, pipeline);
+        else obi_free(pipeline);
     }
-    pipeline->kernel = kernel;
-    pipeline->tier = tier;
-    pipeline->spec_count = spec_count;
-    memcpy(pipeline->spec, spec, spec_count * 4u);
-    status = compile(device, pipeline);
-    if (status != OBI_OK) {
-        obi_free(pipeline);
-        goto done;
-    }
-    pipeline->next = pipelines->first;
-    pipelines->first = pipeline;
-    pipelines->dirty = true;
-    *handle = pipeline->handle;
-done:
+    if (status == OBI_OK) *handle = pipeline->handle;
     pthread_mutex_unlock(&pipelines->lock);
     return status;
+}
+
+/* ---- many at once ------------------------------------------------------------------------------------------------ */
+
+typedef struct preparation {
+    obi_device *device;
+    obi_pipeline **pipelines;
+} preparation;
+
+static void compile_some(void *user, uint32_t first, uint32_t count)
+{
+    preparation *of = user;
+    for (uint32_t i = first; i < first + count; i++)
+        if (compile(of->device, of->pipelines[i]) != OBI_OK) of->pipelines[i]->handle = VK_NULL_HANDLE;
+}
+
+/* What others have made in the meantime is dropped. */
+static void keep_all(obi_device *device, obi_pipeline **made, uint32_t count)
+{
+    pthread_mutex_lock(&device->pipelines.lock);
+    for (uint32_t i = 0; i < count; i++) {
+        obi_pipeline *pipeline = made[i];
+        if (pipeline->handle && !find(&device->pipelines, pipeline->kernel, pipeline->tier, pipeline->spec, pipeline->spec_count)) {
+            keep(&device->pipelines, pipeline);
+            continue;
+        }
+        if (pipeline->handle) device->vk.vkDestroyPipeline(device->handle, pipeline->handle, NULL);
+        obi_free(pipeline);
+    }
+    pthread_mutex_unlock(&device->pipelines.lock);
+}
+
+void obi_pipelines_prepare(obi_device *device, const obi_pipeline_key *keys, uint32_t count)
+{
+    obi_pipeline **missing = obi_calloc(count, sizeof *missing);
+    uint32_t missing_count = 0;
+    if (!missing) return;
+    pthread_mutex_lock(&device->pipelines.lock);
+    for (uint32_t i = 0; i < count; i++) {
+        const obi_pipeline_key *key = &keys[i];
+        if (key->kernel < 0 || key->kernel >= OBI_KERNEL_COUNT || key->spec_count > OBI_SPEC_MAX) continue;
+        obi_tier tier = obi_pipeline_tier(device, key->kernel);
+        if (find(&device->pipelines, key->kernel, tier, key->spec, key->spec_count)) continue;
+        missing[missing_count] = new_pipeline(key->kernel, tier, key->spec, key->spec_count);
+        if (missing[missing_count]) missing_count++;
+    }
+    pthread_mutex_unlock(&device->pipelines.lock);
+    if (missing_count > 0) {
+        preparation of = { device, missing };
+        obi_workers *workers = missing_count > 1 ? obi_workers_create() : NULL;
+        obi_workers_run(workers, compile_some, &of, missing_count, 1);
+        obi_workers_destroy(workers);
+        keep_all(device, missing, missing_count);
+    }
+    obi_free(missing);
 }

@@ -34,6 +34,17 @@ typedef struct obi_pipelines {
  * use. *handle stays valid until the device is closed. */
 obi_status obi_pipeline_get(struct obi_device *device, int kernel, const uint32_t *spec, uint32_t spec_count, VkPipeline *handle);
 
+/* A pipeline that will be asked for. */
+typedef struct obi_pipeline_key {
+    int kernel;
+    uint32_t spec[OBI_SPEC_MAX];
+    uint32_t spec_count;
+} obi_pipeline_key;
+
+/* Makes those of `keys` that are not there yet on several threads at once: most of the time to a first token is their making. One that
+ * cannot be made stays away; obi_pipeline_get will say why. */
+void obi_pipelines_prepare(struct obi_device *device, const obi_pipeline_key *keys, uint32_t count);
+
 /* Which variant obi_pipeline_get would take. */
 obi_tier obi_pipeline_tier(const struct obi_device *device, int kernel);
 
