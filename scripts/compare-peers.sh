@@ -26,7 +26,8 @@ driver's device memory included. q1_0 and q4_0 need widths that are multiples of
 A comparison on CPUs: VK_ICD_FILENAMES=/usr/share/vulkan/icd.d/lvp_icd.x86_64.json scripts/compare-peers.sh
 Example: scripts/compare-peers.sh --shape 7B --rounds 1 --prompt 64 --tokens 16 --peer q1_0 --peer q4_0
 
-ONEBIT_BIN is the directory of our programs (default: build/release/apps).
+ONEBIT_BIN is the directory of our programs (default: build/release/apps), ONEBIT_PEERS_CACHE that of what is fetched and made
+(default: build/cache/peers).
 END
 }
 
@@ -94,7 +95,7 @@ done
 for program in node npm; do
     command -v $program >/dev/null || refuse "there is no $program, which llama.cpp comes by; on Debian: apt install nodejs npm" 1
 done
-cache=build/cache/peers
+cache=${ONEBIT_PEERS_CACHE:-build/cache/peers}
 mkdir -p "$cache/models"
 platform=$(node -p 'process.platform + "-" + process.arch')
 packages="node-llama-cpp @node-llama-cpp/$platform"

@@ -21,7 +21,8 @@ models of random weights (0.26M, 1.1B, 7B) as shares of those rates; the familie
 family forced; every operation of a model and of training; the programs of tests/kernels. Nothing of earlier runs is taken: caches are in a directory of its own.
 
 On a software driver the report says so, and prompts and generated texts are shorter. Exit code: 0 all that ran passed, 1 something
-failed or the self-test did not end, 2 wrong use. ONEBIT_BIN is a directory of built programs: then nothing is installed or built (the
+failed or the self-test did not end, 2 wrong use. What the budget left out or stopped does not change it: a slow machine is no fault,
+and the last table names it. ONEBIT_BIN is a directory of built programs: then nothing is installed or built (the
 tests are beside it, in ../tests). ONEBIT_KERNEL, ONEBIT_TIER and ONEBIT_VALIDATION are ignored.
 END
 }

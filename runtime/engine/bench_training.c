@@ -261,7 +261,8 @@ static void adamw(obi_cmd *cmd, const obi_bench_operands *o)
 {
     const obi_adamw step = { .lr = 1e-4f, .beta1 = 0.9f, .beta2 = 0.98f, .eps = 1e-8f, .weight_decay = 0.01f, .c1 = 0.5f, .c2 = 0.5f,
                              .grad_scale = 1 };
-    obi_op_adamw(cmd, obi_bench_view(o, 0), obi_bench_view(o, 1), obi_bench_view(o, 2), obi_bench_view(o, 3), matrix_words(o->shape), &step);
+    obi_op_adamw(cmd, obi_bench_view(o, 0), obi_bench_view(o, 1), obi_bench_view(o, 2), obi_bench_view(o, 3), matrix_words(o->shape),
+                 &step);
 }
 
 static void plan_sumsq(const obi_device *device, obi_bench_shape shape, obi_bench_plan *plan)

@@ -50,13 +50,13 @@ static uint64_t matrix_bytes(obi_weight_type type, uint32_t rows, uint32_t colum
     return (uint64_t)rows * obi_weight_row_words(type, columns) * 4;
 }
 
-uint64_t obi_random_weights_bytes(const obi_config *config)
+uint64_t obi_random_weights_bytes(const obi_device *device, const obi_config *config)
 {
     uint64_t layer = (uint64_t)config->width * 8, bytes;
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, i, &rows, &columns);
-        layer += matrix_bytes(OBI_WEIGHT_SIGN, rows, columns) + obi_scales_floats(rows, columns) * 4;
+        layer += obi_sign_weight_bytes(device, rows, columns) + obi_scales_floats(rows, columns) * 4;
     }
     bytes = layer * config->layers + (uint64_t)config->width * 4; /* at most 2^10 layers of 7 * 2^30 bytes: no overflow */
     return bytes + 2 * matrix_bytes(OBI_WEIGHT_F16, config->vocabulary, config->width);
@@ -159,7 +159,7 @@ obi_status obi_random_weights_create(obi_device *device, const obi_config *confi
                                      obi_weights **out)
 {
     *out = NULL;
-    uint64_t bytes = obi_random_weights_bytes(config);
+    uint64_t bytes = obi_random_weights_bytes(device, config);
     OBI_TRY(obi_memory_fits(device, bytes, "the weights"));
     obi_weights *weights = obi_calloc(1, sizeof *weights);
     if (!weights) return OBI_ERROR_MEMORY;

@@ -10,8 +10,9 @@
 obi_status obi_random_config(uint32_t width, uint32_t ffn, uint32_t layers, uint32_t heads, uint32_t kv_heads, uint32_t vocabulary,
                              uint32_t context, obi_config *out);
 
-/* Bytes that its weights take on the device: signs, value vectors (f32), embedding and head (f16), norms (f32). */
-uint64_t obi_random_weights_bytes(const obi_config *config);
+/* Bytes that its weights take on the device at the most: signs with the padding of their layout, value vectors (f32), embedding and
+ * head (f16), norms (f32). */
+uint64_t obi_random_weights_bytes(const obi_device *device, const obi_config *config);
 
 /* Makes them, each tensor straight into the upload: the host never holds more than a piece of one. The same seed gives the same
  * weights. OBI_ERROR_MEMORY, before anything is allocated, when they do not fit. To be freed with obi_weights_free. */

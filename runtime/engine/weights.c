@@ -70,7 +70,7 @@ done:
 }
 
 /* What a tensor takes on the device. */
-static uint64_t device_bytes(const obi_gguf_tensor *tensor)
+static uint64_t device_bytes(const obi_device *device, const obi_gguf_tensor *tensor)
 {
     uint64_t elements = tensor->shape[0] * tensor->shape[1]; /* the reader has checked the product */
     switch (tensor->type) {
@@ -78,6 +78,9 @@ static uint64_t device_bytes(const obi_gguf_tensor *tensor)
     case OBI_DTYPE_F64: return elements * 4;
     case OBI_DTYPE_Q8_0:
     case OBI_DTYPE_Q4_0: return elements * 2;
+    case OBI_DTYPE_I32: /* signs, if their sizes are a matrix's; what is not will be refused */
+        if (tensor->shape[0] > UINT32_MAX / 32 || tensor->shape[1] > UINT32_MAX) return tensor->bytes;
+        return obi_sign_weight_bytes(device, (uint32_t)tensor->shape[1], (uint32_t)tensor->shape[0] * 32);
     default: return tensor->bytes;
     }
 }
@@ -272,7 +275,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     uint64_t needed = 0;
     for (uint64_t i = 0; i < gguf->tensor_count; i++) {
         load.bytes_all += gguf->tensors[i].bytes;
-        needed += device_bytes(&gguf->tensors[i]);
+        needed += device_bytes(device, &gguf->tensors[i]);
     }
     OBI_TRY_GOTO(check_widths(config, gguf));
     OBI_TRY_GOTO(obi_memory_fits(device, needed, "the weights"));

@@ -15,7 +15,8 @@
 #define OBI_INSTANCE_FUNCTIONS(X)                                                                                  \
     X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2) \
     X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties) X(vkGetPhysicalDeviceQueueFamilyProperties)    \
-    X(vkGetPhysicalDeviceExternalBufferProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                                     \
+    X(vkGetPhysicalDeviceExternalBufferProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice)             \
+    X(vkGetDeviceProcAddr)                                                                                              \
     X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)
 
 #define OBI_INSTANCE_MEMBER(name) PFN_##name name;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/log.h"
 #include "ops/gemv_int8.h"
 #include "ops/gemv_table.h"
@@ -119,6 +120,12 @@ bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice)
     const char *name = obi_sign_family_name(obi_gemv_straight_possible(device) ? OBI_SIGN_STRAIGHT : OBI_SIGN_XOR);
     (void)snprintf(choice->text, sizeof choice->text, "%s (a software driver)", name);
     return i == 0;
+}
+
+uint64_t obi_sign_weight_bytes(const obi_device *device, uint32_t rows, uint32_t columns)
+{
+    uint64_t stored = obi_sign_family_offered(device, OBI_SIGN_STRAIGHT, NULL) ? obi_align_up(rows, OBI_TILE_ROWS) : rows;
+    return stored * obi_weight_row_words(OBI_WEIGHT_SIGN, columns) * 4;
 }
 
 obi_status obi_sign_weight_create(obi_device *device, const uint32_t *rows, uint32_t count, uint32_t columns, obi_weight *out)

@@ -39,6 +39,9 @@ void obi_sign_family_choice_name(const obi_device *device, uint32_t rows, uint32
  * False behind the last. */
 bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice);
 
+/* What the signs of a (rows,columns) matrix take on this device at the most, padding of tiles included. Nothing is chosen for it. */
+uint64_t obi_sign_weight_bytes(const obi_device *device, uint32_t rows, uint32_t columns);
+
 /* Chooses, and makes the weights for it as obi_weight_create_group does. The matrices, at most
  * OBI_GROUP_MAX, are for products forward only. */
 obi_status obi_sign_weight_create(obi_device *device, const uint32_t *rows, uint32_t count, uint32_t columns, obi_weight *out);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/random_weights.h"
 #include "engine/weights.h"
 #include "scratch.h"
 #include "synthetic_model.h"
@@ -73,10 +74,34 @@ static void test_signs_of_another_type(void **state)
     test_device_check();
 }
 
+/* What a model of random weights needs is known before: nothing is taken that was not counted, but for what lies between buffers,
+ * whose beginnings are multiples of OBI_BUFFER_ALIGNMENT; the padding of tiles is not that small. */
+static void test_bytes_of_random_weights(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[][2] = { { 64, 172 }, { 200, 130 }, { 256, 1000 } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        obi_config config;
+        obi_weights *weights;
+        TEST_OK(obi_random_config(sizes[i][0], sizes[i][1], 2, 4, 2, 300, 64, &config));
+        uint64_t before = test_device()->memory.used_bytes, bytes = obi_random_weights_bytes(test_device(), &config);
+        TEST_OK(obi_random_weights_create(test_device(), &config, 1, NULL, NULL, &weights));
+        uint64_t used = test_device()->memory.used_bytes - before, buffers = 3 + 2 * (OBI_LINEAR_COUNT + 3);
+        if (used > bytes + buffers * OBI_BUFFER_ALIGNMENT)
+            fail_msg("%u x %u: %llu bytes were counted and %llu taken", sizes[i][0], sizes[i][1], (unsigned long long)bytes,
+                     (unsigned long long)used);
+        assert_true(bytes <= used + weights->device_bytes); /* and not many times too much */
+        obi_weights_free(weights);
+        assert_int_equal(test_device()->memory.used_bytes, before);
+    }
+    test_device_check();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signs_of_another_type),
+        cmocka_unit_test(test_bytes_of_random_weights),
     };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, scratch_close));
 }

@@ -82,7 +82,8 @@ static void upload_and_check(obi_weight_type type, uint32_t rows, uint32_t colum
 static void test_layouts(void **state)
 {
     (void)state;
-    static const uint32_t sizes[][2] = { { 1, 1 }, { 2, 31 }, { 15, 33 }, { 127, 500 }, { 128, 64 }, { 129, 513 }, { 300, 1000 }, { 1000, 97 } };
+    static const uint32_t sizes[][2] = { { 1, 1 },    { 2, 31 },    { 15, 33 },    { 127, 500 },
+                                         { 128, 64 }, { 129, 513 }, { 300, 1000 }, { 1000, 97 } };
     static const obi_weight_type types[] = { OBI_WEIGHT_F32, OBI_WEIGHT_F16, OBI_WEIGHT_SIGN, OBI_WEIGHT_SIGN_TILES };
     for (size_t t = 0; t < 4; t++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
