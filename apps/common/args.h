@@ -51,7 +51,8 @@ typedef struct app_common {
     bool list_devices;
     int verbosity;
     bool help, version;
-    bool exact; /* where APP_EXACT_ROW is */
+    bool exact;      /* where APP_EXACT_ROW is */
+    int64_t threads; /* where APP_THREADS_ROW is; 0: not given */
 } app_common;
 
 #define APP_EXACT_ROW(common) \

@@ -10,6 +10,7 @@
 #include "common/model.h"
 #include "common/stop.h"
 #include "common/term.h"
+#include "common/threads.h"
 #include "generation_report.h"
 #include "onebit/onebit_bench.h"
 #include "shape.h"
@@ -103,6 +104,7 @@ static int parse(generation_options *o, bool decode, int argc, char **argv)
         APP_ROW_CHOICE('o', "output", BENCH_FORMATS, "Markdown (default), CSV or JSON on stdout", &o->format),
         APP_DEVICE_ROWS(o->common),
         APP_EXACT_ROW(o->common),
+        APP_THREADS_ROW(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {
@@ -282,6 +284,7 @@ static int bench(bool decode, int argc, char **argv)
     generation_report report = { .format = o.format, .rounds = (uint32_t)o.rounds, .batch = (uint32_t)o.batch, .file = o.model };
     report.load_before = generation_load_average();
     double start = app_seconds();
+    app_use_threads(&o.common, o.model ? app_file_bytes(o.model) : shape_bytes(&o.shape));
     ob_context *context = NULL;
     ob_model *model = NULL;
     ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });

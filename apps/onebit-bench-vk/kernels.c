@@ -10,6 +10,7 @@
 #include "common/json.h"
 #include "common/stop.h"
 #include "common/term.h"
+#include "common/threads.h"
 #include "onebit/onebit_bench.h"
 #include "times.h"
 
@@ -69,6 +70,7 @@ static int parse(kernels_options *o, int argc, char **argv)
         APP_ROW_TEXT(0, "roofline", "FILE.svg", "also draw the operations under the device's roofs", &o->roofline),
         APP_DEVICE_ROWS(o->common),
         APP_EXACT_ROW(o->common),
+        APP_THREADS_ROW(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {
@@ -343,6 +345,7 @@ int bench_kernels(int argc, char **argv)
     app_catch_signals();
     results all = { .options = &o };
     ob_context *context = NULL;
+    app_use_threads(&o.common, 0);
     ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
     if (status == OB_OK) status = measure_all(&all, context);
     code = status == OB_OK ? 0 : app_fail(status);

@@ -85,3 +85,10 @@ int shape_read(const char *word, model_shape *out)
     snprintf(out->name, sizeof out->name, "random %" PRId64 "/%" PRId64 "x%" PRId64, out->width, out->ffn, out->layers);
     return APP_GO_ON;
 }
+
+uint64_t shape_bytes(const model_shape *shape)
+{
+    uint64_t width = (uint64_t)shape->width, kv_width = width / (uint64_t)shape->heads * (uint64_t)shape->kv_heads;
+    uint64_t bits = (uint64_t)shape->layers * width * (2 * width + 2 * kv_width + 3 * (uint64_t)shape->ffn);
+    return width * (uint64_t)shape->vocabulary * 4 + bits / 8; /* embedding and head are f16 */
+}

@@ -14,4 +14,7 @@ typedef struct model_shape {
 /* Returns APP_GO_ON, or 2 after a sentence about what is wrong with `word`. */
 int shape_read(const char *word, model_shape *out);
 
+/* About as many bytes as a file of it would have. */
+uint64_t shape_bytes(const model_shape *shape);
+
 #endif

@@ -7,6 +7,7 @@
 #include "common/model.h"
 #include "common/stop.h"
 #include "common/term.h"
+#include "common/threads.h"
 #include "common/text_file.h"
 #include "onebit/onebit.h"
 #include "report.h"
@@ -52,6 +53,7 @@ static int parse(eval_options *o, int argc, char **argv)
         APP_ROW_FLAG(0, "json", "print the result as JSON", &o->json),
         APP_DEVICE_ROWS(o->common),
         APP_EXACT_ROW(o->common),
+        APP_THREADS_ROW(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {
@@ -178,6 +180,7 @@ int main(int argc, char **argv)
     if (code != APP_GO_ON) return code;
     app_catch_signals();
 
+    app_use_threads(&o.common, app_file_bytes(o.model) + app_file_bytes(o.teacher));
     eval_models models = { 0 };
     ob_status status = ob_context_create(&models.context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
     if (status == OB_OK) status = app_load_model(&models.model, models.context, o.model);

@@ -8,6 +8,7 @@
 #include "common/stop.h"
 #include "common/term.h"
 #include "common/text_file.h"
+#include "common/threads.h"
 #include "generate.h"
 #include "onebit/onebit.h"
 #include "options.h"
@@ -174,6 +175,7 @@ int main(int argc, char **argv)
     if (code != APP_GO_ON) return code;
     app_catch_signals();
 
+    app_use_threads(&o.common, app_file_bytes(o.model));
     ob_context *context = NULL;
     ob_model *model = NULL;
     ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });

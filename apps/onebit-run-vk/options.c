@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include "common/term.h"
+#include "common/threads.h"
 
 static const char examples[] =
     "  onebit-run-vk -m story.gguf -p \"Once upon a time\"\n"
@@ -48,6 +49,7 @@ int run_options_parse(run_options *o, int argc, char **argv)
         APP_ROW_FLAG(0, "profile", "at the end a table of GPU time by kernel, on stderr", &o->profile),
         APP_DEVICE_ROWS(o->common),
         APP_EXACT_ROW(o->common),
+        APP_THREADS_ROW(o->common),
         APP_OTHER_ROWS(o->common),
     };
     const app_program program = {

@@ -424,9 +424,32 @@ static void test_wrong_kernel(void **state)
     setenv("ONEBIT_KERNEL", "", 1);
 }
 
+/* Lavapipe's threads: one for a small model, unless the user or the environment says otherwise; the text is the same. */
+static void test_threads_of_lavapipe(void **state)
+{
+    (void)state;
+    char text[256];
+    const program *run = program_run("onebit-run-vk", "-m", program_model(), "-p", "Once", "-n", "6", "--temp", "0", "-v");
+    assert_int_equal(run->code, 0);
+    assert_non_null(strstr(run->err, "LP_NUM_THREADS=0"));
+    snprintf(text, sizeof text, "%s", run->out);
+    run = program_run("onebit-run-vk", "-m", program_model(), "-p", "Once", "-n", "6", "--temp", "0", "-v", "-t", "2");
+    assert_int_equal(run->code, 0);
+    assert_non_null(strstr(run->err, "LP_NUM_THREADS=2"));
+    assert_string_equal(run->out, text);
+    setenv("LP_NUM_THREADS", "1", 1);
+    run = program_run("onebit-run-vk", "-m", program_model(), "-p", "Once", "-n", "6", "--temp", "0", "-v");
+    unsetenv("LP_NUM_THREADS");
+    assert_int_equal(run->code, 0);
+    assert_null(strstr(run->err, "LP_NUM_THREADS"));
+    assert_string_equal(run->out, text);
+    program_expect_failure(program_run("onebit-run-vk", "-m", program_model(), "-t", "0"), 2, "-t must be a whole number from 1 to 256");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads_of_lavapipe),
         cmocka_unit_test(test_wrong_kernel),
         cmocka_unit_test(test_wrong_use),
         cmocka_unit_test(test_bad_numbers),
