@@ -3,9 +3,7 @@
 #include "core/checked.h"
 #include "ops/check.h"
 
-/* Rows that one workgroup of a matrix-vector kernel makes, for a whole weight of m rows: as many as leave the device enough
- * workgroups (16, 8 or 4). */
-static uint32_t group_rows(const obi_device *device, uint32_t m)
+uint32_t obi_matrix_group_rows(const obi_device *device, uint32_t m)
 {
     uint32_t enough = device->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 8 : 256; /* workgroups that keep it busy */
     for (uint32_t rows = 16; rows > 4; rows /= 2)
@@ -16,7 +14,7 @@ static uint32_t group_rows(const obi_device *device, uint32_t m)
 void obi_matrix_gemv(obi_cmd *cmd, obi_dispatch *dispatch, const obi_weight *weight, uint32_t row_count, uint32_t T)
 {
     const obi_device *device = obi_cmd_device(cmd);
-    uint32_t rows = group_rows(device, weight->rows);
+    uint32_t rows = obi_matrix_group_rows(device, weight->rows);
     dispatch->spec[0] = obi_workgroup_size(device);
     dispatch->spec[1] = rows;
     dispatch->spec_count = 2;

@@ -10,6 +10,10 @@
 /* With fewer tokens than this, one pass of the matrix-vector kernel for each token beats a tile of the matrix-matrix one. */
 #define OBI_MATRIX_GEMM_TOKENS 8u
 
+/* Rows that one workgroup of a matrix-vector kernel makes, for a whole weight of m rows: as many as leave the device enough
+ * workgroups (16, 8 or 4). */
+uint32_t obi_matrix_group_rows(const obi_device *device, uint32_t m);
+
 /* Records a matrix-vector kernel for `row_count` rows of a weight, a block of it, and T tokens: workgroup, rows and grid of
  * `dispatch` are filled in. The rows of a workgroup are those of the whole weight, so that blocks do not change a sum. */
 void obi_matrix_gemv(obi_cmd *cmd, obi_dispatch *dispatch, const obi_weight *weight, uint32_t row_count, uint32_t T);

@@ -9,21 +9,90 @@
 #include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
 
-/* ---- any device: bitlinear/gemv, and the same in halves ---------------------------------------------------------------------------------- */
+/* ---- any device: bitlinear/gemv, and the same in halves ----------------------------------------------------------- */
+
+static int plain_kernel(const obi_device *device, const obi_weight *weight)
+{
+    bool half = weight->family == OBI_SIGN_HALF && obi_gemv_half_possible(device);
+    return half ? OBI_KERNEL_BITLINEAR_GEMV_HALF : OBI_KERNEL_BITLINEAR_GEMV;
+}
 
 static void plain(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
 {
     struct obi_push_bitlinear_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
-                                            .h_offset = obi_scales_h_offset(weight->columns) };
+                                            .h_offset = obi_scales_h_offset(weight->columns), .first_groups = UINT32_MAX };
     obi_view bits = obi_weight_block(weight, block, &push.first_row, &push.row_count);
-    bool half = weight->family == OBI_SIGN_HALF && obi_gemv_half_possible(obi_cmd_device(cmd));
-    obi_dispatch dispatch = { .kernel = half ? OBI_KERNEL_BITLINEAR_GEMV_HALF : OBI_KERNEL_BITLINEAR_GEMV,
+    obi_dispatch dispatch = { .kernel = plain_kernel(obi_cmd_device(cmd), weight),
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
                               .binding_count = 4,
                               .bytes = y.size + x.size + bits.size + scales.size };
     obi_matrix_gemv(cmd, &dispatch, weight, push.row_count, T);
+}
+
+/* From where the first view begins to where the last one ends. */
+static obi_view span(obi_view first, obi_view last)
+{
+    first.size = last.offset + last.size - first.offset;
+    return first;
+}
+
+/* What all parts of a group have; false where it is more than can be bound. The bits are one block. */
+static bool spans(const obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view *y, obi_view *bits, obi_view *scales)
+{
+    const obi_bitlinear_part *last = &parts[count - 1];
+    uint64_t limit = obi_cmd_device(cmd)->caps.storage_range;
+    uint32_t first_row, row_count;
+    *y = span(parts[0].y, last->y);
+    *scales = span(parts[0].scales, last->scales);
+    *bits = span(obi_weight_block(parts[0].weight, 0, &first_row, &row_count), obi_weight_block(last->weight, 0, &first_row, &row_count));
+    return y->size <= limit && bits->size <= limit && scales->size <= limit;
+}
+
+/* A part's words up to where the next one begins. */
+static uint32_t bits_skip(const obi_weight *weight)
+{
+    return (uint32_t)(obi_align_up((uint64_t)weight->rows * weight->row_words * 4, OBI_BUFFER_ALIGNMENT) / 4);
+}
+
+/* Tier A adds up in an order that depends on the rows of a workgroup: there they must be the same alone and together. */
+static bool plain_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
+{
+    const obi_device *device = obi_cmd_device(cmd);
+    const obi_weight *weight = parts[0].weight, *other = parts[1].weight;
+    uint64_t all_rows = 0;
+    int kernel = plain_kernel(device, weight);
+    if (weight->family != OBI_SIGN_XOR && kernel == OBI_KERNEL_BITLINEAR_GEMV) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        all_rows += parts[i].weight->rows;
+        if (parts[i].weight->family != weight->family) return false;
+    }
+    if (all_rows > UINT32_MAX) return false;
+    uint32_t rows = obi_matrix_group_rows(device, (uint32_t)all_rows);
+    for (uint32_t i = 0; device->kernel_tier[kernel] == OBI_TIER_A && i < count; i++)
+        if (obi_matrix_group_rows(device, parts[i].weight->rows) != rows) return false;
+    struct obi_push_bitlinear_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
+                                            .row_count = weight->rows, .h_offset = obi_scales_h_offset(weight->columns),
+                                            .first_groups = (uint32_t)obi_div_ceil(weight->rows, rows),
+                                            .other_groups = (uint32_t)obi_div_ceil(other->rows, rows), .other_rows = other->rows,
+                                            .bits_skip = bits_skip(weight), .other_bits_skip = bits_skip(other),
+                                            .scales_skip = (uint32_t)obi_scales_floats(weight->rows, weight->columns),
+                                            .other_scales_skip = (uint32_t)obi_scales_floats(other->rows, other->columns) };
+    obi_view y, bits, scales;
+    if (!spans(cmd, parts, count, &y, &bits, &scales)) return false;
+    obi_dispatch dispatch = { .kernel = kernel,
+                              .spec = { obi_workgroup_size(device), rows },
+                              .spec_count = 2,
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
+                              .binding_count = 4,
+                              .bytes = y.size + x.size + bits.size + scales.size };
+    obi_fold_groups(device, push.first_groups + (uint64_t)push.other_groups * (count - 1), dispatch.groups);
+    dispatch.groups[2] = T;
+    obi_cmd_dispatch(cmd, &dispatch);
+    return true;
 }
 
 /* ---- software drivers: bitlinear/gemv_straight ------------------------------------------------------------------- */
@@ -108,28 +177,20 @@ static void straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *wei
     }
 }
 
-/* From where the first view begins to where the last one ends. */
-static obi_view span(obi_view first, obi_view last)
+static bool straight_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
 {
-    first.size = last.offset + last.size - first.offset;
-    return first;
+    const obi_weight *weight = parts[0].weight;
+    uint64_t tiles = 0;
+    for (uint32_t i = 0; i < count; i++) tiles += obi_div_ceil(parts[i].weight->rows, OBI_TILE_ROWS);
+    stretch_of_rows all = { .m = weight->rows, .rows = weight->rows, .other_rows = parts[count - 1].weight->rows, .tiles = (uint32_t)tiles };
+    if (tiles > GRID_SIDE || !spans(cmd, parts, count, &all.y, &all.bits, &all.scales)) return false;
+    straight_rows(cmd, &all, x, weight->columns, T);
+    return true;
 }
 
 bool obi_sign_gemv_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
 {
-    const obi_weight *weight = parts[0].weight;
-    const obi_bitlinear_part *last = &parts[count - 1];
-    uint64_t tiles = 0, limit = obi_cmd_device(cmd)->caps.storage_range;
-    for (uint32_t i = 0; i < count; i++) tiles += obi_div_ceil(parts[i].weight->rows, OBI_TILE_ROWS);
-    if (weight->type != OBI_WEIGHT_SIGN_TILES || tiles > GRID_SIDE) return false;
-    stretch_of_rows all = { .m = weight->rows, .rows = weight->rows, .other_rows = last->weight->rows, .tiles = (uint32_t)tiles };
-    uint32_t first_row, row_count;
-    all.y = span(parts[0].y, last->y);
-    all.scales = span(parts[0].scales, last->scales);
-    all.bits = span(obi_weight_block(weight, 0, &first_row, &row_count), obi_weight_block(last->weight, 0, &first_row, &row_count));
-    if (all.y.size > limit || all.scales.size > limit) return false; /* the bits are one block */
-    straight_rows(cmd, &all, x, weight->columns, T);
-    return true;
+    return parts[0].weight->type == OBI_WEIGHT_SIGN_TILES ? straight_group(cmd, parts, count, x, T) : plain_group(cmd, parts, count, x, T);
 }
 
 bool obi_gemv_half_possible(const obi_device *device)

@@ -76,6 +76,8 @@
     X(optim_flip_count)     \
     X(bitlinear_gemv)       \
     X(bitlinear_gemv_half)  \
+    X(bitlinear_group)      \
+    X(bitlinear_group_half) \
     X(bitlinear_gemv_table) \
     X(bitlinear_quantise)   \
     X(bitlinear_gemv_int8)  \
@@ -94,6 +96,7 @@
     X(dense_bwd_x_f16)      \
     X(dense_bwd_w)          \
     X(bitlinear_gemv_straight) \
+    X(bitlinear_group_straight) \
     X(bitlinear_gemm_straight) \
     X(bitlinear_gemm_tiles) \
     X(bitlinear_sign_gemm_straight) \

@@ -11,6 +11,9 @@
 // grid: (x, y) folded over ceil(row_count / rows), z: tokens
 // tiers: A shared memory, B subgroup sums, C sums of eight signed halves
 //
+// Or up to three matrices of n columns, one behind the other in each of y, bits and scales: the workgroups of one follow those of
+// the one before.
+//
 // A workgroup stages g*x of 32 columns a lane in shared memory, transposed so that neither side has bank conflicts;
 // then each lane takes one word of each of its rows. The weight bit is XORed into the sign of the staged value.
 //
@@ -59,20 +62,37 @@ void main()
     uint lane = gl_LocalInvocationIndex;
     uint lanes = gl_WorkGroupSize.x;
     uint stride = lanes + 1u;
-    uint first = (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * OB_ROWS;
+    uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
     uint token = gl_WorkGroupID.z;
     uint x_base = token * push.n;
+
+    // The part of a group; its results begin at the next 64 floats.
+    uint m = push.m, row_count = push.row_count, bits_base = 0u, scales_base = 0u, y_base = 0u;
+    if (group >= push.first_groups) {
+        group -= push.first_groups;
+        bits_base = push.bits_skip;
+        scales_base = push.scales_skip;
+        y_base = push.m * gl_NumWorkGroups.z + 63u & ~63u;
+        m = row_count = push.other_rows;
+        if (group >= push.other_groups) {
+            group -= push.other_groups;
+            bits_base += push.other_bits_skip;
+            scales_base += push.other_scales_skip;
+            y_base += m * gl_NumWorkGroups.z + 63u & ~63u;
+        }
+    }
+    uint first = group * OB_ROWS;
 
     float sum[OB_ROWS_MAX];
     uint row_base[OB_ROWS_MAX];
     [[unroll]] for (uint r = 0u; r < OB_ROWS; r++) {
         sum[r] = 0.0;
-        row_base[r] = min(first + r, push.row_count - 1u) * push.row_words; // rows past the end repeat the last one
+        row_base[r] = bits_base + min(first + r, row_count - 1u) * push.row_words; // rows past the end repeat the last one
     }
 
 #if OB_TIER >= 2
     float top = 0.0;
-    for (uint j = lane; j < push.n; j += lanes) top = max(top, abs(scales[j] * x[x_base + j]));
+    for (uint j = lane; j < push.n; j += lanes) top = max(top, abs(scales[scales_base + j] * x[x_base + j]));
     float scale, unscale;
     half_scale(ob_reduce_max(top), scale, unscale);
 #endif
@@ -84,14 +104,14 @@ void main()
         for (uint i = lane; i < 16u * part; i += lanes) { // pair i: word i / 16, columns k and k+16
             uint k = i & 15u;
             uint j = (base + (i >> 4)) * 32u + k;
-            float low = j < push.n ? scales[j] * x[x_base + j] : 0.0;
-            float high = j + 16u < push.n ? scales[j + 16u] * x[x_base + j + 16u] : 0.0;
+            float low = j < push.n ? scales[scales_base + j] * x[x_base + j] : 0.0;
+            float high = j + 16u < push.n ? scales[scales_base + j + 16u] * x[x_base + j + 16u] : 0.0;
             staged[k * stride + (i >> 4)] = packHalf2x16(vec2(low, high) * scale);
         }
 #else
         for (uint i = lane; i < 32u * part; i += lanes) {
             uint j = base * 32u + i;
-            staged[(i & 31u) * stride + (i >> 5)] = j < push.n ? scales[j] * x[x_base + j] : 0.0;
+            staged[(i & 31u) * stride + (i >> 5)] = j < push.n ? scales[scales_base + j] * x[x_base + j] : 0.0;
         }
 #endif
         barrier();
@@ -128,6 +148,6 @@ void main()
     total *= unscale;
 #endif
     uint row = first + lane;
-    if (lane < OB_ROWS && row < push.row_count)
-        y[token * push.m + push.first_row + row] = total * scales[push.h_offset + push.first_row + row];
+    if (lane < OB_ROWS && row < row_count)
+        y[y_base + token * m + push.first_row + row] = total * scales[scales_base + push.h_offset + push.first_row + row];
 }

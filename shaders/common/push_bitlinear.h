@@ -11,6 +11,10 @@ struct obi_push_bitlinear_gemv {
     OB_U32 first_row; /* of the bound block */
     OB_U32 row_count; /* of the bound block */
     OB_U32 h_offset;  /* where h begins in the scales, in floats */
+    /* bitlinear/gemv alone: of a group (obi_op_bitlinear_group_fwd), else the first is beyond the grid: workgroups of the first part and
+     * of each further one; rows of each of these; words from the bits of the first part to the second's, and of the second to the third's;
+     * the same of their scales. */
+    OB_U32 first_groups, other_groups, other_rows, bits_skip, other_bits_skip, scales_skip, other_scales_skip;
 };
 
 struct obi_push_bitlinear_quantise {

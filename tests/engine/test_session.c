@@ -183,6 +183,18 @@ static void test_replayed_commands(void **state)
     test_device_check();
 }
 
+/* A layer of a single token: q, k, v; their norms; attention; o; its norm and the sum; gate, up; SwiGLU; down; its norm and the sum. */
+static void test_dispatches_of_a_layer(void **state)
+{
+    (void)state;
+    obi_session *session = open_session(odd, 0, 0);
+    TEST_OK(obi_session_feed(session, odd_ids, 5));
+    TEST_OK(obi_session_feed(session, odd_ids + 5, 1));
+    assert_int_equal(obi_cmd_dispatches(session->cmd), 9 * odd->config.layers + 4); /* embedding, first norm, head, choice */
+    obi_session_destroy(session);
+    test_device_check();
+}
+
 /* Where attention is cut otherwise from a position on, as on a GPU behind 256, what was recorded before is not used any more. */
 static void test_commands_are_recorded_anew(void **state)
 {
@@ -408,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_attention_is_cut),
         cmocka_unit_test(test_rewind),
         cmocka_unit_test(test_replayed_commands),
+        cmocka_unit_test(test_dispatches_of_a_layer),
         cmocka_unit_test(test_commands_are_recorded_anew),
         cmocka_unit_test(test_two_sessions),
         cmocka_unit_test(test_one_submit_a_token),
