@@ -309,7 +309,7 @@ void obi_pipelines_prepare(obi_device *device, const obi_pipeline_key *keys, uin
     uint32_t missing_count = 0;
     if (!missing) return;
     pthread_mutex_lock(&device->pipelines.lock);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = count; i-- > 0;) { /* the last first: a model's head is used last, and its kernel takes longest on lavapipe */
         const obi_pipeline_key *key = &keys[i];
         if (key->kernel < 0 || key->kernel >= OBI_KERNEL_COUNT || key->spec_count > OBI_SPEC_MAX) continue;
         obi_tier tier = obi_pipeline_tier(device, key->kernel);
