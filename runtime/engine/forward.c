@@ -10,13 +10,7 @@ void obi_forward_layers(obi_session *session, uint32_t T)
     const obi_weights *weights = session->weights;
     const obi_config *config = &weights->config;
     obi_cmd *cmd = session->cmd;
-    double per_layer = 0;
     obi_pace pace = obi_pace_start(cmd, T);
-    for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
-        uint32_t rows, columns;
-        obi_config_linear_shape(config, i, &rows, &columns);
-        per_layer += (double)rows * columns * T;
-    }
     obi_view ids = { session->ids, 0, (uint64_t)T * 4 };
     obi_view x = obi_view_rows(session->x, 0, T, config->width), normed = obi_view_rows(session->normed, 0, T, config->width);
     if (T == 1) {
@@ -25,10 +19,7 @@ void obi_forward_layers(obi_session *session, uint32_t T)
     }
     obi_op_embed_gather_fwd(cmd, x, ids, &weights->embedding, T);
     obi_op_rmsnorm_fwd(cmd, normed, x, obi_view_of(weights->layers[0].attn_norm), T, config->width, config->norm_eps);
-    for (uint32_t layer = 0; layer < config->layers; layer++) {
-        obi_pace_before(&pace, per_layer);
-        obi_layer_forward(session, layer, T, &pace);
-    }
+    for (uint32_t layer = 0; layer < config->layers; layer++) obi_layer_forward(session, layer, T, &pace);
 }
 
 void obi_forward_head(obi_session *session, obi_view logits, obi_view normed, uint32_t T)

@@ -6,22 +6,35 @@
 #include "ops/op_dense.h"
 #include "ops/op_post_norm.h"
 
-/* y (T,m) = the projection of x (T,n), without its post-norm. */
-static void linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T)
+/* Multiplications of `count` projections that follow each other. */
+static double work_of(const obi_linear *linear, uint32_t count, uint32_t T)
 {
+    double work = 0;
+    for (uint32_t i = 0; i < count; i++) work += (double)linear[i].weight.rows * linear[i].weight.columns * T;
+    return work;
+}
+
+/* y (T,m) = the projection of x (T,n), without its post-norm. */
+static void linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T, obi_pace *pace)
+{
+    obi_pace_before(pace, work_of(linear, 1, T));
     if (linear->scales.buffer) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, linear->scales, T);
     else obi_op_dense_fwd(session->cmd, y, x, &linear->weight, T);
 }
 
-/* The same for `count` projections of one x that follow each other. */
-static void linears_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T)
+/* The same for `count` projections of one x that follow each other: together where they may. */
+static void linears_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T,
+                            obi_pace *pace)
 {
-    obi_bitlinear_part parts[OBI_GROUP_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        parts[i] = (obi_bitlinear_part){ y[i], linear[i].scales, &linear[i].weight };
-        if (!linear->scales.buffer) linear_forward(session, y[i], x, &linear[i], T);
+    double work = work_of(linear, count, T);
+    if (!linear->scales.buffer || work > pace->budget) {
+        for (uint32_t i = 0; i < count; i++) linear_forward(session, y[i], x, &linear[i], T, pace);
+        return;
     }
-    if (linear->scales.buffer) obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
+    obi_bitlinear_part parts[OBI_GROUP_MAX];
+    for (uint32_t i = 0; i < count; i++) parts[i] = (obi_bitlinear_part){ y[i], linear[i].scales, &linear[i].weight };
+    obi_pace_before(pace, work);
+    obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
 }
 
 uint32_t obi_layer_place(const obi_config *config)
@@ -35,22 +48,45 @@ static obi_view next_norm(const obi_weights *weights, uint32_t index)
     return obi_view_of(index + 1 < weights->config.layers ? weights->layers[index + 1].attn_norm : weights->output_norm);
 }
 
+#define PRODUCT_QUERIES 128u /* of a piece of attention: as many as its products like */
+
+/* Attention made of matrix products in several submissions over a long context: some queries and some heads each. */
+static void attention_by_heads(obi_session *session, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, obi_pace *pace)
+{
+    const obi_config *config = &session->weights->config;
+    uint32_t H = config->heads, K = config->kv_heads, C = config->head_size;
+    for (uint32_t first = 0; first < T; first += PRODUCT_QUERIES) {
+        uint32_t count = T - first < PRODUCT_QUERIES ? T - first : PRODUCT_QUERIES;
+        double per_head = 2.0 * count * C * ((double)session->position + first + count) * pace->products_cost;
+        uint32_t some = obi_pace_share(pace, H, 1, per_head);
+        for (uint32_t head = 0; head < H; head += some) {
+            obi_attn_range range = { .first = first, .count = count, .head = head, .heads = H - head < some ? H - head : some };
+            obi_pace_before(pace, per_head * range.heads);
+            obi_op_attn_range_fwd(session->cmd, out, q, cache, T, H, K, C, session->position, range);
+        }
+    }
+}
+
 /* Over a long context in several submissions, some queries each. */
 static void attention_forward(obi_session *session, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, obi_pace *pace)
 {
     const obi_config *config = &session->weights->config;
     uint32_t H = config->heads, K = config->kv_heads, C = config->head_size;
     if (T == 1) {
-        obi_attn_range one = { 0, 1, 0, obi_layer_place(config) };
+        obi_attn_range one = { .count = 1, .place = obi_layer_place(config) };
         q.size = ((uint64_t)one.place + 1) * 4;
         obi_op_attn_range_fwd(session->cmd, out, q, cache, 1, H, K, C, obi_session_reach(session) - 1, one);
         return;
     }
-    double per_query = 2.0 * H * C * ((double)session->position + T);
-    uint32_t some = obi_pace_queries(pace, T, per_query);
+    if (obi_op_attn_by_heads(session->device, cache.type, T, H, C, (uint64_t)session->position + T)) {
+        attention_by_heads(session, out, q, cache, T, pace);
+        return;
+    }
+    double per_query = 2.0 * H * C * ((double)session->position + T) * pace->attention_cost;
+    uint32_t some = obi_pace_share(pace, T, OBI_ATTN_TILE, per_query);
     for (uint32_t first = 0; first < T; first += some) {
-        obi_attn_range range = { first, T - first < some ? T - first : some, 0, 0 };
-        obi_pace_before(pace, per_query * range.count * pace->attention_cost);
+        obi_attn_range range = { .first = first, .count = T - first < some ? T - first : some };
+        obi_pace_before(pace, per_query * range.count);
         obi_op_attn_range_fwd(session->cmd, out, q, cache, T, H, K, C, session->position, range);
     }
 }
@@ -78,14 +114,14 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pac
         attention.place = obi_layer_place(config);
     }
 
-    linears_forward(session, (obi_view[]){ parts.q, parts.k, parts.v }, normed, &linear[OBI_LINEAR_Q], 3, T);
+    linears_forward(session, (obi_view[]){ parts.q, parts.k, parts.v }, normed, &linear[OBI_LINEAR_Q], 3, T, pace);
     obi_op_post_qkv_fwd(cmd, qkv, obi_view_of(session->rope_table), cache, &attention);
     attention_forward(session, attended, parts.q, cache, T, pace);
-    linear_forward(session, projected, attended, &linear[OBI_LINEAR_O], T);
+    linear_forward(session, projected, attended, &linear[OBI_LINEAR_O], T, pace);
     obi_op_post_residual_fwd(cmd, x, normed, projected, obi_view_of(layer->ffn_norm), T, D, post_eps, eps);
 
-    linears_forward(session, (obi_view[]){ gate, up }, normed, &linear[OBI_LINEAR_GATE], 2, T);
+    linears_forward(session, (obi_view[]){ gate, up }, normed, &linear[OBI_LINEAR_GATE], 2, T, pace);
     obi_op_post_swiglu_fwd(cmd, gate, up, T, F, post_eps);
-    linear_forward(session, projected, gate, &linear[OBI_LINEAR_DOWN], T);
+    linear_forward(session, projected, gate, &linear[OBI_LINEAR_DOWN], T, pace);
     obi_op_post_residual_fwd(cmd, x, normed, projected, next_norm(session->weights, index), T, D, post_eps, eps);
 }

@@ -2,18 +2,25 @@
 
 #include <math.h>
 
-/* About 0.1 s on the slowest device of each kind: a software driver makes 5 G multiplications a second, a phone some 100. Of attention's,
- * lavapipe made 0.37 G a second on two cores, a tenth (docs/performance.md); of a GPU it is a cautious guess. */
+/* Below 0.1 s on the slowest device of each kind: a software driver makes 5 G multiplications a second, one with kernels of its own 40 G
+ * (measured on two cores, where it makes 75: docs/performance.md), a phone some 100. Of attention's, lavapipe made 0.37 G a second on two
+ * cores, and made of products 20 G; of a GPU it is a cautious guess. */
 #define WORK_PER_SUBMIT_CPU 0.5e9
+#define WORK_PER_SUBMIT_STRAIGHT 4e9
 #define WORK_PER_SUBMIT_GPU 10e9
 #define ATTENTION_COST_CPU 10
+#define ATTENTION_COST_STRAIGHT 100
 #define ATTENTION_COST_GPU 4
-#define TILE 4u
+#define PRODUCTS_COST 3
 
 obi_pace obi_pace_start(obi_cmd *cmd, uint32_t T)
 {
-    bool cpu = obi_cmd_device(cmd)->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    obi_pace pace = { cmd, cpu ? WORK_PER_SUBMIT_CPU : WORK_PER_SUBMIT_GPU, cpu ? ATTENTION_COST_CPU : ATTENTION_COST_GPU, 0 };
+    const obi_caps *caps = &obi_cmd_device(cmd)->caps;
+    obi_pace pace = { cmd, WORK_PER_SUBMIT_GPU, ATTENTION_COST_GPU, PRODUCTS_COST, 0 };
+    if (caps->type == VK_PHYSICAL_DEVICE_TYPE_CPU) {
+        pace.budget = caps->straight ? WORK_PER_SUBMIT_STRAIGHT : WORK_PER_SUBMIT_CPU;
+        pace.attention_cost = caps->straight ? ATTENTION_COST_STRAIGHT : ATTENTION_COST_CPU;
+    }
     if (T == 1) pace.budget = (double)INFINITY;
     return pace;
 }
@@ -27,10 +34,10 @@ void obi_pace_before(obi_pace *pace, double work)
     pace->recorded += work;
 }
 
-uint32_t obi_pace_queries(const obi_pace *pace, uint32_t count, double work)
+uint32_t obi_pace_share(const obi_pace *pace, uint32_t count, uint32_t tile, double work)
 {
-    double most = pace->budget / (work * pace->attention_cost);
+    double most = pace->budget / work;
     if (most >= count) return count;
-    uint32_t queries = (uint32_t)most / TILE * TILE;
-    return queries > 0 ? queries : count < TILE ? count : TILE;
+    uint32_t share = (uint32_t)most / tile * tile;
+    return share > 0 ? share : count < tile ? count : tile;
 }

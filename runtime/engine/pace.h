@@ -7,7 +7,8 @@
 typedef struct obi_pace {
     obi_cmd *cmd;
     double budget;          /* of a submission, in multiplications of a matrix product */
-    double attention_cost;  /* what one of attention counts */
+    double attention_cost;  /* what one of attention counts, */
+    double products_cost;   /* and where attention is made of matrix products (obi_op_attn_by_heads) */
     double recorded;        /* since the last submission */
 } obi_pace;
 
@@ -18,8 +19,8 @@ obi_pace obi_pace_start(obi_cmd *cmd, uint32_t T);
  * A failure stays in the cmd. */
 void obi_pace_before(obi_pace *pace, double work);
 
-/* How many of `count` queries may go into one submission when each makes `work` multiplications of attention: a multiple of 4, the
- * kernel's tile, or all. */
-uint32_t obi_pace_queries(const obi_pace *pace, uint32_t count, double work);
+/* How many of `count` things, each of which makes `work` multiplications, may go into one submission: all, or a multiple of `tile`, or
+ * a tile. */
+uint32_t obi_pace_share(const obi_pace *pace, uint32_t count, uint32_t tile, double work);
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "core/checked.h"
+#include "ops/attn_prompt_straight.h"
 #include "ops/attn_straight.h"
 #include "ops/check.h"
 #include "ops/straight.h"
@@ -10,7 +11,6 @@
 #include "shaders/common/push_attn.h"
 
 #define HEAD_SIZE_MAX 256u /* shaders/attn/attend_fwd.comp: shared memory and four outputs a lane */
-#define PREFILL_TILE 4u
 #define GROUPS_WANTED 1024u            /* workgroups that fill a large GPU */
 #define SPLIT_POSITIONS 256u           /* and what one is worth beginning for */
 #define PARTS_BYTES_MAX (16ull << 20)  /* of the splits of some queries */
@@ -189,7 +189,7 @@ static uint64_t power_above(uint64_t value)
     return power;
 }
 
-static uint32_t tile_of(uint32_t T) { return T == 1 ? 1 : PREFILL_TILE; }
+static uint32_t tile_of(uint32_t T) { return T == 1 ? 1 : OBI_ATTN_TILE; }
 
 /* Of either type of cache: the more lanes, the more positions there may be. */
 static uint32_t fewest_lanes(const obi_device *device, uint32_t C) { return attend_workgroup(device, OBI_KV_F16, C); }
@@ -261,8 +261,8 @@ static uint64_t query_part_bytes(uint32_t H, uint32_t C, uint32_t splits) { retu
 /* The queries of a piece: as many as PARTS_BYTES_MAX takes, but a tile at least. */
 static uint32_t piece_of(uint32_t T, uint64_t query_bytes)
 {
-    uint64_t most = PARTS_BYTES_MAX / query_bytes / PREFILL_TILE * PREFILL_TILE;
-    if (most < PREFILL_TILE) most = PREFILL_TILE;
+    uint64_t most = PARTS_BYTES_MAX / query_bytes / OBI_ATTN_TILE * OBI_ATTN_TILE;
+    if (most < OBI_ATTN_TILE) most = OBI_ATTN_TILE;
     return most < T ? (uint32_t)most : T;
 }
 
@@ -284,7 +284,8 @@ static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cach
     obi_view parts;
     if (!obi_cmd_scratch(cmd, piece * bytes, &parts)) return;
     for (uint32_t first = range.first; first < end; first += piece) {
-        obi_attn_range some = { first, end - first < piece ? end - first : piece, range.splits, range.place };
+        obi_attn_range some = { .first = first, .count = end - first < piece ? end - first : piece, .splits = range.splits,
+                                .place = range.place };
         parts.size = some.count * bytes;
         if (straight) obi_token_attend(cmd, parts, q, cache, H, K, C, first_position, range.splits, range.place);
         else attend(cmd, parts, q, cache, 1, T, H, K, C, first_position, some);
@@ -302,10 +303,16 @@ static void attend_in_splits(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cach
     }
 }
 
+bool obi_op_attn_by_heads(const obi_device *device, obi_kv_type type, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
+{
+    return obi_attn_prompt_straight_takes(device, type, T, H, C, positions);
+}
+
 void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                            uint32_t C, uint32_t first_position, obi_attn_range range)
 {
     const obi_device *device = obi_cmd_device(cmd);
+    bool products = range.splits <= 1 && obi_op_attn_by_heads(device, cache.type, T, H, C, (uint64_t)first_position + T);
     uint32_t straight = T == 1 && range.splits == 0 ? obi_token_attend_splits(device, cache.type, H, K, C, first_position) : 0;
     if (range.splits == 0) range.splits = obi_op_attn_splits(device, T, H, C, (uint64_t)first_position + T);
     if (!check_attend(cmd, out, q, cache, 1, T, H, K, C, first_position, range.splits) ||
@@ -313,6 +320,18 @@ void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache 
                    "attention", "there are no such queries or splits") ||
         !obi_check(cmd, range.place == 0 || (T == 1 && q.size / 4 > range.place), "attention", "the position is not where it should be"))
         return;
+    uint32_t heads = range.heads ? range.heads : H - range.head;
+    if (!obi_check(cmd, range.head < H && heads <= H - range.head && (products || heads == H), "attention", "there are no such heads"))
+        return;
+    if (products) {
+        obi_attn_range tiles = range;
+        tiles.count -= range.count % OBI_ATTN_TILE;
+        tiles.heads = heads;
+        if (tiles.count > 0) obi_attn_prompt_straight(cmd, out, q, cache, H, K, C, first_position, tiles);
+        range.first += tiles.count; /* up to three queries are left: of all heads, in the usual way */
+        range.count -= tiles.count;
+        if (range.count == 0 || range.head + heads < H) return;
+    }
     if (straight) range.splits = straight;
     if (range.splits > 1) attend_in_splits(cmd, out, q, cache, T, H, K, C, first_position, range, straight > 0);
     else if (straight) obi_token_attend(cmd, out, q, cache, H, K, C, first_position, 1, range.place);
@@ -322,7 +341,7 @@ void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache 
 void obi_op_attn_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, uint32_t H, uint32_t K,
                      uint32_t C, uint32_t first_position)
 {
-    obi_attn_range all = { 0, T, 0, 0 };
+    obi_attn_range all = { .count = T };
     obi_op_attn_range_fwd(cmd, out, q, cache, T, H, K, C, first_position, all);
 }
 
@@ -331,7 +350,7 @@ void obi_op_attn_train_fwd(obi_cmd *cmd, obi_view out, obi_view q, obi_view k, o
 {
     obi_attn_shape shape = { B, T, H, K, C };
     bool straight = obi_attn_straight_takes(obi_cmd_device(cmd), &shape);
-    obi_attn_range all = { 0, T, 1, 0 };
+    obi_attn_range all = { .count = T, .splits = 1 };
     obi_kv_cache kv = { OBI_KV_F32, k, v };
     if (!check_attend(cmd, out, q, kv, B, T, H, K, C, 0, 1)) return;
     if (straight) obi_attn_straight_fwd(cmd, &shape, out, q, k, v);

@@ -53,9 +53,15 @@ typedef struct obi_attn_range {
     uint32_t splits;       /* at most OBI_ATTN_SPLITS_MAX; 0: obi_op_attn_splits for all T */
     uint32_t place;        /* not 0, and T = 1: the position is in the device's memory, as a float, this many floats behind the
                             * start of q, whose view reaches there; first_position is the largest that it may be */
+    uint32_t head, heads;  /* of the H; heads 0: all from `head` on. Fewer than all only where obi_op_attn_by_heads */
 } obi_attn_range;
 
+/* Whether attention of T queries, the last of which sees `positions`, may be recorded for some heads at a time: on software drivers,
+ * where it is made of matrix products. */
+bool obi_op_attn_by_heads(const obi_device *device, obi_kv_type type, uint32_t T, uint32_t H, uint32_t C, uint64_t positions);
+
 #define OBI_ATTN_SPLITS_MAX 64u
+#define OBI_ATTN_TILE 4u /* queries that a workgroup takes where there are several */
 
 void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,H,C) */, obi_kv_cache cache, uint32_t T,
                            uint32_t H, uint32_t K, uint32_t C, uint32_t first_position, obi_attn_range range);

@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "ops/matrix.h"
+#include "ops/sign_gemm.h"
 #include "ops/sign_gemv.h"
 #include "ops/straight.h"
 #include "shaders/common/push_bitlinear.h"
@@ -68,6 +69,7 @@ void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight
     if (!check(cmd, "bitlinear", &y, &x, weight, T) || !check_scales(cmd, &scales, weight)) return;
     for (uint32_t block = 0; block < weight->block_count; block++) {
         if (T < OBI_MATRIX_GEMM_TOKENS) obi_sign_gemv(cmd, y, x, weight, block, scales, T);
+        else if (weight->type == OBI_WEIGHT_SIGN_TILES) obi_sign_gemm(cmd, y, x, weight, block, scales, T);
         else gemm(cmd, y, x, weight, block, scales, true, T);
     }
 }
@@ -95,12 +97,13 @@ static bool in_order(const obi_bitlinear_part *parts, uint32_t count, uint32_t T
 void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
 {
     obi_bitlinear_part cut[OBI_GROUP_MAX];
-    bool together = count > 1 && count <= OBI_GROUP_MAX && T < OBI_MATRIX_GEMM_TOKENS && in_order(parts, count, T);
+    bool together = count > 1 && count <= OBI_GROUP_MAX && in_order(parts, count, T);
     for (uint32_t i = 0; together && i < count; i++) {
         cut[i] = parts[i];
         if (!check(cmd, "bitlinear", &cut[i].y, &x, cut[i].weight, T) || !check_scales(cmd, &cut[i].scales, cut[i].weight)) return;
     }
-    if (together && obi_sign_gemv_group(cmd, cut, count, x, T)) return;
+    if (together && T < OBI_MATRIX_GEMM_TOKENS && obi_sign_gemv_group(cmd, cut, count, x, T)) return;
+    if (together && T >= OBI_MATRIX_GEMM_TOKENS && obi_sign_gemm_group(cmd, cut, count, x, T)) return;
     for (uint32_t i = 0; i < count; i++) obi_op_bitlinear_fwd(cmd, parts[i].y, x, parts[i].weight, parts[i].scales, T);
 }
 

@@ -90,7 +90,8 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
                                       .flags = (k > 0 || product->accumulate ? OB_STRAIGHT_KEEP : 0) |
                                                (k + k_count == product->k_count ? OB_STRAIGHT_LAST : 0) |
                                                (product->a_rows ? OB_STRAIGHT_ROWS_A : 0) | (product->b_rows ? OB_STRAIGHT_ROWS_B : 0) |
-                                               (product->c_rows ? OB_STRAIGHT_ROWS_C : 0) | product->group << 8 | product->group_rows << 16,
+                                               (product->c_rows ? OB_STRAIGHT_ROWS_C : 0) | (product->b_words ? OB_STRAIGHT_WORDS_B : 0) |
+                                               product->group << 8 | product->group_rows << 16,
                                       .scales_low_or_a_skip = product->a_skip,
                                       .scales_high_or_b_skip = product->b_skip,
                                       .scales_skip_or_c_skip = product->c_skip };

@@ -24,6 +24,7 @@ typedef struct obi_straight {
     uint32_t a_skip, b_skip, c_skip; /* words from a product of the batch to the next */
     uint32_t group, group_rows;      /* products of a group of the batch, below 256, or 0; and its rows, below 65536 */
     bool a_rows, b_rows, c_rows;     /* this operand of the next group begins group_rows rows further, not `group` skips */
+    bool b_words;                    /* with b_rows: group_rows words further */
 } obi_straight;
 
 /* For the push constants of such kernels: the halves of a view's address (0 without a buffer), and the digits. */

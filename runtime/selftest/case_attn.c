@@ -113,7 +113,7 @@ static void attend_tolerance(float *spread, const float *scores, uint32_t T, uin
 static obi_status run_attend_of(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_result *result)
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], first = sizes[4];
-    obi_attn_range all = { 0, T, sizes[5], 0 }; /* splits, 0: the op's choice */
+    obi_attn_range all = { .count = T, .splits = sizes[5] }; /* splits, 0: the op's choice */
     uint32_t positions = first + T;
     uint64_t rows = (uint64_t)T * H * C, cached = (uint64_t)positions * K * C;
     float *q = obi_case_normal(env, rows + 3, 1.0), *k = obi_case_normal(env, cached, 1.0), *v = obi_case_normal(env, cached, 1.0);
@@ -177,8 +177,10 @@ const obi_case obi_case_attn_decode = {
     "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend_plain
 };
 const obi_case obi_case_attn_prefill = {
-    "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend
+    "attn_prefill", OBI_KERNEL_ATTN_PREFILL_FWD, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend_plain
 };
+const obi_case obi_case_attn_prompt_straight = { "attn_prompt_straight", OBI_KERNEL_ATTN_PROMPT_ROWS_STRAIGHT, "T H K C first splits",
+                                                 { 37, 6, 2, 24, 300, 1 }, run_attend_straight };
 const obi_case obi_case_attn_combine = {
     "attn_combine", OBI_KERNEL_ATTN_COMBINE_FWD, "T H K C first splits", { 1, 6, 2, 70, 330, 4 }, run_attend_plain
 };

@@ -101,5 +101,7 @@ const obi_case obi_case_bitlinear_gemm_straight = { "bitlinear_gemm_straight", O
                                                     { 75, 45, 21, 0 }, run_straight };
 const obi_case obi_case_bitlinear_gemv_straight = { "bitlinear_gemv_straight", OBI_KERNEL_BITLINEAR_GEMV_STRAIGHT, "m n T block_rows",
                                                     { 141, 333, 2, 133 }, tiles_straight };
-const obi_case obi_case_bitlinear_gemm_tiles = { "bitlinear_gemm_tiles", OBI_KERNEL_BITLINEAR_GEMM_STRAIGHT, "m n T block_rows",
-                                                 { 141, 45, 21, 0 }, tiles_straight };
+const obi_case obi_case_bitlinear_gemm_tiles = { "bitlinear_gemm_tiles", OBI_KERNEL_BITLINEAR_GEMM_SUMS_STRAIGHT, "m n T block_rows",
+                                                 { 141, 333, 21, 0 }, tiles_straight };
+const obi_case obi_case_bitlinear_sums = { "bitlinear_sums", OBI_KERNEL_BITLINEAR_SUMS_STRAIGHT, "m n T block_rows", { 64, 512, 32, 0 },
+                                           tiles_straight };

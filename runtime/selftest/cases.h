@@ -44,6 +44,7 @@
     X(post_norm_swiglu_straight) \
     X(post_norm_qkv_straight) \
     X(post_norm_qkv_f16_straight) \
+    X(attn_prompt_straight) \
     X(loss_hidden_straight) \
     X(optim_adamw_straight) \
     X(optim_estimator_straight) \
@@ -99,6 +100,7 @@
     X(bitlinear_group_straight) \
     X(bitlinear_gemm_straight) \
     X(bitlinear_gemm_tiles) \
+    X(bitlinear_sums)       \
     X(bitlinear_sign_gemm_straight) \
     X(bitlinear_bwd_x_straight) \
     X(bitlinear_column_dot_straight) \

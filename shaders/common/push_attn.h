@@ -39,4 +39,14 @@ struct obi_push_attn_rows {
     OB_U32 digit[16]; /* 0, 1, 2, ...: straight.glsl says why */
 };
 
+/* Chunks of positions of some rows of a prompt's scores on software drivers: attn/prompt_rows_straight. */
+struct obi_push_attn_prompt_rows {
+    OB_U32 scores_low, scores_high, stats_low, stats_high; /* addresses, halves of 64 bits */
+    OB_U32 rows, stride;   /* of a head; and words of a row */
+    OB_U32 first_position; /* of row 0 */
+    OB_U32 chunks;
+    OB_F32 scale;
+    OB_U32 digit[16];      /* 0, 1, 2, ...: straight.glsl says why */
+};
+
 #endif

@@ -41,6 +41,29 @@ struct obi_push_bitlinear_gemv_straight {
     OB_U32 digit[16];  /* 0, 1, 2, ...: straight.glsl says why */
 };
 
+struct obi_push_bitlinear_sums {
+    OB_U32 x_low, x_high, g_low, g_high; /* addresses, halves of 64 bits, of the first column of this dispatch */
+    OB_U32 n;          /* columns of the whole matrix: distance between two tokens of x */
+    OB_U32 k_count;    /* columns of this dispatch */
+    OB_U32 tokens_padded; /* that a part has room for */
+    OB_U32 words;      /* of a token's sums: of its stretches */
+    OB_U32 scales_skip, other_scales_skip; /* of a group: as for gemv_straight */
+    OB_U32 digit[16];  /* 0, 1, 2, ...: straight.glsl says why */
+};
+
+struct obi_push_bitlinear_gemm_sums {
+    OB_U32 sums_low, sums_high, bits_low, bits_high, h_low, h_high; /* addresses; bits: of the first word of this dispatch */
+    OB_U32 m;          /* rows of the whole matrix */
+    OB_U32 tokens;     /* of y; those that a part of the sums has room for, << 10; tiles of a block of tokens, << 20 */
+    OB_U32 first;      /* token of this dispatch; and words of a token's sums << 16 */
+    OB_U32 tile_words; /* from a tile of the signs to the next */
+    OB_U32 first_row;  /* of y */
+    OB_U32 rows;       /* of the row block; and << 16, of a group, of each further part */
+    OB_U32 scales_skip, other_scales_skip; /* of a group: as for gemv_straight */
+    OB_U32 y_skip, other_y_skip; /* words from the results of the first part to the second's, and from those to the third's */
+    OB_U32 digit[16];
+};
+
 struct obi_push_bitlinear_gemm {
     OB_U32 m, n, row_words, first_row, row_count, h_offset; /* as above */
     OB_U32 tokens;

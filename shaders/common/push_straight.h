@@ -11,6 +11,7 @@
 #define OB_STRAIGHT_ROWS_A 4u
 #define OB_STRAIGHT_ROWS_B 8u
 #define OB_STRAIGHT_ROWS_C 16u
+#define OB_STRAIGHT_WORDS_B 32u /* with ROWS_B: so many words further on, not rows */
 
 /* c[p,q] (+)= sum over k of a[p,k] * b[k,q] for a rectangle of c and a stretch of k. Addresses are of the first element of
  * each; strides and c_first are in 32-bit words. */

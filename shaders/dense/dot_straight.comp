@@ -38,10 +38,11 @@ float take(uint64_t row, uint k, uint k_last)
 void main()
 {
     ob_tile tile = ob_find_tile(1u, 4u, 8u);
+    uint b_row = push.b_stride + (1u - push.b_stride) * (push.flags >> 5 & 1u); // OB_STRAIGHT_WORDS_B: 1. A choice would make loads loops.
     uint64_t a = ob_address(push.a_low, push.a_high) +
                  uint64_t(ob_before(OB_STRAIGHT_ROWS_A, push.a_stride, push.scales_low_or_a_skip)) * 4ul;
     uint64_t b = ob_address(push.b_low, push.b_high) +
-                 uint64_t(ob_before(OB_STRAIGHT_ROWS_B, push.b_stride, push.scales_high_or_b_skip)) * 4ul;
+                 uint64_t(ob_before(OB_STRAIGHT_ROWS_B, b_row, push.scales_high_or_b_skip)) * 4ul;
     uint64_t a_step = uint64_t(push.a_stride) * 4ul, b_step = uint64_t(push.b_stride) * 4ul;
     uint k_last = push.k_count - 1u;
     tile.c_skip = ob_before(OB_STRAIGHT_ROWS_C, push.c_stride, push.scales_skip_or_c_skip);

@@ -50,7 +50,7 @@ static void test_batches(void **state)
 static void test_long_work_is_cut(void **state)
 {
     (void)state;
-    synthetic_model model = { .config = { .onebit = true, .post_norm = true, .post_norm_eps = 1e-5f, .width = 1024, .layers = 3,
+    synthetic_model model = { .config = { .onebit = true, .post_norm = true, .post_norm_eps = 1e-5f, .width = 1024, .layers = 8,
                                           .heads = 16, .kv_heads = 4, .head_size = 64, .ffn = 2000, .vocabulary = 100, .context = 64,
                                           .norm_eps = 1e-5f, .rope_theta = 10000, .rope_scale = 1, .rope_dimensions = 64, .tied = true },
                               .embedding = OBI_DTYPE_F32, .norm = OBI_DTYPE_F32, .seed = 4 };
@@ -106,7 +106,8 @@ static void test_attention_is_cut(void **state)
         TEST_OK(obi_session_feed(large, ids + i, 100));
         uint32_t submits = obi_cmd_submits(large->cmd) - before;
         if (i == 0) assert_int_equal(submits, 1);
-        if (i == 500 && test_device()->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) assert_true(submits > 1);
+        /* Made of products it is a hundredth of what a submission may hold there. */
+        if (i == 500 && test_device()->caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU && !test_device()->caps.straight) assert_true(submits > 1);
     }
     get_logits(small, want);
     get_logits(large, got);

@@ -105,6 +105,24 @@ static void test_prefill(void **state)
 }
 
 /* The same kernels where the cache holds halves. */
+/* Made of products: queries and positions around a tile, a chunk, an axis of the grid, the pieces of scratch. */
+static void test_prompt_straight(void **state)
+{
+    (void)state;
+    static const uint32_t first[] = { 0, 1, 30, 223, 225, 256, 511, 1000 };
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
+        TEST_CASE(obi_case_attn_prompt_straight, 8 + (uint32_t)i * 5, 6, 2, 40, first[i], 1);
+        TEST_CASE(obi_case_attn_prompt_straight, 32, 3, 3, 64, first[i], 1);
+        TEST_CASE(obi_case_attn_prompt_straight, 11, 4, 1, 8, first[i], 0);
+    }
+    TEST_CASE(obi_case_attn_prompt_straight, 131, 4, 2, 128, 100, 1);   /* two pieces of queries, and three more */
+    TEST_CASE(obi_case_attn_prompt_straight, 16, 2, 1, 16, 4000, 1);    /* more positions than a dispatch of a product takes */
+    TEST_CASE(obi_case_attn_prompt_straight, 64, 9, 3, 8, 20000, 1);    /* pieces of heads */
+    TEST_CASE(obi_case_attn_prompt_straight, 8, 1, 1, 8, 65000, 0);     /* as many chunks as there may be */
+    TEST_CASE(obi_case_attn_prompt_straight, 8, 255, 1, 8, 3, 1);
+    TEST_CASE(obi_case_attn_prompt_straight, 8, 256, 256, 8, 3, 1);     /* too many heads: the usual way */
+}
+
 static void test_halves(void **state)
 {
     (void)state;
@@ -170,8 +188,8 @@ static void test_ranges(void **state)
             TEST_OK(obi_case_output(env, sizeof all, &all_view));
             TEST_OK(obi_case_output(env, sizeof all, &some_view));
             obi_cmd_begin(env->cmd);
-            obi_op_attn_range_fwd(env->cmd, all_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ 0, T, splits, 0 });
-            obi_op_attn_range_fwd(env->cmd, some_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ first, count, splits, 0 });
+            obi_op_attn_range_fwd(env->cmd, all_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ .count = T, .splits = splits });
+            obi_op_attn_range_fwd(env->cmd, some_view, q_view, cache, T, H, H, C, FIRST, (obi_attn_range){ .first = first, .count = count, .splits = splits });
             TEST_OK(obi_cmd_run(env->cmd));
             TEST_OK(obi_case_download(env, all_view, all, sizeof all));
             TEST_OK(obi_case_download(env, some_view, some, sizeof some));
@@ -181,6 +199,36 @@ static void test_ranges(void **state)
                     fail_msg("queries %u+%u, splits %u: [%u] = %g, of all %g", first, count, splits, i, (double)some[i], (double)all[i]);
             }
         }
+    test_device_check();
+}
+
+/* Some heads after the others, cut within a key head too: the same bits as all at once. */
+static void test_heads_by_themselves(void **state)
+{
+    (void)state;
+    enum { T = 14, H = 6, K = 2, C = 16, FIRST = 50, P = FIRST + T, ROW = H * C };
+    obi_case_env *env = test_env();
+    obi_case_env_clear(env);
+    if (!obi_op_attn_by_heads(env->device, OBI_KV_F32, T, H, C, P)) return;
+    float *q = obi_case_normal(env, T * ROW, 1), *k = obi_case_normal(env, P * K * C, 1), *v = obi_case_normal(env, P * K * C, 1);
+    float all[T * ROW], some[T * ROW];
+    obi_view q_view, all_view, some_view;
+    obi_kv_cache cache = { .type = OBI_KV_F32 };
+    TEST_OK(obi_case_upload(env, q, sizeof all, &q_view));
+    TEST_OK(obi_case_upload(env, k, sizeof(float) * P * K * C, &cache.k));
+    TEST_OK(obi_case_upload(env, v, sizeof(float) * P * K * C, &cache.v));
+    TEST_OK(obi_case_output(env, sizeof all, &all_view));
+    TEST_OK(obi_case_output(env, sizeof all, &some_view));
+    obi_cmd_begin(env->cmd);
+    obi_op_attn_range_fwd(env->cmd, all_view, q_view, cache, T, H, K, C, FIRST, (obi_attn_range){ .count = T });
+    static const uint32_t parts[][2] = { { 0, 2 }, { 2, 1 }, { 3, 3 } };
+    for (size_t i = 0; i < 3; i++)
+        obi_op_attn_range_fwd(env->cmd, some_view, q_view, cache, T, H, K, C, FIRST,
+                              (obi_attn_range){ .count = T, .head = parts[i][0], .heads = parts[i][1] });
+    TEST_OK(obi_cmd_run(env->cmd));
+    TEST_OK(obi_case_download(env, all_view, all, sizeof all));
+    TEST_OK(obi_case_download(env, some_view, some, sizeof some));
+    assert_memory_equal(all, some, sizeof all);
     test_device_check();
 }
 
@@ -294,6 +342,8 @@ int main(void)
         cmocka_unit_test(test_rope),           cmocka_unit_test(test_rope_straight),
         cmocka_unit_test(test_kv_store),       cmocka_unit_test(test_decode),        cmocka_unit_test(test_decode_straight),
         cmocka_unit_test(test_prefill),        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_prompt_straight),
+        cmocka_unit_test(test_heads_by_themselves),
         cmocka_unit_test(test_halves),
         cmocka_unit_test(test_ranges),         cmocka_unit_test(test_numbers_of_splits),
         cmocka_unit_test(test_extreme_scores), cmocka_unit_test(test_the_future_is_not_seen),

@@ -77,7 +77,11 @@ static void test_gemm_tiles(void **state)
     (void)state;
     gemm_sizes(&obi_case_bitlinear_gemm_tiles);
     TEST_CASE(obi_case_bitlinear_gemm_tiles, 300, 333, 12, 256); /* the second block has 44 rows */
-    TEST_CASE(obi_case_bitlinear_gemm_tiles, 16400, 70, 9);      /* more than a grid's side of workgroups */
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 256 * 128 + 70, 70, 9); /* more than a grid's side of tiles */
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 96, 1376, 18);      /* 43 words: the last stretch begins earlier */
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 64, 5632, 16);      /* 22 stretches */
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 128, 9000, 13);     /* in two pieces */
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 160, 512, 300);     /* more tokens than a dispatch takes */
 }
 
 /* The longest row the op takes: one driver ends an invocation's loops, silently, at 65,535 turns. */
@@ -89,6 +93,7 @@ static void test_longest_row(void **state)
     TEST_CASE(obi_case_bitlinear_gemv_straight, 5, 65536, 1);
     TEST_CASE(obi_case_bitlinear_gemm, 5, 65536, 8);
     TEST_CASE(obi_case_bitlinear_gemm_straight, 5, 65536, 8);
+    TEST_CASE(obi_case_bitlinear_gemm_tiles, 5, 65536, 8);
 }
 
 static void test_more_rows_than_a_grid_axis(void **state)

@@ -110,6 +110,7 @@ static void test_every_family(void **state)
             bool one = in_one_dispatch(family) && (shapes[i][2] == 0 || shapes[i][1] == shapes[i][2]);
             compare(shapes[i], i % 2 ? 353 : 65, 1 + (uint32_t)i % 3, (obi_sign_family)family, 0, one);
             if (i < 2) compare(shapes[i], 512, 1 + 2 * (uint32_t)i, (obi_sign_family)family, 0, one); /* rows in whole tiles */
+            compare(shapes[i], i % 2 ? 353 : 256, 8 + 5 * (uint32_t)i, (obi_sign_family)family, 0, 0);
         }
         compare((const uint32_t[]){ 256, 128, 128 }, 1024, 1, (obi_sign_family)family, 0, in_one_dispatch(family));
     }
@@ -125,7 +126,10 @@ static void test_at_the_limits(void **state)
     compare((uint32_t[]){ 40, 20, 20 }, 20000, 2, family, 0, straight ? 2 : 1);
     compare((uint32_t[]){ 256 * 128 - 256, 128, 128 }, 32, 1, family, 0, straight ? 1 : 0);
     compare((uint32_t[]){ 256 * 128, 128, 128 }, 32, 1, family, 0, straight ? 3 : 0);
-    compare((uint32_t[]){ 64, 32, 32 }, 96, 9, family, 0, 0);
+    compare((uint32_t[]){ 64, 32, 32 }, 96, 9, family, 0, straight ? 3 : 0); /* the sums, eight tokens, one */
+    compare((uint32_t[]){ 64, 32, 32 }, 96, 64, family, 0, straight ? 2 : 0);
+    compare((uint32_t[]){ 64, 32, 32 }, 20000, 12, family, 0, 0);
+    compare((uint32_t[]){ 64, 32, 32 }, 96, 1000, family, 0, 0); /* more tokens than a dispatch takes */
     compare((uint32_t[]){ 64, 32, 32 }, 96, 1, family, OBI_BUFFER_ALIGNMENT, 3);
     test_device_check();
 }
