@@ -35,21 +35,20 @@ shared float sums[OB_STRETCHES * 16u]; // [stretch][row of the group]
 #endif
 
 #if defined(OB_F16) && OB_TIER >= 2
-layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer Halves { float16_t at[8]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Halves { f16vec4 at[2]; };
 // Half LANE after `address`, a uniform one.
 float ob_eight_halves(uint64_t address)
 {
     Halves from = Halves(address);
-    float16_t h0 = from.at[0], h1 = from.at[1], h2 = from.at[2], h3 = from.at[3], h4 = from.at[4], h5 = from.at[5], h6 = from.at[6],
-              h7 = from.at[7];
-    float16_t value = h0;
-    value = LANE == 1u ? h1 : value;
-    value = LANE == 2u ? h2 : value;
-    value = LANE == 3u ? h3 : value;
-    value = LANE == 4u ? h4 : value;
-    value = LANE == 5u ? h5 : value;
-    value = LANE == 6u ? h6 : value;
-    value = LANE == 7u ? h7 : value;
+    f16vec4 low = from.at[0], high = from.at[1];
+    float16_t value = low.x;
+    value = LANE == 1u ? low.y : value;
+    value = LANE == 2u ? low.z : value;
+    value = LANE == 3u ? low.w : value;
+    value = LANE == 4u ? high.x : value;
+    value = LANE == 5u ? high.y : value;
+    value = LANE == 6u ? high.z : value;
+    value = LANE == 7u ? high.w : value;
     return float(value);
 }
 #endif
