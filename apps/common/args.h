@@ -52,8 +52,12 @@ typedef struct app_common {
     int verbosity;
     bool help, version;
     bool exact;      /* where APP_EXACT_ROW is */
+    bool no_mmap;    /* where APP_MMAP_ROW is */
     int64_t threads; /* where APP_THREADS_ROW is; 0: not given */
 } app_common;
+
+#define APP_MMAP_ROW(common) \
+    APP_ROW_FLAG(0, "no-mmap", "copy all weights; else f16 and f32 stay in the file's pages where\nthe device can, and the file must not be changed meanwhile", &(common).no_mmap)
 
 #define APP_EXACT_ROW(common) \
     APP_ROW_FLAG(0, "exact", "never round activations to bytes or halves, even where that is faster", &(common).exact)

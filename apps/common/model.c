@@ -24,11 +24,11 @@ int app_check_model_path(const char *path)
     return app_refuse(5, "%s is not a GGUF file; convert a model of another format first: onebit-quant-vk %s -o MODEL.gguf", path, path);
 }
 
-ob_status app_load_model(ob_model **out, ob_context *context, const char *path)
+ob_status app_load_model(ob_model **out, ob_context *context, const char *path, bool map)
 {
     app_progress progress;
     app_progress_start(&progress);
-    ob_status status = ob_model_load(out, context, &(ob_model_desc){ .path = path, .progress = app_progress_step, .user = &progress });
+    ob_status status = ob_model_load(out, context, &(ob_model_desc){ .path = path, .progress = app_progress_step, .user = &progress, .map = map });
     app_progress_end(&progress);
     return status;
 }

@@ -9,6 +9,6 @@
 int app_check_model_path(const char *path);
 
 /* ob_model_load with a progress bar; a signal cancels it. */
-ob_status app_load_model(ob_model **out, ob_context *context, const char *path);
+ob_status app_load_model(ob_model **out, ob_context *context, const char *path, bool map);
 
 #endif

@@ -103,6 +103,7 @@ static int parse(generation_options *o, bool decode, int argc, char **argv)
         APP_CACHE_ROW(&o->cache_type),
         APP_ROW_CHOICE('o', "output", BENCH_FORMATS, "Markdown (default), CSV or JSON on stdout", &o->format),
         APP_DEVICE_ROWS(o->common),
+        APP_MMAP_ROW(o->common),
         APP_EXACT_ROW(o->common),
         APP_THREADS_ROW(o->common),
         APP_OTHER_ROWS(o->common),
@@ -139,7 +140,7 @@ static uint32_t positions_needed(const generation_options *o)
 
 static ob_status make_model(const generation_options *o, ob_context *context, ob_model **out)
 {
-    if (o->model) return app_load_model(out, context, o->model);
+    if (o->model) return app_load_model(out, context, o->model, !o->common.no_mmap);
     const model_shape *shape = &o->shape;
     uint32_t positions = positions_needed(o);
     app_progress progress;

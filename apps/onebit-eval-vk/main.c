@@ -52,6 +52,7 @@ static int parse(eval_options *o, int argc, char **argv)
         APP_ROW_HEADING("Output"),
         APP_ROW_FLAG(0, "json", "print the result as JSON", &o->json),
         APP_DEVICE_ROWS(o->common),
+        APP_MMAP_ROW(o->common),
         APP_EXACT_ROW(o->common),
         APP_THREADS_ROW(o->common),
         APP_OTHER_ROWS(o->common),
@@ -183,8 +184,8 @@ int main(int argc, char **argv)
     app_use_threads(&o.common, app_file_bytes(o.model) + app_file_bytes(o.teacher));
     eval_models models = { 0 };
     ob_status status = ob_context_create(&models.context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
-    if (status == OB_OK) status = app_load_model(&models.model, models.context, o.model);
-    if (status == OB_OK && o.teacher) status = app_load_model(&models.teacher, models.context, o.teacher);
+    if (status == OB_OK) status = app_load_model(&models.model, models.context, o.model, !o.common.no_mmap);
+    if (status == OB_OK && o.teacher) status = app_load_model(&models.teacher, models.context, o.teacher, !o.common.no_mmap);
     code = status == OB_OK ? measure(&o, &models, text, bytes) : app_fail(status);
     ob_session_destroy(models.session);
     ob_session_destroy(models.teacher_session);

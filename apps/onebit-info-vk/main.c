@@ -150,7 +150,7 @@ static int show_model(ob_context *context, const char *path, bool as_json)
 {
     ob_model *model;
     ob_model_info info;
-    ob_status status = app_load_model(&model, context, path);
+    ob_status status = app_load_model(&model, context, path, true);
     if (status == OB_OK) status = ob_model_info_get(model, &info);
     ob_model_destroy(model);
     if (status != OB_OK) return app_fail(status);

@@ -179,7 +179,7 @@ int main(int argc, char **argv)
     ob_context *context = NULL;
     ob_model *model = NULL;
     ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
-    if (status == OB_OK) status = app_load_model(&model, context, o.model);
+    if (status == OB_OK) status = app_load_model(&model, context, o.model, !o.common.no_mmap);
     code = status == OB_OK ? run_session(&o, context, model, text, bytes) : app_fail(status);
     ob_model_destroy(model);
     code = app_end_context(context, code);

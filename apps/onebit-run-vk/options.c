@@ -48,6 +48,7 @@ int run_options_parse(run_options *o, int argc, char **argv)
         APP_ROW_FLAG(0, "ids", "print token ids on one line instead of text, those of the\nprompt included", &o->ids),
         APP_ROW_FLAG(0, "profile", "at the end a table of GPU time by kernel, on stderr", &o->profile),
         APP_DEVICE_ROWS(o->common),
+        APP_MMAP_ROW(o->common),
         APP_EXACT_ROW(o->common),
         APP_THREADS_ROW(o->common),
         APP_OTHER_ROWS(o->common),

@@ -155,9 +155,11 @@ typedef struct ob_model_desc {
     const char *path;              /* required: a GGUF file, architecture llama or onebitllama */
     ob_progress_function progress; /* NULL: none */
     void *user;
+    bool map;                      /* where the device can, matrices of f16 and f32 stay pages of the file: less memory, a faster start */
 } ob_model_desc;
 
-/* Reads and checks the file and uploads the weights. The file is not needed afterwards. */
+/* Reads and checks the file and uploads the weights. The file is not needed afterwards; with `map` it must not be changed or cut while
+ * the model lives: unlinking or replacing it is fine, but writing into it changes the model, and cutting it ends the process (SIGBUS). */
 OB_API ob_status ob_model_load(ob_model **out, ob_context *context, const ob_model_desc *desc);
 OB_API void ob_model_destroy(ob_model *model);
 

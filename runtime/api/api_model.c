@@ -38,6 +38,7 @@ ob_status ob_model_load(ob_model **out, ob_context *context, const ob_model_desc
     obi_gguf gguf = { 0 };
     obi_status status;
     OBI_TRY_GOTO(obi_gguf_open(&gguf, desc->path));
+    gguf.lend = desc->map;
     model->file_bytes = gguf.mapping.size;
     OBI_TRY_GOTO(obi_weights_load(context->device, &gguf, desc->progress, desc->user, &model->weights));
     OBI_TRY_GOTO(load_tokenizer(model, &gguf));

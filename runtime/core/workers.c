@@ -70,6 +70,9 @@ obi_workers *obi_workers_create(void)
     pthread_cond_init(&workers->done, NULL);
     sigset_t all, before; /* a program's handlers run on its own threads */
     sigfillset(&all);
+    /* But not those of the thread's own doing, which the specification leaves undefined when blocked. */
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&all, own[i]);
     bool blocked = pthread_sigmask(SIG_SETMASK, &all, &before) == 0;
     for (int wanted = processors() - 1; workers->thread_count < wanted; workers->thread_count++)
         if (pthread_create(&workers->threads[workers->thread_count], NULL, run_thread, workers) != 0) break;

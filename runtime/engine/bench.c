@@ -119,7 +119,7 @@ static obi_status make_matrices(obi_upload *upload, obi_rng *rng, const obi_benc
     return OBI_OK;
 }
 
-static uint64_t needed_bytes(const obi_bench_plan *plan, obi_bench_shape shape)
+static uint64_t needed_bytes(const obi_device *device, const obi_bench_plan *plan, obi_bench_shape shape)
 {
     uint64_t bytes = 0, elements = (uint64_t)shape.m * shape.n;
     for (int i = 0; i < OBI_BENCH_BUFFERS; i++) bytes += plan->buffers[i].words * 4 * (plan->buffers[i].restored ? 2 : 1);
@@ -127,7 +127,7 @@ static uint64_t needed_bytes(const obi_bench_plan *plan, obi_bench_shape shape)
     case OBI_BENCH_NO_MATRIX: return bytes;
     case OBI_BENCH_F32: return bytes + 4 * elements;
     case OBI_BENCH_F16: return bytes + 2 * elements;
-    default: return bytes + elements / 8 * (plan->matrices ? plan->matrices : 1);
+    default: return bytes + obi_sign_weight_bytes(device, shape.m, shape.n) * (plan->matrices ? plan->matrices : 1);
     }
 }
 
@@ -136,7 +136,7 @@ static obi_status make_operands(const obi_bench_plan *plan, obi_bench_operands *
     obi_upload *upload = NULL;
     obi_rng rng = obi_rng_seed(1);
     obi_status status;
-    OBI_TRY(obi_memory_fits(o->device, needed_bytes(plan, o->shape), "the operation's matrices"));
+    OBI_TRY(obi_memory_fits(o->device, needed_bytes(o->device, plan, o->shape), "the operation's matrices"));
     OBI_TRY_GOTO(obi_upload_create(o->device, &upload));
     for (int i = 0; i < OBI_BENCH_BUFFERS; i++) {
         const obi_bench_buffer *buffer = &plan->buffers[i];

@@ -121,10 +121,10 @@ static uint32_t batch_that_fits(const obi_weights *weights, uint32_t batch)
 }
 
 /* Halves take half of the memory and of what decoding reads; tier A promises nothing but 32-bit words. A software driver is what results
- * are compared on, and keeps all digits. */
+ * are compared on, and keeps all digits; so does who asks for exact ones. */
 obi_kv_type obi_session_kv_type(const obi_device *device)
 {
-    return device->tier > OBI_TIER_A && !device->caps.software ? OBI_KV_F16 : OBI_KV_F32;
+    return device->tier > OBI_TIER_A && !device->caps.software && !device->exact ? OBI_KV_F16 : OBI_KV_F32;
 }
 
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out)
@@ -256,13 +256,13 @@ static void record(obi_session *session, uint32_t T, bool last)
 }
 
 /* Before the first token, the first few and the first many, which take different kernels: all their pipelines at once. */
-static void prepare(obi_session *session, uint32_t T, bool last)
+static void prepare(obi_session *session, uint32_t T)
 {
     bool *prepared = &session->prepared[T == 1 ? 0 : T < OBI_MATRIX_GEMM_TOKENS ? 1 : 2];
     if (*prepared) return;
     *prepared = true;
     obi_cmd_begin_noting(session->cmd);
-    record(session, T, last);
+    record(session, T, true); /* the choice, too, which a long prompt's first part is not followed by */
     (void)obi_cmd_prepare(session->cmd); /* what fails here fails again below */
 }
 
@@ -273,7 +273,7 @@ static obi_status run_tokens(obi_session *session, uint32_t T, bool last)
     bool keep = T == 1 && last;
     uint32_t reach = obi_session_reach(session);
     if (keep && session->kept_reach == reach && obi_cmd_kept(session->cmd)) return obi_cmd_again(session->cmd);
-    prepare(session, T, last);
+    prepare(session, T);
     if (keep) obi_cmd_begin_kept(session->cmd);
     else obi_cmd_begin(session->cmd);
     session->kept_reach = reach;

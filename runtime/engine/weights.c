@@ -85,6 +85,12 @@ static uint64_t device_bytes(const obi_device *device, const obi_gguf_tensor *te
     }
 }
 
+/* Whether the file has a matrix as the device reads it. */
+static bool is_as_needed(const obi_gguf_tensor *tensor)
+{
+    return tensor->type == OBI_DTYPE_F32 || (tensor->type == OBI_DTYPE_F16 && tensor->shape[0] % 2 == 0);
+}
+
 typedef struct dense_rows {
     const obi_gguf_tensor *tensor;
     const obi_weight *weight;
@@ -144,8 +150,7 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
         return obi_fail(OBI_ERROR_DATA, "rows of %u columns do not fill whole blocks", columns);
     load->weights->device_bytes += (uint64_t)rows * obi_weight_row_words(type, columns) * 4;
     load->weights->parameters += (uint64_t)rows * columns;
-    bool as_it_is = tensor->type == OBI_DTYPE_F32 || (tensor->type == OBI_DTYPE_F16 && columns % 2 == 0);
-    if (as_it_is && obi_weight_import(load->device, type, rows, columns, &load->weights->mapping, tensor->offset, weight))
+    if (is_as_needed(tensor) && obi_weight_import(load->device, type, rows, columns, &load->weights->mapping, tensor->offset, weight))
         return count_done(load, tensor, name);
     OBI_TRY(obi_weight_create(load->device, type, rows, columns, 0, weight));
     uint32_t rows_at_once = obi_weight_upload_rows(weight, CHUNK_BYTES);
@@ -275,7 +280,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     uint64_t needed = 0;
     for (uint64_t i = 0; i < gguf->tensor_count; i++) {
         load.bytes_all += gguf->tensors[i].bytes;
-        needed += device_bytes(device, &gguf->tensors[i]);
+        needed += device_bytes(device, &gguf->tensors[i]); /* pages of the file, too: every token reads them all */
     }
     OBI_TRY_GOTO(check_widths(config, gguf));
     OBI_TRY_GOTO(obi_memory_fits(device, needed, "the weights"));
@@ -284,7 +289,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
         status = OBI_ERROR_MEMORY;
         goto done;
     }
-    (void)obi_mapping_share(&gguf->mapping, &weights->mapping); /* without it everything is copied */
+    if (gguf->lend) (void)obi_mapping_share(&gguf->mapping, &weights->mapping); /* without it everything is copied */
     OBI_TRY_GOTO(obi_upload_create(device, &load.upload));
     obi_upload_in_place(load.upload);
     OBI_TRY_GOTO(load_matrix(&load, "token_embd.weight", config->vocabulary, config->width, &weights->embedding));

@@ -176,7 +176,7 @@ static obi_status create_device(obi_device *device)
 {
     const obi_caps *caps = &device->caps;
     const obi_instance_table *vk = &device->instance->vk;
-    const char *extensions[4];
+    const char *extensions[5];
     uint32_t extension_count = 0, available_count = 0;
     bool fp16 = device->tier >= OBI_TIER_C;
     if (fp16 && caps->api_version < VK_API_VERSION_1_2) extensions[extension_count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
@@ -188,8 +188,10 @@ static obi_status create_device(obi_device *device)
     if (!available) return OBI_ERROR_MEMORY;
     if (vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0)
         for (uint32_t i = 0; i < available_count; i++) /* the specification demands that it be enabled where it exists */
-            if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0)
+            if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0) {
                 extensions[extension_count++] = "VK_KHR_portability_subset";
+                break;
+            }
     obi_free(available);
 
     float priority = 0.5f;
@@ -239,7 +241,6 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     device->exact = desc->exact;
     OBI_TRY_GOTO(choose_tier(device, desc->tier));
     for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;
-    if (device->exact && device->tier > OBI_TIER_B) device->kernel_tier[OBI_KERNEL_DENSE_GEMV_F16] = OBI_TIER_B; /* C sums in halves */
     OBI_TRY_GOTO(create_device(device));
     obi_cache_directory(desc->cache_dir, cache_dir, sizeof cache_dir);
     OBI_TRY_GOTO(obi_pipelines_init(device, cache_dir));

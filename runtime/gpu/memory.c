@@ -76,13 +76,13 @@ uint64_t obi_memory_left(obi_device *device)
 {
     uint64_t left = device->caps.unified ? obi_host_memory_available() : device->caps.heap_bytes;
     if (left == 0) return UINT64_MAX;
-    if (!device->caps.unified) {
-        pthread_mutex_lock(&device->memory.lock);
-        uint64_t used = device->memory.expected_bytes > 0 ? device->memory.used_bytes : device->memory.reserved_bytes;
-        pthread_mutex_unlock(&device->memory.lock);
-        left = used < left ? left - used : 0;
-    }
-    return left;
+    pthread_mutex_lock(&device->memory.lock);
+    /* What the host says is available has what we took gone from it, but not the pages of files, which it would read again. */
+    uint64_t used = device->caps.unified                      ? device->memory.imported_bytes
+                    : device->memory.expected_bytes > 0 ? device->memory.used_bytes
+                                                        : device->memory.reserved_bytes;
+    pthread_mutex_unlock(&device->memory.lock);
+    return used < left ? left - used : 0;
 }
 
 obi_status obi_memory_fits(obi_device *device, uint64_t bytes, const char *what)
@@ -335,6 +335,9 @@ void obi_buffer_destroy(obi_device *device, obi_buffer *buffer)
     if (!buffer) return;
     if (buffer->handle) device->vk.vkDestroyBuffer(device->handle, buffer->handle, NULL);
     if (buffer->arena && buffer->arena->imported) {
+        pthread_mutex_lock(&device->memory.lock);
+        device->memory.imported_bytes -= buffer->reserved;
+        pthread_mutex_unlock(&device->memory.lock);
         arena_free(device, buffer->arena);
     } else if (buffer->arena) {
         pthread_mutex_lock(&device->memory.lock);
@@ -373,12 +376,23 @@ static bool find_pages(const obi_device *device, uint64_t more, import_part *par
     return part->begin >= first && part->end <= last && part->end - part->begin <= device->caps.allocation_max;
 }
 
+/* A type that is the device's own and needs no flush; -1 when there is none: the pages would be read from afar, or never arrive. */
+static int shared_type(const obi_device *device, uint32_t allowed)
+{
+    const VkMemoryPropertyFlags wanted = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    VkPhysicalDeviceMemoryProperties memory;
+    device->instance->vk.vkGetPhysicalDeviceMemoryProperties(device->physical, &memory);
+    for (uint32_t i = 0; i < memory.memoryTypeCount; i++)
+        if ((allowed >> i & 1) && (memory.memoryTypes[i].propertyFlags & wanted) == wanted) return (int)i;
+    return -1;
+}
+
 static bool import_memory(obi_device *device, const import_part *part, uint32_t allowed, VkDeviceMemory *memory)
 {
     VkMemoryHostPointerPropertiesEXT host = { .sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT };
     const VkExternalMemoryHandleTypeFlagBits kind = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
     if (device->vk.vkGetMemoryHostPointerPropertiesEXT(device->handle, kind, (void *)part->begin, &host) != VK_SUCCESS) return false;
-    int type = choose_type(device, allowed & host.memoryTypeBits, OBI_MEMORY_DEVICE);
+    int type = shared_type(device, allowed & host.memoryTypeBits);
     if (type < 0) return false;
     VkMemoryAllocateFlagsInfo address = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
                                           .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT };
@@ -387,7 +401,9 @@ static bool import_memory(obi_device *device, const import_part *part, uint32_t 
                                                 .pHostPointer = (void *)part->begin };
     VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &import,
                                   .allocationSize = part->end - part->begin, .memoryTypeIndex = (uint32_t)type };
-    return device->vk.vkAllocateMemory(device->handle, &info, NULL, memory) == VK_SUCCESS;
+    if (device->vk.vkAllocateMemory(device->handle, &info, NULL, memory) == VK_SUCCESS) return true;
+    *memory = VK_NULL_HANDLE; /* whatever the driver left there */
+    return false;
 }
 
 /* A driver that refused one refuses all: no model waits for hundreds. */
@@ -414,9 +430,12 @@ static bool make_import(obi_device *device, import_part *part, obi_buffer *buffe
     }
     VkMemoryRequirements needs;
     device->vk.vkGetBufferMemoryRequirements(device->handle, buffer->handle, &needs);
+    if (needs.alignment == 0) return refused(device);
     uint64_t at = place / needs.alignment * needs.alignment; /* of the VkBuffer in the memory */
     buffer->first = place - at;
-    if (buffer->first + part->size > info.size || buffer->first % device->caps.buffer_alignment != 0) return false;
+    /* Kernels that read by addresses load fours of words at once. */
+    uint64_t alignment = device->addresses && device->caps.buffer_alignment < 16 ? 16 : device->caps.buffer_alignment;
+    if (buffer->first + part->size > info.size || buffer->first % alignment != 0) return false;
     uint64_t beyond = at + needs.size - (place + part->size); /* the last page may not be the part's last */
     if (!find_pages(device, beyond, part)) return false;
     if (!import_memory(device, part, needs.memoryTypeBits, &buffer->arena->memory)) return refused(device);
@@ -426,12 +445,18 @@ static bool make_import(obi_device *device, import_part *part, obi_buffer *buffe
     return true;
 }
 
+/* A discrete device whose memory the host sees whole counts as unified, but it would read the pages over the bus. */
+bool obi_memory_imports(const obi_device *device)
+{
+    return device->caps.unified && device->caps.type != VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU && device->caps.import_alignment > 0 &&
+           device->caps.buffer_alignment > 0 && !atomic_load(&device->memory.import_failed);
+}
+
 bool obi_buffer_import(obi_device *device, const obi_mapping *mapping, uint64_t offset, uint64_t size, obi_buffer **out)
 {
     import_part part = { .mapping = mapping, .offset = offset, .size = size };
     *out = NULL;
-    if (!device->caps.unified || !device->caps.import_alignment || atomic_load(&device->memory.import_failed) || !mapping->users ||
-        size == 0 || size % 4 || offset % 4 || offset > mapping->size || size > mapping->size - offset || !find_pages(device, 0, &part))
+    if (!obi_memory_imports(device) || !mapping->users || size == 0 || size % 4 || offset % 4 || offset > mapping->size || size > mapping->size - offset || !find_pages(device, 0, &part))
         return false;
     obi_buffer *buffer = obi_calloc(1, sizeof *buffer);
     if (!buffer) return false;
@@ -443,8 +468,15 @@ bool obi_buffer_import(obi_device *device, const obi_mapping *mapping, uint64_t 
         buffer->arena->imported = true;
         made = make_import(device, &part, buffer);
     }
-    if (made) *out = buffer;
-    else obi_buffer_destroy(device, buffer);
+    if (made) {
+        pthread_mutex_lock(&device->memory.lock);
+        device->memory.imported_bytes += size;
+        pthread_mutex_unlock(&device->memory.lock);
+        buffer->reserved = size;
+        *out = buffer;
+    } else {
+        obi_buffer_destroy(device, buffer);
+    }
     return made;
 }
 

@@ -31,6 +31,7 @@ typedef struct obi_memory {
     uint64_t expected_bytes;  /* what reserved_bytes less transfer_bytes is expected to grow to; 0: nobody knows */
     uint64_t transfer_bytes;  /* in arenas of their own for transfers; only while the need is known */
     uint32_t allocations;     /* live vkAllocateMemory */
+    uint64_t imported_bytes;  /* in live buffers that are pages of files (obi_buffer_import); in no other count */
     atomic_bool import_failed; /* obi_buffer_import found out that the driver does not */
 } obi_memory;
 
@@ -51,6 +52,9 @@ typedef struct obi_buffer {
 /* OBI_ERROR_MEMORY names the size and what the device has left. size > 0. The contents are undefined. */
 obi_status obi_buffer_create(struct obi_device *device, uint64_t size, obi_memory_kind kind, obi_buffer **out);
 void obi_buffer_destroy(struct obi_device *device, obi_buffer *buffer); /* the device must be done with it; NULL is allowed */
+
+/* Whether obi_buffer_import may do it here, as far as is known. */
+bool obi_memory_imports(const struct obi_device *device);
 
 /* Makes a buffer of `size` bytes of a mapped file from `offset` on, without a copy, for reading only; the mapping must stay until it
  * is destroyed. Only where device and host share memory, the driver imports such memory, and the place suits the device: else, and

@@ -183,6 +183,7 @@ void obi_pipelines_finish(obi_device *device)
 obi_tier obi_pipeline_tier(const obi_device *device, int kernel)
 {
     int tier = (int)device->kernel_tier[kernel];
+    if (device->exact && kernel == OBI_KERNEL_DENSE_GEMV_F16 && tier > OBI_TIER_B) tier = OBI_TIER_B; /* C multiplies halves */
     while (tier > 0 && !obi_kernels[kernel].tier[tier].words) tier--;
     return (obi_tier)tier;
 }

@@ -93,7 +93,7 @@ obi_status obi_upload_reserve(obi_upload *upload, obi_view to, void **space)
     if (place) {
         *space = place + to.offset;
     } else {
-        if (!upload->staging[1]) OBI_TRY(make_staging(upload));
+        if (!upload->cmd[1]) OBI_TRY(make_staging(upload)); /* the last that it makes */
         if (to.size > OBI_UPLOAD_HALF_BYTES - upload->filled) OBI_TRY(turn(upload));
         *space = (uint8_t *)upload->staging[upload->half]->mapped + upload->filled;
     }
@@ -121,7 +121,7 @@ obi_status obi_upload_commit(obi_upload *upload)
 
 obi_status obi_upload_finish(obi_upload *upload)
 {
-    if (!upload->staging[1]) return OBI_OK; /* nothing went through it */
+    if (!upload->cmd[1]) return OBI_OK; /* nothing went through it */
     OBI_TRY(turn(upload));
     return turn(upload);
 }

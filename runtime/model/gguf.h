@@ -38,6 +38,7 @@ typedef struct obi_gguf_tensor {
 
 typedef struct obi_gguf {
     obi_mapping mapping;
+    bool lend; /* who opens it may set this: weights may be read from the mapping for as long as they live */
     uint32_t version;
     uint32_t alignment;
     obi_gguf_value *values;

@@ -40,13 +40,47 @@ static void write_signs_as(obi_dtype type, const char *path)
     TEST_OK(obi_gguf_writer_commit(writer, &file_bytes));
 }
 
-static obi_status load(const char *path, obi_weights **weights)
+static obi_status load_lending(const char *path, bool lend, obi_weights **weights)
 {
     obi_gguf gguf;
     TEST_OK(obi_gguf_open(&gguf, path));
+    gguf.lend = lend;
     obi_status status = obi_weights_load(test_device(), &gguf, NULL, NULL, weights);
     obi_gguf_close(&gguf);
     return status;
+}
+
+static obi_status load(const char *path, obi_weights **weights) { return load_lending(path, false, weights); }
+
+/* Pages of the file are taken only by leave, are counted apart, and are not memory that a context may have. */
+static void test_pages_of_the_file(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    const char *path = scratch_path("pages.gguf");
+    obi_weights *copied, *lent;
+    write_signs_as(OBI_DTYPE_I32, path);
+    uint64_t before = device->memory.used_bytes;
+    TEST_OK(load_lending(path, false, &copied));
+    uint64_t taken = device->memory.used_bytes - before;
+    assert_int_equal(device->memory.imported_bytes, 0);
+    TEST_OK(load_lending(path, true, &lent));
+    uint64_t pages = device->memory.imported_bytes, rest = device->memory.used_bytes - before - taken;
+    if (obi_memory_imports(device)) assert_int_equal(pages, 33 * 64 * 2); /* the embedding */
+    else assert_int_equal(pages, 0);
+    assert_in_range(rest + pages, taken - OBI_BUFFER_ALIGNMENT, taken + OBI_BUFFER_ALIGNMENT);
+    assert_int_equal(lent->device_bytes, copied->device_bytes);
+    if (pages > 0) { /* as if there were more pages than memory */
+        device->memory.imported_bytes = UINT64_MAX / 2;
+        assert_int_equal(obi_memory_fits(device, 1, "one byte"), OBI_ERROR_MEMORY);
+        device->memory.imported_bytes = pages;
+    }
+    obi_weights_free(copied);
+    obi_weights_free(lent);
+    assert_int_equal(device->memory.imported_bytes, 0);
+    assert_int_equal(device->memory.used_bytes, before);
+    unlink(path);
+    test_device_check();
 }
 
 /* Signs of a type narrower than I32 have the right shape and too few bytes: reading them as words would leave the file. */
@@ -100,6 +134,7 @@ static void test_bytes_of_random_weights(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pages_of_the_file),
         cmocka_unit_test(test_signs_of_another_type),
         cmocka_unit_test(test_bytes_of_random_weights),
     };

@@ -265,6 +265,27 @@ static void test_a_directory_that_cannot_be_written_is_no_error(void **state)
     remove_files();
 }
 
+/* Who asks for exact arithmetic gets no halves, and what the self-test finds and keeps meanwhile is not changed by it. */
+static void test_exact_is_no_finding(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    static const obi_case *const cases[] = { &obi_case_dense_gemv_f16 };
+    const int kernel = OBI_KERNEL_DENSE_GEMV_F16;
+    obi_selftest_row *rows;
+    uint32_t count;
+    obi_tier before = device->kernel_tier[kernel], plain = obi_pipeline_tier(device, kernel);
+    device->exact = true;
+    assert_int_equal(obi_pipeline_tier(device, kernel), plain > OBI_TIER_B ? OBI_TIER_B : plain);
+    TEST_OK(obi_selftest_run_cases(device, cases, 1, &rows, &count));
+    assert_true(device->exact);
+    device->exact = false;
+    assert_int_equal(device->kernel_tier[kernel], before);
+    assert_int_equal(obi_pipeline_tier(device, kernel), plain);
+    assert_int_equal(rows[count - 1].tier, plain); /* the last was run at the highest tier, exact or not */
+    obi_free(rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_a_wrong_variant_lowers_the_tier),
         cmocka_unit_test(test_a_device_wrong_at_tier_a_is_refused),
         cmocka_unit_test(test_a_lost_device_ends_the_run),
+        cmocka_unit_test(test_exact_is_no_finding),
         cmocka_unit_test(test_the_second_run_only_reads),
         cmocka_unit_test(test_a_lowered_tier_is_remembered),
         cmocka_unit_test(test_a_damaged_file_is_run_again),
