@@ -90,6 +90,7 @@ static bool plain_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t 
                               .binding_count = 4,
                               .bytes = y.size + x.size + bits.size + scales.size };
     obi_fold_groups(device, push.first_groups + (uint64_t)push.other_groups * (count - 1), dispatch.groups);
+    if (count < OBI_GROUP_MAX) push.other_groups = UINT32_MAX; /* a folded grid has a few more: none may begin a part that is not there */
     dispatch.groups[2] = T;
     obi_cmd_dispatch(cmd, &dispatch);
     return true;
