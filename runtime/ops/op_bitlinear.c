@@ -13,7 +13,7 @@ uint32_t obi_scales_h_offset(uint32_t n) { return (uint32_t)obi_align_up(n, SCAL
 
 uint64_t obi_scales_floats(uint32_t m, uint32_t n) { return obi_align_up(n, SCALE_PADDING) + obi_align_up(m, SCALE_PADDING); }
 
-/* `scales` is any readable view where `scaled` is false. */
+/* A weight of type SIGN. `scales` is any readable view where `scaled` is false. */
 static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, bool scaled, uint32_t T)
 {
     struct obi_push_bitlinear_gemm push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
@@ -24,16 +24,10 @@ static void gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight,
                                  .k_count = push.n, .a_stride = push.n, .c_first = push.first_row, .c_stride = push.m,
                                  .h_first = push.h_offset + push.first_row, .b_across = true, .b_in_word = 32 };
         if (scaled) product.scales = scales;
-        if (weight->type == OBI_WEIGHT_SIGN_TILES) {
-            product.b = bits;
-            product.b_tiles = true;
-            product.b_stride = push.row_words * OBI_TILE_ROWS;
-        } else {
-            if (!obi_cmd_scratch(cmd, (uint64_t)push.row_count * push.row_words * 4, &product.b)) return;
-            product.b_stride = push.row_count;
-            obi_straight turn = { .c = product.b, .a = bits, .c_stride = push.row_count, .a_stride = push.row_words };
-            obi_straight_turn(cmd, &turn, push.row_count, push.row_words);
-        }
+        if (!obi_cmd_scratch(cmd, (uint64_t)push.row_count * push.row_words * 4, &product.b)) return;
+        product.b_stride = push.row_count;
+        obi_straight turn = { .c = product.b, .a = bits, .c_stride = push.row_count, .a_stride = push.row_words };
+        obi_straight_turn(cmd, &turn, push.row_count, push.row_words);
         obi_straight_record(cmd, &product);
         return;
     }
@@ -109,6 +103,6 @@ void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, u
 
 void obi_op_sign_gemm(obi_cmd *cmd, obi_view v, obi_view u, const obi_weight *signs, uint32_t T)
 {
-    if (!check(cmd, "sign_gemm", &v, &u, signs, T)) return;
+    if (!obi_matrix_check(cmd, "sign_gemm", &v, &u, signs, OBI_WEIGHT_SIGN, T)) return;
     for (uint32_t block = 0; block < signs->block_count; block++) gemm(cmd, v, u, signs, block, u, false, T);
 }

@@ -17,7 +17,7 @@ uint64_t obi_scales_floats(uint32_t m, uint32_t n); /* of the whole buffer; g in
 void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight /* (m,n) */,
                           obi_view scales, uint32_t T);
 
-/* The product alone, V = U S^T, for a training pass that keeps V: writes v. Sums are f32. */
+/* The product alone, V = U S^T, for a training pass that keeps V: writes v. `signs` is of type SIGN. Sums are f32. */
 void obi_op_sign_gemm(obi_cmd *cmd, obi_view v /* (T,m) */, obi_view u /* (T,n) */, const obi_weight *signs /* (m,n) */, uint32_t T);
 
 /* Products of one x with the matrices of a group (obi_weight_create_group): y[i] as obi_op_bitlinear_fwd gives it. One dispatch

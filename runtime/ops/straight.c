@@ -59,8 +59,6 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
     uint64_t b = product->b_first + (form == &gemm_shape ? (uint64_t)(k / 32) * product->b_stride + q
                                      : product->b_across ? (uint64_t)k * product->b_stride + q / product->b_in_word
                                                          : (uint64_t)q * product->b_stride + k / product->b_in_word);
-    if (product->b_tiles)
-        b = product->b_first + (uint64_t)(q / OBI_TILE_ROWS) * product->b_stride + (uint64_t)(k / 32) * OBI_TILE_ROWS + q % OBI_TILE_ROWS;
     uint64_t c = product->c_first + (uint64_t)p * product->c_stride + q;
     if (form == &turn_shape) {
         a = product->a_first + (uint64_t)p * product->a_stride + q;
@@ -102,8 +100,8 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
     }
     obi_straight_digits(push.digit);
     obi_dispatch dispatch = { .kernel = product->kernel,
-                              .spec = { WORKGROUP, careful, spec, scaled, product->b_tiles },
-                              .spec_count = form == &gemm_shape ? 5 : 3,
+                              .spec = { WORKGROUP, careful, spec, scaled },
+                              .spec_count = form == &gemm_shape ? 4 : 3,
                               .groups = { (uint32_t)obi_div_ceil(q_count, form->group_q), (uint32_t)obi_div_ceil(p_count, form->group_p),
                                           product->batch ? product->batch : 1 },
                               .push = &push,
@@ -164,7 +162,6 @@ void obi_straight_record(obi_cmd *cmd, const obi_straight *product)
 {
     const shape *form = shape_of(product->kernel);
     uint32_t p_step = GROUPS_MAX * form->group_p, q_step = GROUPS_MAX * form->group_q;
-    if (product->b_tiles) q_step -= q_step % OBI_TILE_ROWS;
     for (uint32_t p = 0; p < product->p_count; p += p_step) {
         uint32_t p_count = smaller(p_step, product->p_count - p), p_whole = p_count - p_count % form->tile_p;
         for (uint32_t q = 0; q < product->q_count; q += q_step) {

@@ -5,10 +5,8 @@
 // q are the columns and k the rows. h multiplies in the last stretch only.
 //
 // b0 w  y  f32
-// push: obi_push_straight: a = x (p,k), b = words of 32 signs along k (word of k, q), or in tiles of 128 q's (ops/tensor.h), and
-//       then b_stride is from a tile to the next; k begins at a word
+// push: obi_push_straight: a = x (p,k), b = words of 32 signs along k (word of k, q); k begins at a word
 // spec 0: workgroup, 128      spec 1: careful      spec 2: words of the stretch, 1 (a unit), 2 or 4      spec 3: 0 = without g and h
-// spec 4: b in tiles
 // grid: x = ceil(q_count / 64), y = ceil(p_count / 16), below 256 each
 // tiers: A
 //
@@ -18,16 +16,13 @@
 
 layout(constant_id = 2) const uint OB_WORDS = 4u;
 layout(constant_id = 3) const uint OB_SCALED = 1u;
-layout(constant_id = 4) const uint OB_TILES = 0u;
 
 #define SCALED (OB_SCALED != 0u)
 
 void main()
 {
     ob_tile tile = ob_find_tile(2u, 2u, 32u);
-    uint b_at = OB_TILES != 0u ? (tile.q >> 7) * push.b_stride + (tile.q & 127u) : tile.q;
-    uint b_step = OB_TILES != 0u ? 128u : push.b_stride; // from a word of k to the next
-    uint64_t a = ob_address(push.a_low, push.a_high), b = ob_address(push.b_low, push.b_high) + uint64_t(b_at) * 4ul;
+    uint64_t a = ob_address(push.a_low, push.a_high), b = ob_address(push.b_low, push.b_high) + uint64_t(tile.q) * 4ul;
     uint64_t scales = ob_address(push.scales_low_or_a_skip, push.scales_high_or_b_skip);
     uint k_last = push.k_count - 1u;
 
@@ -62,7 +57,7 @@ void main()
 #define UNIT(KIND, j)                                                                                                                \
         {                                                                                                                            \
             ob_split(tile);                                                                                                          \
-            uint64_t line = b + uint64_t((j) * b_step) * 4ul;                                                                        \
+            uint64_t line = b + uint64_t((j) * push.b_stride) * 4ul;                                                                 \
             LOAD(KIND, 0) LOAD(KIND, 1) LOAD(KIND, 2) LOAD(KIND, 3)                                                                  \
             EACH4(BEGIN)                                                                                                             \
             [[unroll]] for (uint three = 0u; three < 10u; three++) GROUP(THREE, KIND, 32u * (j) + 3u * three)                        \
