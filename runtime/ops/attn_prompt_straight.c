@@ -81,13 +81,21 @@ static void rows(obi_cmd *cmd, const piece *some, uint32_t step)
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
+/* The positions that all queries see, and then those after the first one's, which some have to leave out even where a value is not
+ * finite: 0 times it is not 0. */
 static void gather(obi_cmd *cmd, const piece *some)
 {
+    uint32_t seen = (some->first_position + some->first) / WIDTH * WIDTH;
     obi_straight product = { .kernel = OBI_KERNEL_DENSE_DOT_STRAIGHT, .c = some->out, .a = some->scores, .b = some->values,
-                             .p_count = some->queries, .q_count = some->C, .k_count = some->width, .a_stride = some->stride,
+                             .p_count = some->queries, .q_count = some->C, .k_count = seen, .a_stride = some->stride,
                              .a_skip = some->queries * some->stride, .b_stride = some->width, .c_first = query_first(some),
                              .c_stride = some->H * some->C, .c_skip = some->C, .b_in_word = 1, .batch = some->heads,
                              .group = some->shared, .group_rows = some->C, .b_rows = true };
+    if (seen > 0) obi_straight_record(cmd, &product);
+    product.a_first = product.b_first = seen;
+    product.k_count = some->width - seen;
+    product.accumulate = seen > 0;
+    product.unless_zero = true;
     obi_straight_record(cmd, &product);
 }
 

@@ -172,7 +172,7 @@ static uint64_t attend_round_loops(uint32_t C, uint32_t lanes) { return 1 + C / 
 static uint64_t attend_loops(uint64_t positions, uint32_t C, uint32_t lanes)
 {
     uint64_t rounds = obi_div_ceil(positions, lanes);
-    return rounds * attend_round_loops(C, lanes) + obi_div_ceil(C, lanes);
+    return rounds * attend_round_loops(C, lanes) + 6 + obi_div_ceil(C, lanes); /* 6: the positions that not all queries of a tile see */
 }
 
 /* A split's share is rounded up to whole rounds. */

@@ -100,8 +100,8 @@ static void record(obi_cmd *cmd, const obi_straight *product, const shape *form,
     }
     obi_straight_digits(push.digit);
     obi_dispatch dispatch = { .kernel = product->kernel,
-                              .spec = { WORKGROUP, careful, spec, scaled },
-                              .spec_count = form == &gemm_shape ? 4 : 3,
+                              .spec = { WORKGROUP, careful, spec, form == &gemm_shape ? scaled : product->unless_zero },
+                              .spec_count = form == &gemm_shape || form == &dot_shape ? 4 : 3,
                               .groups = { (uint32_t)obi_div_ceil(q_count, form->group_q), (uint32_t)obi_div_ceil(p_count, form->group_p),
                                           product->batch ? product->batch : 1 },
                               .push = &push,

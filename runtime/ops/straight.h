@@ -18,6 +18,7 @@ typedef struct obi_straight {
     bool a_across;                 /* a is [k][p], not [p][k] */
     bool b_across;                 /* b is [k][q], not [q][k]; where a word holds several k's, [k / b_in_word][q] */
     uint32_t b_in_word;            /* elements of b in a word: 1, 2 (of f16, along the inner index) or 32 (signs, along k) */
+    bool unless_zero;              /* dot_straight only: a product whose a is 0 counts as 0, whatever b is, NaN too */
     bool accumulate;               /* c is added to */
     uint32_t batch;                /* products side by side, below 256; 0 is 1; dense kernels only */
     uint32_t a_skip, b_skip, c_skip; /* words from a product of the batch to the next */

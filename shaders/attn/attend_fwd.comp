@@ -144,41 +144,49 @@ void main()
         sum3 *= keep;
         barrier();
 #ifdef OB_F16
-#define ADD_POSITION(p)                                                   \
+#define ADD_POSITION(p, COUNTED)                                          \
         {                                                                 \
             VALUE weight = weights[p];                                    \
             uint at = ((start + (p)) * kv_row + kv_start) / 2u;           \
             total += weight;                                              \
             vec2 pair = unpackHalf2x16(values[at + from0]);               \
-            sum0 += weight * pair.x;                                      \
-            sum1 += weight * pair.y;                                      \
+            sum0 += COUNTED(weight * pair.x);                             \
+            sum1 += COUNTED(weight * pair.y);                             \
             if (SLOTS > 2u) {                                             \
                 pair = unpackHalf2x16(values[at + from2]);                \
-                sum2 += weight * pair.x;                                  \
-                sum3 += weight * pair.y;                                  \
+                sum2 += COUNTED(weight * pair.x);                         \
+                sum3 += COUNTED(weight * pair.y);                         \
             }                                                             \
         }
 #else
-#define ADD_POSITION(p)                                                   \
+#define ADD_POSITION(p, COUNTED)                                          \
         {                                                                 \
             VALUE weight = weights[p];                                    \
             uint at = (start + (p)) * kv_row + kv_start;                  \
             total += weight;                                              \
-            sum0 += weight * values[at + from0];                          \
-            if (SLOTS > 1u) sum1 += weight * values[at + from1];          \
-            if (SLOTS > 2u) sum2 += weight * values[at + from2];          \
-            if (SLOTS > 3u) sum3 += weight * values[at + from3];          \
+            sum0 += COUNTED(weight * values[at + from0]);                 \
+            if (SLOTS > 1u) sum1 += COUNTED(weight * values[at + from1]); \
+            if (SLOTS > 2u) sum2 += COUNTED(weight * values[at + from2]); \
+            if (SLOTS > 3u) sum3 += COUNTED(weight * values[at + from3]); \
         }
 #endif
         uint count = min(lanes, behind - start);
-        uint p = 0u;
-        for (; p + 4u <= count; p += 4u) {
-            ADD_POSITION(p)
-            ADD_POSITION(p + 1u)
-            ADD_POSITION(p + 2u)
-            ADD_POSITION(p + 3u)
+        uint p = 0u, by_all = count; // so many are seen by all queries of the tile
+#ifdef OB_TILE
+        by_all = limit.x < start ? 0u : min(limit.x - start + 1u, count);
+#endif
+#define ALWAYS(term) term
+        for (; p + 4u <= by_all; p += 4u) {
+            ADD_POSITION(p, ALWAYS)
+            ADD_POSITION(p + 1u, ALWAYS)
+            ADD_POSITION(p + 2u, ALWAYS)
+            ADD_POSITION(p + 3u, ALWAYS)
         }
-        for (; p < count; p++) ADD_POSITION(p)
+        for (; p < by_all; p++) ADD_POSITION(p, ALWAYS)
+#ifdef OB_TILE // at most three more, whose values may not be finite: 0 times those is not 0
+#define WHERE_SEEN(term) mix(VALUE(0.0), term, SEEN(start + p, limit))
+        for (; p < count; p++) ADD_POSITION(p, WHERE_SEEN)
+#endif
     }
 
     uint out_row = SPLIT != 0u ? push.heads * (size + 2u) : row;

@@ -6,6 +6,7 @@
 // b0 w  c  f32
 // push: obi_push_straight
 // spec 0: workgroup, 128      spec 1: careful      spec 2: k's of the stretch, a multiple of 8 up to 256
+// spec 3: 1 = a product whose a is 0 counts as 0, whatever b is: weights of attention, and values that a token does not see
 // grid: x = ceil(q_count / 8), y = ceil(p_count / 64), z = products of a batch; below 256 each
 // tiers: A
 //
@@ -14,6 +15,7 @@
 #include "common/straight_tile.glsl"
 
 layout(constant_id = 2) const uint OB_DEPTH = 128u;
+layout(constant_id = 3) const uint OB_UNLESS_ZERO = 0u;
 
 // Sum over the lanes of a where `bit` of the lane is 0, of b where it is 1, as far as that bit tells them apart.
 float fold(float a, float b, uint bit)
@@ -35,6 +37,9 @@ float take(uint64_t row, uint k, uint k_last)
     return uintBitsToFloat(word);
 }
 
+// Bits of b that count beside this a. (Of words: no compiler may turn the choice back into a product.)
+uint counted(float a) { return OB_UNLESS_ZERO != 0u && floatBitsToUint(a) << 1 == 0u ? 0u : 0xffffffffu; }
+
 void main()
 {
     ob_tile tile = ob_find_tile(1u, 4u, 8u);
@@ -55,11 +60,11 @@ void main()
     EACH8(DECLARE)
 
 #define BEGIN(i) first##i = second##i = 0.0;
-#define MADD(i)                                           \
-            {                                             \
-                float value = take(b_row##i, k, k_last);  \
-                first##i += left * value;                 \
-                second##i += right * value;               \
+#define MADD(i)                                                           \
+            {                                                             \
+                uint value = floatBitsToUint(take(b_row##i, k, k_last));  \
+                first##i += left * uintBitsToFloat(value & left_bits);    \
+                second##i += right * uintBitsToFloat(value & right_bits); \
             }
 #define TWO_ROWS(i, j)                                                                                                       \
     {                                                                                                                        \
@@ -68,6 +73,7 @@ void main()
         [[unroll]] for (uint step = 0u; step < OB_DEPTH / 8u; step++) {                                                      \
             uint k = step * 8u;                                                                                              \
             float left = take(a_row##i, k, k_last), right = take(a_row##j, k, k_last);                                       \
+            uint left_bits = counted(left), right_bits = counted(right);                                                     \
             EACH8(MADD)                                                                                                      \
         }                                                                                                                    \
         ob_store(tile, uint(i), 0u, old##i + fold8(first0, first1, first2, first3, first4, first5, first6, first7));         \

@@ -306,6 +306,41 @@ static void test_the_future_is_not_seen(void **state)
     test_device_check();
 }
 
+/* Nor what a later token of the same batch has. */
+static void test_later_tokens_are_not_seen(void **state)
+{
+    (void)state;
+    enum { T = 150, H = 4, K = 2, C = 16, FIRST_MOST = 300, P_MOST = FIRST_MOST + T, KV = P_MOST * K * C, ROW = H * C };
+    static const struct { uint32_t T, first, from; } batches[] = { { 6, 62, 3 }, { 8, 0, 5 }, { 9, 3, 1 }, { 33, 31, 32 }, { 150, 0, 130 },
+                                                                   { 150, 300, 77 }, { 64, 256, 1 } };
+    obi_case_env *env = test_env();
+    float *out[2] = { NULL };
+    for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++)
+        for (int what = 0; what < 2; what++) {
+            uint32_t tokens = batches[i].T, first = batches[i].first, from = batches[i].from, positions = first + tokens;
+            obi_case_env_clear(env);
+            float *q = obi_case_normal(env, tokens * ROW, 1), *k = obi_case_normal(env, KV, 1), *v = obi_case_normal(env, KV, 1);
+            for (int round = 0; round < 2; round++) {
+                obi_view q_view, out_view;
+                obi_kv_cache cache = { .type = OBI_KV_F32 };
+                for (uint32_t j = (first + from) * K * C; round == 1 && j < positions * K * C; j++) k[j] = v[j] = what ? INFINITY : NAN;
+                out[round] = obi_case_zeros(env, tokens * ROW);
+                TEST_OK(obi_case_upload(env, q, sizeof(float) * tokens * ROW, &q_view));
+                TEST_OK(obi_case_upload(env, k, sizeof(float) * positions * K * C, &cache.k));
+                TEST_OK(obi_case_upload(env, v, sizeof(float) * positions * K * C, &cache.v));
+                TEST_OK(obi_case_output(env, sizeof(float) * tokens * ROW, &out_view));
+                obi_cmd_begin(env->cmd);
+                obi_op_attn_fwd(env->cmd, out_view, q_view, cache, tokens, H, K, C, first);
+                TEST_OK(obi_cmd_run(env->cmd));
+                TEST_OK(obi_case_download(env, out_view, out[round], sizeof(float) * tokens * ROW));
+            }
+            assert_memory_equal(out[0], out[1], sizeof(float) * from * ROW);
+            for (uint32_t j = from * ROW; j < tokens * ROW; j++) /* and those that see them are spoilt */
+                if (isfinite(out[1][j])) fail_msg("batch %u: [%u] = %g", (unsigned)i, j, (double)out[1][j]);
+        }
+    test_device_check();
+}
+
 static void test_bad_sizes_are_refused(void **state)
 {
     (void)state;
@@ -347,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_halves),
         cmocka_unit_test(test_ranges),         cmocka_unit_test(test_numbers_of_splits),
         cmocka_unit_test(test_extreme_scores), cmocka_unit_test(test_the_future_is_not_seen),
+        cmocka_unit_test(test_later_tokens_are_not_seen),
         cmocka_unit_test(test_bad_sizes_are_refused),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
