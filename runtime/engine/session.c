@@ -9,6 +9,7 @@
 #include "engine/forward.h"
 #include "ops/matrix.h"
 #include "ops/op_attn.h"
+#include "ops/op_bitlinear.h"
 #include "ops/op_util.h"
 
 /* Logits that scoring keeps on the device at once. */
@@ -37,22 +38,30 @@ done:
     return status;
 }
 
+/* What the ops of a batch take of the cmd's scratch, one after the other: the most counts. */
+static uint64_t scratch_needed(const obi_session *session)
+{
+    const obi_config *config = &session->weights->config;
+    uint64_t most = obi_op_attn_fwd_bytes(session->device, session->kv_type, session->batch, config->heads, config->kv_heads,
+                                          config->head_size, session->context);
+    for (uint32_t i = 0; i < config->layers * OBI_LINEAR_COUNT; i++) {
+        const obi_linear *linear = &session->weights->layers[i / OBI_LINEAR_COUNT].linear[i % OBI_LINEAR_COUNT];
+        uint64_t bytes = linear->scales.buffer ? obi_op_bitlinear_scratch_bytes(session->device, &linear->weight, session->batch) : 0;
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
 /* Memory of a session: what its context costs for each position, and the rest. */
 static void memory_needed(const obi_session *session, uint64_t *position, uint64_t *rest)
 {
     const obi_config *config = &session->weights->config;
     uint64_t B = session->batch, q_width = (uint64_t)config->heads * config->head_size,
              kv_width = (uint64_t)config->kv_heads * config->head_size;
-    uint64_t decode = obi_op_attn_split_bytes(session->device, 1, config->heads, config->head_size, session->context);
-    uint64_t prompt = 0; /* a few tokens are split further than many: each batch to the largest counts */
-    for (uint32_t T = session->batch; T > 1; T /= 2) {
-        uint64_t bytes = obi_op_attn_split_bytes(session->device, T, config->heads, config->head_size, session->context);
-        if (bytes > prompt) prompt = bytes;
-    }
     *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width) + config->rope_dimensions);
     *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width +
                  2 * (uint64_t)config->vocabulary) +
-            obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + (decode > prompt ? decode : prompt);
+            obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + scratch_needed(session);
 }
 
 /* Refuses, before anything is allocated, a context that the device cannot bind or has no memory for, and names the largest that fits. */
@@ -106,6 +115,7 @@ static obi_status make_buffers(obi_session *session)
         OBI_TRY(make(session, &session->k_cache[i], cache, OBI_MEMORY_DEVICE));
         OBI_TRY(make(session, &session->v_cache[i], cache, OBI_MEMORY_DEVICE));
     }
+    OBI_TRY(obi_cmd_reserve(session->cmd, scratch_needed(session))); /* so that it never grows to more than was counted */
     return make_rope_table(session);
 }
 

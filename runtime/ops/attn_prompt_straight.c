@@ -11,7 +11,6 @@
 #define QUERIES_GOOD 64u  /* fewer leave part of a product's workgroup idle */
 #define QUERIES_MIN 4u    /* a tile of the products */
 #define CHUNK 256u        /* positions of a row that a subgroup has */
-#define VECTORS_MAX 32u   /* chunks of a row, in eights */
 #define ROWS_OF_GROUP 4u
 #define ROWS_WORKGROUP 32u
 #define HEADS_MAX 255u    /* of a grid's axis: what two digits of the kernels count */
@@ -19,12 +18,14 @@
 
 bool obi_attn_prompt_straight_takes(const obi_device *device, obi_kv_type type, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
 {
-    return device->caps.straight && type == OBI_KV_F32 && T >= 8 && H <= HEADS_MAX && C % 8 == 0 && positions < CHUNK * 8 * VECTORS_MAX;
+    return device->caps.straight && type == OBI_KV_F32 && T >= OBI_ATTN_PROMPT_TOKENS && H <= HEADS_MAX && C % 8 == 0 &&
+           positions <= OBI_ATTN_PROMPT_POSITIONS;
 }
 
 /* Queries [first, first + queries) of the T for heads [head, head + heads), which are whole key heads or of one. */
 typedef struct piece {
     uint32_t H, K, C, shared, first_position;
+    uint64_t limit;                             /* of scratch */
     uint32_t first, queries, head, heads, keys; /* keys: key heads of it */
     uint32_t positions, width, stride;          /* that its last query sees; of a row of weights; from a row to the next */
     uint32_t chunks, vectors;
@@ -124,7 +125,7 @@ static uint64_t choose_heads(piece *some, uint32_t left)
     some->heads = within ? smaller(left, some->shared - within) : left;
     if (some->heads > some->shared) some->heads -= some->heads % some->shared;
     uint64_t bytes;
-    while ((bytes = lay_out(some)) > SCRATCH_BYTES && some->heads > 1)
+    while ((bytes = lay_out(some)) > some->limit && some->heads > 1)
         some->heads = some->heads > some->shared ? some->heads / some->shared / 2 * some->shared : some->heads / 2;
     return bytes;
 }
@@ -133,15 +134,34 @@ static uint64_t choose_heads(piece *some, uint32_t left)
 static void choose_queries(piece *some, uint32_t left)
 {
     some->queries = smaller(left, QUERIES_MAX);
-    while (choose_heads(some, 1) > SCRATCH_BYTES && some->queries > QUERIES_MIN)
+    while (choose_heads(some, 1) > some->limit && some->queries > QUERIES_MIN)
         some->queries = some->queries > QUERIES_GOOD ? QUERIES_GOOD : (uint32_t)obi_align_up(some->queries / 2, QUERIES_MIN);
+}
+
+static uint64_t scratch_limit(const obi_device *device)
+{
+    return device->caps.storage_range < SCRATCH_BYTES ? device->caps.storage_range : SCRATCH_BYTES;
+}
+
+/* Sizes only grow with positions, queries and heads: what is cut is at most the limit, or the smallest cut where that is more. */
+uint64_t obi_attn_prompt_straight_bytes(const obi_device *device, uint32_t T, uint32_t H, uint32_t K, uint32_t C, uint32_t positions)
+{
+    piece some = { .H = H, .K = K, .C = C, .shared = H / K, .queries = smaller(T - T % QUERIES_MIN, QUERIES_MAX), .heads = H };
+    some.first_position = positions - some.queries;
+    uint64_t whole = lay_out(&some), limit = scratch_limit(device);
+    if (whole <= limit) return whole;
+    some.heads = 1;
+    some.queries = QUERIES_MIN;
+    some.first_position = positions - some.queries;
+    uint64_t least = lay_out(&some);
+    return least > limit ? least : limit;
 }
 
 void obi_attn_prompt_straight(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t H, uint32_t K, uint32_t C,
                               uint32_t first_position, obi_attn_range range)
 {
-    piece some = { .H = H, .K = K, .C = C, .shared = H / K, .first_position = first_position, .out = out, .q = q, .k = cache.k,
-                   .v = cache.v };
+    piece some = { .H = H, .K = K, .C = C, .shared = H / K, .first_position = first_position,
+                   .limit = scratch_limit(obi_cmd_device(cmd)), .out = out, .q = q, .k = cache.k, .v = cache.v };
     uint32_t end = range.first + range.count, head_end = range.head + range.heads;
     for (some.first = range.first; some.first < end; some.first += some.queries) {
         choose_queries(&some, end - some.first);

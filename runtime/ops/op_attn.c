@@ -266,13 +266,26 @@ static uint32_t piece_of(uint32_t T, uint64_t query_bytes)
     return most < T ? (uint32_t)most : T;
 }
 
-uint64_t obi_op_attn_split_bytes(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
+/* Of exactly T tokens. */
+static uint64_t split_bytes(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
 {
     uint32_t splits = obi_op_attn_splits(device, T, H, C, positions);
     uint32_t straight = T == 1 && device->caps.straight ? obi_token_attend_splits_of(C, positions) : 0;
     if (straight > splits) splits = straight;
     uint64_t bytes = query_part_bytes(H, C, splits);
     return splits > 1 ? piece_of(T, bytes) * bytes : 0;
+}
+
+uint64_t obi_op_attn_fwd_bytes(const obi_device *device, obi_kv_type type, uint32_t T, uint32_t H, uint32_t K, uint32_t C,
+                               uint64_t positions)
+{
+    uint64_t most = 0, prompt = positions < OBI_ATTN_PROMPT_POSITIONS ? positions : OBI_ATTN_PROMPT_POSITIONS;
+    if (obi_op_attn_by_heads(device, type, T, H, C, prompt)) most = obi_attn_prompt_straight_bytes(device, T, H, K, C, (uint32_t)prompt);
+    for (uint32_t some = T; some > 0; some /= 2) { /* a few tokens are split further than many */
+        uint64_t bytes = split_bytes(device, some, H, C, positions);
+        if (bytes > most) most = bytes;
+    }
+    return most;
 }
 
 /* A piece of the queries after the other, so that their parts stay small. */

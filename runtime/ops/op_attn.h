@@ -70,8 +70,10 @@ void obi_op_attn_range_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q 
  * right for fewer positions too: what is recorded once serves all of these. */
 uint32_t obi_op_attn_splits(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions);
 
-/* The most scratch of the cmd that obi_op_attn_fwd takes for them; 0 without splits. */
-uint64_t obi_op_attn_split_bytes(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions);
+/* The most scratch of the cmd that obi_op_attn_fwd takes for T tokens or fewer, whose last one sees `positions` or fewer, and at least T:
+ * parts of splits, or the scores of a prompt. 0 where it takes none. */
+uint64_t obi_op_attn_fwd_bytes(const obi_device *device, obi_kv_type type, uint32_t T, uint32_t H, uint32_t K, uint32_t C,
+                               uint64_t positions);
 
 /* The most positions that obi_op_attn_fwd goes through; more would pass OBI_LOOP_MAX in every split. At least 2^21. */
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C);

@@ -1,7 +1,9 @@
 #include "ops/op_bitlinear.h"
 
 #include "core/checked.h"
+#include "ops/gemv_int8.h"
 #include "ops/matrix.h"
+#include "ops/sign_family.h"
 #include "ops/sign_gemm.h"
 #include "ops/sign_gemv.h"
 #include "ops/straight.h"
@@ -99,6 +101,15 @@ void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, u
     if (together && T < OBI_MATRIX_GEMM_TOKENS && obi_sign_gemv_group(cmd, cut, count, x, T)) return;
     if (together && T >= OBI_MATRIX_GEMM_TOKENS && obi_sign_gemm_group(cmd, cut, count, x, T)) return;
     for (uint32_t i = 0; i < count; i++) obi_op_bitlinear_fwd(cmd, parts[i].y, x, parts[i].weight, parts[i].scales, T);
+}
+
+uint64_t obi_op_bitlinear_scratch_bytes(const obi_device *device, const obi_weight *weight, uint32_t T)
+{
+    bool many = T >= OBI_MATRIX_GEMM_TOKENS;
+    if (weight->type == OBI_WEIGHT_SIGN_TILES) return many ? obi_sign_gemm_bytes(weight->columns, T, OBI_GROUP_MAX) : 0;
+    uint64_t few = weight->family == OBI_SIGN_INT8 ? obi_quantise_bytes(weight->columns, many ? OBI_MATRIX_GEMM_TOKENS - 1 : T) : 0;
+    uint64_t turned = many && device->caps.straight ? (uint64_t)weight->block_rows * weight->row_words * 4 : 0;
+    return few > turned ? few : turned;
 }
 
 void obi_op_sign_gemm(obi_cmd *cmd, obi_view v, obi_view u, const obi_weight *signs, uint32_t T)

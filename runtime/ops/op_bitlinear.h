@@ -31,4 +31,7 @@ typedef struct obi_bitlinear_part {
 } obi_bitlinear_part;
 void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T);
 
+/* The most scratch of the cmd that obi_op_bitlinear_fwd takes for T tokens or fewer, alone or in a group; 0 where it takes none. */
+uint64_t obi_op_bitlinear_scratch_bytes(const obi_device *device, const obi_weight *weight, uint32_t T);
+
 #endif

@@ -131,6 +131,19 @@ static uint32_t tokens_at_once(const piece *some, uint32_t words)
     return most < TILE_TOKENS ? TILE_TOKENS : most < TOKENS_MAX ? (uint32_t)most : TOKENS_MAX;
 }
 
+uint64_t obi_sign_gemm_bytes(uint32_t n, uint32_t T, uint32_t count)
+{
+    uint32_t words = (uint32_t)obi_div_ceil(n, 32), longest = smaller((uint32_t)obi_align_up(words, STRETCH_WORDS), WORDS_MAX);
+    uint64_t most = 0;
+    for (uint32_t parts = 1; parts <= count; parts++) { /* more of them take fewer tokens */
+        piece some = { .parts = parts };
+        some.tokens = smaller(T, tokens_at_once(&some, words));
+        uint64_t bytes = 4ull * WORD_SUMS * parts * tokens_padded(&some) * longest;
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
 /* All k's of all tokens of x, `at_once` of them at a time. */
 static void record(obi_cmd *cmd, piece *some, uint32_t at_once)
 {

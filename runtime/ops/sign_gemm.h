@@ -5,6 +5,9 @@
 
 #include "ops/op_bitlinear.h"
 
+/* The most scratch of the cmd that they take for rows of n and T tokens or fewer, of up to `count` parts together. */
+uint64_t obi_sign_gemm_bytes(uint32_t n, uint32_t T, uint32_t count);
+
 /* Records it for the rows of one block of a weight of type SIGN_TILES; of several blocks the first comes first. The caller has
  * checked type and sizes and cut the views. */
 void obi_sign_gemm(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight, uint32_t block,

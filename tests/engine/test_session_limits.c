@@ -145,6 +145,64 @@ static void test_a_context_without_memory(void **state)
     test_device_check();
 }
 
+/* What a prompt's products and its attention take beside the buffers is counted too, and there before the prompt is. */
+static void test_a_prompt_takes_no_more(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    obi_weights *models[] = { stories, odd };
+    for (int i = 0; i < 2; i++) {
+        const obi_config *config = &models[i]->config;
+        uint32_t ids[512];
+        for (uint32_t j = 0; j < config->context; j++) ids[j] = i ? odd_ids[j % TOKENS] : story_ids[j % TOKENS];
+        for (uint32_t batch = 1; batch <= config->context; batch += batch < 12 ? 1 : 117) {
+            obi_caps caps = device->caps;
+            obi_session_desc desc = { .context = config->context, .batch = batch, .kv_type = OBI_KV_F32 };
+            obi_session *session;
+            uint64_t scratch = obi_op_attn_fwd_bytes(device, OBI_KV_F32, batch, config->heads, config->kv_heads, config->head_size,
+                                                     desc.context);
+            device->caps.unified = false;
+            device->caps.heap_bytes = device->memory.reserved_bytes + scratch + 1000;
+            assert_int_equal(obi_session_create(models[i], &desc, &session), OBI_ERROR_MEMORY); /* before anything is allocated */
+            device->caps = caps;
+            TEST_OK(obi_session_create(models[i], &desc, &session));
+            uint64_t before = device->memory.used_bytes;
+            TEST_OK(obi_session_feed(session, ids, desc.context));
+            assert_int_equal(device->memory.used_bytes, before);
+            obi_session_destroy(session);
+        }
+    }
+    test_device_check();
+}
+
+/* With a batch of many tokens: the number of positions that the message names is enough for a prompt as long. */
+static void test_what_fits_runs_a_prompt(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    obi_caps caps = device->caps;
+    uint32_t ids[512];
+    for (uint32_t i = 0; i < 512; i++) ids[i] = story_ids[i % TOKENS];
+    obi_session_desc desc = { .context = 512, .batch = 64, .kv_type = OBI_KV_F32 };
+    obi_session *session;
+    uint64_t used = device->memory.used_bytes;
+    device->caps.unified = false;
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    uint64_t whole = device->memory.used_bytes - used;
+    obi_session_destroy(session);
+    device->caps.heap_bytes = device->memory.reserved_bytes + whole - whole / 16;
+    assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+    const char *most = strstr(obi_last_error(), "at most ");
+    if (!most) fail_msg("\"%s\"", obi_last_error());
+    desc.context = (uint32_t)strtoul(most + 8, NULL, 10);
+    assert_in_range(desc.context, 65, 511);
+    TEST_OK(obi_session_create(stories, &desc, &session));
+    TEST_OK(obi_session_feed(session, ids, desc.context));
+    obi_session_destroy(session);
+    device->caps = caps;
+    test_device_check();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +211,8 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_asked_for),
         cmocka_unit_test(test_what_the_device_allows),
         cmocka_unit_test(test_a_context_without_memory),
+        cmocka_unit_test(test_a_prompt_takes_no_more),
+        cmocka_unit_test(test_what_fits_runs_a_prompt),
     };
     return test_device_finish(cmocka_run_group_tests(tests, open_models, close_models));
 }
