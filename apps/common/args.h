@@ -57,7 +57,8 @@ typedef struct app_common {
 } app_common;
 
 #define APP_MMAP_ROW(common) \
-    APP_ROW_FLAG(0, "no-mmap", "copy all weights; else f16 and f32 stay in the file's pages where\nthe device can, and the file must not be changed meanwhile", &(common).no_mmap)
+    APP_ROW_FLAG(0, "no-mmap", "copy all weights; else f16 and f32 stay in the file's pages where\n"                                \
+                 "the device can, and the file must not be changed meanwhile", &(common).no_mmap)
 
 #define APP_EXACT_ROW(common) \
     APP_ROW_FLAG(0, "exact", "never round activations to bytes or halves, even where that is faster", &(common).exact)

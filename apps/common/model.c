@@ -28,7 +28,8 @@ ob_status app_load_model(ob_model **out, ob_context *context, const char *path, 
 {
     app_progress progress;
     app_progress_start(&progress);
-    ob_status status = ob_model_load(out, context, &(ob_model_desc){ .path = path, .progress = app_progress_step, .user = &progress, .map = map });
+    ob_model_desc desc = { .path = path, .progress = app_progress_step, .user = &progress, .map = map };
+    ob_status status = ob_model_load(out, context, &desc);
     app_progress_end(&progress);
     return status;
 }

@@ -456,7 +456,8 @@ bool obi_buffer_import(obi_device *device, const obi_mapping *mapping, uint64_t 
 {
     import_part part = { .mapping = mapping, .offset = offset, .size = size };
     *out = NULL;
-    if (!obi_memory_imports(device) || !mapping->users || size == 0 || size % 4 || offset % 4 || offset > mapping->size || size > mapping->size - offset || !find_pages(device, 0, &part))
+    if (!obi_memory_imports(device) || !mapping->users || size == 0 || size % 4 || offset % 4 || offset > mapping->size ||
+        size > mapping->size - offset || !find_pages(device, 0, &part))
         return false;
     obi_buffer *buffer = obi_calloc(1, sizeof *buffer);
     if (!buffer) return false;
