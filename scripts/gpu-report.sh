@@ -18,7 +18,8 @@ usage: scripts/gpu-report.sh [--device D] [--minutes N] [--out FILE] [--peers] [
 Installs what is missing (scripts/setup.sh), builds the preset release, and then reports: the device; the self-test of every kernel at
 every tier; the measured rates of copying and arithmetic; products of one token and of 512 with 1-bit matrices; tokens per second of
 models of random weights (0.26M, 1.1B, 7B) as shares of those rates; the families of kernels, what was chosen by which times, and each
-family forced; every operation of a model and of training; the programs of tests/kernels. Nothing of earlier runs is taken: caches are in a directory of its own.
+family forced; every operation of a model and of training; the programs of tests/kernels. Nothing of earlier runs is taken: caches are in
+a directory of its own.
 
 On a software driver the report says so, and prompts and generated texts are shorter. Exit code: 0 all that ran passed, 1 something
 failed or the self-test did not end, 2 wrong use. What the budget left out or stopped does not change it: a slow machine is no fault,
@@ -170,12 +171,14 @@ heading "Rates of the device and products of one token"
 # shellcheck disable=SC2016 # a name in Markdown
 printf 'Medians; "of copy" is the share of the measured copy rate. `onebit_forward` is a whole 1-bit layer without its norm.\n\n' | report
 rounds=$([ -z "$software" ] && echo 101 || echo 11)
-step "1-bit matrix times vector" 10 40 "$bin/onebit-bench-vk" kernels --device "$device" --filter onebit_forward --rounds "$rounds" --warmup 5 \
+step "1-bit matrix times vector" 10 40 \
+    "$bin/onebit-bench-vk" kernels --device "$device" --filter onebit_forward --rounds "$rounds" --warmup 5 \
     1x4096x4096 1x11008x4096 1x4096x11008 || :
 show
 copy=$(sed -n 's/^copy rate \([0-9.]*\) GB.*/\1/p' "$work/out")
 arithmetic=$(sed -n 's/.*arithmetic rate \([0-9.]*\) GFLOP.*/\1/p' "$work/out")
-step "64 MiB of bits times vector" 10 30 "$bin/onebit-bench-vk" kernels --device "$device" --filter onebit_forward --rounds "$rounds" --warmup 5 \
+step "64 MiB of bits times vector" 10 30 \
+    "$bin/onebit-bench-vk" kernels --device "$device" --filter onebit_forward --rounds "$rounds" --warmup 5 \
     1x32768x16384 || :
 show
 heading "Products of 512 tokens"

@@ -429,6 +429,7 @@ static void test_threads_of_lavapipe(void **state)
 {
     (void)state;
     char text[256];
+    unsetenv("LP_NUM_THREADS"); /* the shell's */
     const program *run = program_run("onebit-run-vk", "-m", program_model(), "-p", "Once", "-n", "6", "--temp", "0", "-v");
     assert_int_equal(run->code, 0);
     assert_non_null(strstr(run->err, "LP_NUM_THREADS=0"));

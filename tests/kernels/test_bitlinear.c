@@ -50,7 +50,8 @@ static void test_gemv_straight(void **state)
     static const uint32_t wide[] = { 1, 31, 32, 33, 64, 70, 100, 128, 333, 1000, 1024, 2048, 4096, 5632, 11008 };
     for (size_t i = 0; i < COUNT(wide); i++) TEST_CASE(obi_case_bitlinear_gemv_straight, 37, wide[i], 1);
     for (size_t i = 0; i < COUNT(rows); i++) TEST_CASE(obi_case_bitlinear_gemv_straight, rows[i], 100, 1 + (uint32_t)i % 7);
-    static const uint32_t whole[][3] = { { 128, 256, 1 }, { 256, 512, 1 }, { 384, 1024, 2 }, { 256, 2048, 1 }, { 128, 2048, 15 }, { 256, 4096, 1 } };
+    static const uint32_t whole[][3] = { { 128, 256, 1 },  { 256, 512, 1 },   { 384, 1024, 2 },
+                                         { 256, 2048, 1 }, { 128, 2048, 15 }, { 256, 4096, 1 } };
     for (size_t i = 0; i < COUNT(whole); i++) TEST_CASE(obi_case_bitlinear_gemv_straight, whole[i][0], whole[i][1], whole[i][2]);
     TEST_CASE(obi_case_bitlinear_gemv_straight, 17, 33, 1);
     TEST_CASE(obi_case_bitlinear_gemv_straight, 4100, 70, 3);
@@ -158,7 +159,8 @@ static void set_form(int form)
 {
     obi_device *device = test_device();
     int others = form - (int)device->tier;
-    layer_family = others <= 0 ? form == OBI_TIER_C ? OBI_SIGN_HALF : OBI_SIGN_XOR : others == 1 && obi_gemv_table_possible(device) ? OBI_SIGN_TABLE : OBI_SIGN_STRAIGHT;
+    if (others <= 0) layer_family = form == OBI_TIER_C ? OBI_SIGN_HALF : OBI_SIGN_XOR;
+    else layer_family = others == 1 && obi_gemv_table_possible(device) ? OBI_SIGN_TABLE : OBI_SIGN_STRAIGHT;
     if (others > 0) form = (int)device->tier;
     device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV] = device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMM] = (obi_tier)form;
 }

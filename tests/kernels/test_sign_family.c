@@ -10,6 +10,7 @@
 #include "ops/gemv_int8.h"
 #include "ops/gemv_table.h"
 #include "ops/op_bitlinear.h"
+#include "ops/sign_gemv.h"
 #include "ops/sign_trial.h"
 #include "ref/ref_bitlinear.h"
 #include "scratch.h"
@@ -17,6 +18,20 @@
 #include "selftest/cases.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* ---- which there must be ------------------------------------------------------------------------------------------ */
+
+/* The cases of a family that the device lacks pass in silence. */
+static void test_every_device_has_its_families(void **state)
+{
+    (void)state;
+    const obi_device *device = test_device();
+    bool lavapipe = strstr(device->caps.driver, "llvmpipe") != NULL;
+    if (lavapipe) assert_int_equal(device->caps.tier, OBI_TIER_C); /* so that some driver runs the cases of halves, */
+    if (lavapipe && device->tier >= OBI_TIER_B) assert_true(obi_gemv_table_possible(device)); /* and of tables */
+    assert_int_equal(obi_gemv_half_possible(device), device->tier >= OBI_TIER_C);
+    assert_true(obi_gemv_int8_possible(device));
+}
 
 /* ---- int8 --------------------------------------------------------------------------------------------------------- */
 
@@ -389,6 +404,7 @@ static void test_many_choices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_device_has_its_families),
         cmocka_unit_test(test_quantise),
         cmocka_unit_test(test_int8),
         cmocka_unit_test(test_int8_dot),

@@ -1,13 +1,28 @@
 /* test_straight: the row kernels of software drivers against runtime/ref, at sizes that take one chunk, several, and several
  * dispatches. Where a device has no such kernels the cases pass at once, as its ops do not take them either; lavapipe with 8
- * lanes, which every test run has, does. The products of software drivers are in the tests of their ops. */
+ * lanes, which every test run has, must have them. The products of software drivers are in the tests of their ops. */
 #include "device.h"
 
+#include <string.h>
+
+#include "ops/op_attn.h"
 #include "ops/op_optim.h"
+#include "ops/sign_family.h"
 #include "selftest/cases.h"
 
 static const uint32_t shapes[][2] = { { 16, 32 }, { 4096, 96 }, { 80, 1376 }, { 16, 8 }, { 32, 688 } };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
+
+/* Cases of kernels that a device lacks pass in silence, those of products with signs in tiles and of attention too: not here. */
+static void test_lavapipe_of_eight_lanes_has_them(void **state)
+{
+    (void)state;
+    const obi_device *device = test_device();
+    const obi_caps *caps = &device->caps;
+    if (strstr(caps->driver, "llvmpipe") && caps->subgroup_size == 8) assert_true(caps->straight);
+    assert_int_equal(obi_sign_family_offered(device, OBI_SIGN_STRAIGHT, NULL), caps->straight);
+    assert_int_equal(obi_op_attn_by_heads(device, OBI_KV_F32, 14, 6, 16, 64), caps->straight);
+}
 
 static void test_norms(void **state)
 {
@@ -119,6 +134,7 @@ static void test_other_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lavapipe_of_eight_lanes_has_them),
         cmocka_unit_test(test_norms),
         cmocka_unit_test(test_hidden),
         cmocka_unit_test(test_kd),

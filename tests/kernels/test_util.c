@@ -76,7 +76,7 @@ static void test_what_is_hard_to_thin(void **state)
                 uint32_t in_row = i / 256, row = i % 256;
                 if (kind == 0) logits[i] = (float)i;
                 if (kind == 1) logits[i] = -(float)i;
-                if (kind == 2) logits[i] = row < k - 1 ? 1e6f + (float)i : (float)in_row; /* more than a list, all of them before the sieve */
+                if (kind == 2) logits[i] = row < k - 1 ? 1e6f + (float)i : (float)in_row; /* more than a list, all before the sieve */
                 if (kind == 3) logits[i] = row == 7 ? 1e6f - (float)i : -(float)i;
             }
             run(logits, V, k, pairs);
