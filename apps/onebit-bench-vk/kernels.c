@@ -76,7 +76,8 @@ static int parse(kernels_options *o, int argc, char **argv)
     const app_program program = {
         .name = "onebit-bench-vk kernels",
         .purpose = "times single operations on random data.",
-        .usage = "[options] [TxMxN]...\n\nTxMxN: T rows of activations and a matrix of M rows and N columns; T queries over M positions of\n"
+        .usage = "[options] [TxMxN]...\n\n"
+                 "TxMxN: T rows of activations and a matrix of M rows and N columns; T queries over M positions of\n"
                  "width N for attention; M words for a loss or a choice (default: shapes of a 7B model; --list has the formulas).",
         .options = options,
         .common = &o->common,

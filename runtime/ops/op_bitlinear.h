@@ -12,8 +12,8 @@ uint64_t obi_scales_floats(uint32_t m, uint32_t n); /* of the whole buffer; g in
 /* Writes y. `weight` is of type SIGN, or SIGN_TILES where family straight is offered; of fewer than OBI_MATRIX_GEMM_TOKENS
  * tokens the weight's family (ops/sign_family.h) makes the products, of more the gemm. The activation's sign is XORed with the
  * weight's bit: no weight is unpacked and none is multiplied.
- * Sums are f32 but in family int8; of family xor with tier C eight terms at a time are summed in half, scaled so that none of them
- * can overflow. */
+ * Sums are f32 but in family int8, whose sums of bytes are integers, and in family half, which sums eight terms at a time in half, scaled
+ * so that none of them can overflow. */
 void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T,n) */, const obi_weight *weight /* (m,n) */,
                           obi_view scales, uint32_t T);
 
@@ -21,9 +21,10 @@ void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y /* (T,m) */, obi_view x /* (T
 void obi_op_sign_gemm(obi_cmd *cmd, obi_view v /* (T,m) */, obi_view u /* (T,n) */, const obi_weight *signs /* (m,n) */, uint32_t T);
 
 /* Products of one x with the matrices of a group (obi_weight_create_group): y[i] as obi_op_bitlinear_fwd gives it. One dispatch
- * where there is a kernel for that, few tokens, and all lie in order: the weights as the group was made, their scales and their
- * results each one behind the other in one buffer, from multiples of OBI_BUFFER_ALIGNMENT on, the second's and the third's of one
- * size; else one after the other. 1 to OBI_GROUP_MAX of them. */
+ * (of OBI_MATRIX_GEMM_TOKENS and more in family straight one for them all, behind that for the sums of x) where their family has a
+ * kernel for that and all lie in order: the weights as the group was made, their scales and their results each one behind the other in
+ * one buffer, from multiples of OBI_BUFFER_ALIGNMENT on, the second's and the third's of one size; else one after the other.
+ * 1 to OBI_GROUP_MAX of them. */
 #define OBI_GROUP_MAX 3u
 typedef struct obi_bitlinear_part {
     obi_view y, scales;

@@ -90,7 +90,8 @@ obi_status obi_sign_family_choose(obi_device *device, uint32_t rows, uint32_t co
     OBI_TRY(obi_sign_family_forced(device, family));
     if (*family != OBI_SIGN_FAMILY_COUNT) return OBI_OK;
     *family = OBI_SIGN_XOR;
-    if (device->caps.software) { /* no trial: nearly always the fastest there (docs/kernels.md), and timing costs a start that lavapipe would feel */
+    if (device->caps.software) {
+        /* No trial: nearly always the fastest there (docs/kernels.md), and timing costs a start that lavapipe would feel. */
         if (obi_gemv_straight_possible(device)) *family = OBI_SIGN_STRAIGHT;
         return OBI_OK;
     }

@@ -30,7 +30,10 @@ static uint32_t eights_of(uint32_t columns, bool *cut)
     return (uint32_t)obi_div_ceil(all, obi_div_ceil(all, EIGHTS_MAX));
 }
 
-bool obi_token_row_takes(const obi_device *device, uint64_t columns) { return possible(device) && columns <= SUBGROUPS_MAX * EIGHTS_MAX * 8; }
+bool obi_token_row_takes(const obi_device *device, uint64_t columns)
+{
+    return possible(device) && columns <= SUBGROUPS_MAX * EIGHTS_MAX * 8;
+}
 
 static void record_row(obi_cmd *cmd, int kernel, const struct obi_push_token_row *row, bool post, obi_dispatch *dispatch)
 {
@@ -99,8 +102,8 @@ void obi_token_qkv(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cach
     obi_straight_digits(push.digit);
     bool half = cache.type == OBI_KV_F16;
     obi_dispatch dispatch = { .kernel = half ? OBI_KERNEL_POST_NORM_QKV_F16_STRAIGHT : OBI_KERNEL_POST_NORM_QKV_STRAIGHT,
-                              .spec = { 8 * subgroups, subgroups, what->post_eps >= 0, (uint32_t)what->layout, what->place > 0, C / 8, heads,
-                                        kv_heads },
+                              .spec = { 8 * subgroups, subgroups, what->post_eps >= 0, (uint32_t)what->layout, what->place > 0, C / 8,
+                                        heads, kv_heads },
                               .spec_count = 8,
                               .groups = { 1, 1, 1 },
                               .push = &push,
@@ -125,7 +128,8 @@ static uint32_t positions_of(uint32_t C)
 static uint32_t subgroups_of(uint32_t C, uint64_t position)
 {
     uint32_t subgroups = POSITIONS_LEAST / positions_of(C);
-    while (subgroups < SUBGROUPS_MAX && subgroups * positions_of(C) <= position && 2 * subgroups * (C + 2) * 4 <= SHARED_MAX) subgroups *= 2;
+    while (subgroups < SUBGROUPS_MAX && subgroups * positions_of(C) <= position && 2 * subgroups * (C + 2) * 4 <= SHARED_MAX)
+        subgroups *= 2;
     return subgroups;
 }
 

@@ -41,7 +41,9 @@ static obi_status run_with(obi_case_env *env, const part *parts, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         OBI_TRY(obi_weight_upload(env->upload, &weights[i], 0, parts[i].m, parts[i].words));
         all[i].weight = &weights[i];
-        all[i].scales = (obi_view){ scales_view.buffer, scales_view.offset + parts[i].scales_first * 4, obi_scales_floats(parts[i].m, n) * 4 };
+        all[i].scales = scales_view;
+        all[i].scales.offset += parts[i].scales_first * 4;
+        all[i].scales.size = obi_scales_floats(parts[i].m, n) * 4;
         all[i].y = (obi_view){ y_view.buffer, y_view.offset + parts[i].y_first * 4, (uint64_t)parts[i].m * T * 4 };
     }
     OBI_TRY(obi_upload_finish(env->upload));
@@ -78,7 +80,8 @@ static obi_status run_family(obi_case_env *env, obi_sign_family family, const ui
         float *y = want + parts[i].y_first, *bound = tolerance + parts[i].y_first;
         ref_bitlinear_fwd(y, x, parts[i].words, g, h, rows[i], n, T);
         for (uint64_t j = 0; j < (uint64_t)rows[i] * T; j++) bound[j] = tolerance_of(half, x + j / rows[i] * n, g, n, h[j % rows[i]]);
-        obi_case_compare(result, i == 0 ? "y" : i == 1 ? "second y" : "third y", got + parts[i].y_first, y, (uint64_t)rows[i] * T, bound, 0, 0);
+        const char *name = i == 0 ? "y" : i == 1 ? "second y" : "third y";
+        obi_case_compare(result, name, got + parts[i].y_first, y, (uint64_t)rows[i] * T, bound, 0, 0);
     }
     return OBI_OK;
 }

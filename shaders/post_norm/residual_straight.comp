@@ -15,7 +15,8 @@ layout(set = 0, binding = 1) writeonly buffer X { float x[]; };
 
 void main()
 {
-    uint64_t p_row = ob_address(push.a_low, push.a_high), x_row = ob_address(push.b_low, push.b_high), w_row = ob_address(push.w_low, push.w_high);
+    uint64_t p_row = ob_address(push.a_low, push.a_high), x_row = ob_address(push.b_low, push.b_high);
+    uint64_t w_row = ob_address(push.w_low, push.w_high);
     float value[32], pivot = uintBitsToFloat(ob_word(p_row, 0u));
     OB_EACH value[i] = ob_input(p_row, i);
     ob_post post = ob_post(0.0, 0.0, 1.0);

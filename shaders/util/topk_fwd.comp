@@ -3,7 +3,7 @@
 // b0 w out: groups * keep pairs (id, value bits)
 // b1 r in: with spec 1 = 1 count floats, whose ids are their indices; with 0 count pairs as written above
 // push: count, keep (<= 128), run = elements of a workgroup, groups   spec 0: workgroup size   spec 1: the input is floats
-// grid: one workgroup a run, folded over x and y   shared: 8 KiB   tier A
+// grid: one workgroup a run, folded over x and y   shared: 8196 bytes   tier A
 //
 // A list of 1024 is sorted, so a longer run is thinned first. What stands `keep`-th among the largest of 256 strided parts of it
 // has at least keep - 1 before it, so everything behind it can go: of ordinary logits some dozens stay. Where more stay than the
