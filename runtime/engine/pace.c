@@ -2,9 +2,10 @@
 
 #include <math.h>
 
-/* Below 0.1 s on the slowest device of each kind: a software driver makes 5 G multiplications a second, one with kernels of its own 40 G
- * (measured on two cores, where it makes 75: docs/performance.md), a phone some 100. Of attention's, lavapipe made 0.37 G a second on two
- * cores, and made of products 20 G; of a GPU it is a cautious guess. */
+/* Some 0.1 s. Multiplications a second, on two cores, half the GFLOP/s of `onebit-bench-vk kernels --filter onebit_forward 64x4096x4096`:
+ * lavapipe with kernels of its own 86 G, at another width 7.5 G, SwiftShader 2 G, for which it is 0.25 s; in attention (`--filter
+ * attention_forward 64x1024x2048`) 18 G made of products, 1.2 G otherwise. What is counted on is less, since other machines are slower
+ * and busier. A phone is taken to make 100 G, and what a GPU's attention costs is a cautious guess. */
 #define WORK_PER_SUBMIT_CPU 0.5e9
 #define WORK_PER_SUBMIT_STRAIGHT 4e9
 #define WORK_PER_SUBMIT_GPU 10e9
