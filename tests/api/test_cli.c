@@ -433,7 +433,7 @@ static void test_threads_of_lavapipe(void **state)
     const program *run = program_run("onebit-run-vk", "-m", program_model(), "-p", "Once", "-n", "6", "--temp", "0", "-v");
     assert_int_equal(run->code, 0);
     assert_non_null(strstr(run->err, "LP_NUM_THREADS=0"));
-    snprintf(text, sizeof text, "%s", run->out);
+    snprintf(text, sizeof text, "%.255s", run->out);
     run = program_run("onebit-run-vk", "-m", program_model(), "-p", "Once", "-n", "6", "--temp", "0", "-v", "-t", "2");
     assert_int_equal(run->code, 0);
     assert_non_null(strstr(run->err, "LP_NUM_THREADS=2"));
