@@ -178,13 +178,6 @@ void obi_sign_gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weigh
     record(cmd, &some, tokens_at_once(&some, weight->row_words));
 }
 
-/* From where the first view begins to where the last one ends. */
-static obi_view span(obi_view first, obi_view last)
-{
-    first.size = last.offset + last.size - first.offset;
-    return first;
-}
-
 bool obi_sign_gemm_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
 {
     const obi_weight *weight = parts[0].weight;
@@ -195,9 +188,10 @@ bool obi_sign_gemm_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t
     piece all = { .m = weight->rows, .n = weight->columns, .T = T, .parts = count, .rows = weight->rows, .x = x,
                   .other_rows = last->weight->rows, .tiles = (uint32_t)tiles };
     uint32_t first_row, row_count;
-    all.y = span(parts[0].y, last->y);
-    all.scales = span(parts[0].scales, last->scales);
-    all.bits = span(obi_weight_block(weight, 0, &first_row, &row_count), obi_weight_block(last->weight, 0, &first_row, &row_count));
+    all.y = obi_view_span(parts[0].y, last->y);
+    all.scales = obi_view_span(parts[0].scales, last->scales);
+    all.bits = obi_view_span(obi_weight_block(weight, 0, &first_row, &row_count),
+                             obi_weight_block(last->weight, 0, &first_row, &row_count));
     if (all.y.size > limit || all.scales.size > limit || tokens_at_once(&all, weight->row_words) < T) return false;
     record(cmd, &all, T);
     return true;

@@ -31,22 +31,16 @@ static void plain(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight
     obi_matrix_gemv(cmd, &dispatch, weight, push.row_count, T);
 }
 
-/* From where the first view begins to where the last one ends. */
-static obi_view span(obi_view first, obi_view last)
-{
-    first.size = last.offset + last.size - first.offset;
-    return first;
-}
-
 /* What all parts of a group have; false where it is more than can be bound. The bits are one block. */
 static bool spans(const obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view *y, obi_view *bits, obi_view *scales)
 {
     const obi_bitlinear_part *last = &parts[count - 1];
     uint64_t limit = obi_cmd_device(cmd)->caps.storage_range;
     uint32_t first_row, row_count;
-    *y = span(parts[0].y, last->y);
-    *scales = span(parts[0].scales, last->scales);
-    *bits = span(obi_weight_block(parts[0].weight, 0, &first_row, &row_count), obi_weight_block(last->weight, 0, &first_row, &row_count));
+    *y = obi_view_span(parts[0].y, last->y);
+    *scales = obi_view_span(parts[0].scales, last->scales);
+    *bits = obi_view_span(obi_weight_block(parts[0].weight, 0, &first_row, &row_count),
+                          obi_weight_block(last->weight, 0, &first_row, &row_count));
     return y->size <= limit && bits->size <= limit && scales->size <= limit;
 }
 

@@ -83,6 +83,13 @@ static inline obi_view obi_view_rows(const obi_buffer *buffer, uint64_t first, u
     return view;
 }
 
+/* From where the first of two views of a buffer begins to where the last ends. */
+static inline obi_view obi_view_span(obi_view first, obi_view last)
+{
+    first.size = last.offset + last.size - first.offset;
+    return first;
+}
+
 /* (groups_x, groups_y) covering `count` workgroups when a device allows 65535 an axis; the kernel computes
  * index = y * groups_x + x and returns when index >= count. */
 void obi_fold_groups(const obi_device *device, uint64_t count, uint32_t groups[3]);

@@ -40,6 +40,16 @@ static inline void program_sleep(long milliseconds)
     nanosleep(&pause, NULL);
 }
 
+/* The number behind "key": in JSON text. */
+static inline double json_number(const char *text, const char *key)
+{
+    char quoted[128];
+    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
+    const char *at = strstr(text, quoted);
+    if (!at) fail_msg("no %s in: %s", key, text);
+    return strtod(at + strlen(quoted), NULL);
+}
+
 /* Starts argv[0] (a program's name) with argv up to a NULL. `set` are "NAME=value"s for its environment, or NULL. stdin
  * comes from the file `input`, or is empty; stdout goes to `output`, a descriptor that is closed here, or if -1 to a file. */
 static inline program *program_start_with(const char *const *argv, const char *const *set, const char *input, int output)

@@ -18,15 +18,6 @@ static int open_models(void **state)
     return 0;
 }
 
-static double json_number(const char *text, const char *key)
-{
-    char quoted[128];
-    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
-    const char *at = strstr(text, quoted);
-    if (!at) fail_msg("no %s in: %s", key, text);
-    return strtod(at + strlen(quoted), NULL);
-}
-
 #define ON_TEXT "-f", test_data_path(TEXT), "--bytes", "800", "-c", "64"
 
 static void test_with_itself(void **state)

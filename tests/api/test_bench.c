@@ -21,16 +21,6 @@ static int close_shared(void **state)
     return scratch_close(state);
 }
 
-/* The number behind "key": in JSON text. */
-static double number_of(const char *text, const char *key)
-{
-    char quoted[64];
-    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
-    const char *at = strstr(text, quoted);
-    if (!at) fail_msg("no %s in: %s", key, text);
-    return strtod(at + strlen(quoted), NULL);
-}
-
 /* ---- a whole model ------------------------------------------------------------------------------------------------- */
 
 static const ob_bench_model_desc tiny = { .width = 64, .ffn = 172, .layers = 2, .heads = 8, .kv_heads = 4, .vocabulary = 101, .seed = 3 };
@@ -224,13 +214,13 @@ static void test_train_program(void **state)
     const program *run = program_run("onebit-bench-vk", "train", TINY, "-o", "json");
     program_expect_success(run);
     assert_true(run->out[0] == '{' && strcmp(run->out + strlen(run->out) - 3, "\n}\n") == 0);
-    double median = number_of(run->out, "median_ms"), all = number_of(run->out, "profiled_ms_per_step");
-    assert_true(median > 0 && number_of(run->out, "least_ms") <= median && number_of(run->out, "sd_ms") >= 0);
-    assert_true(number_of(run->out, "cpu_ms") > 0 && fabs(number_of(run->out, "mean_ms") / median - 1) < 1e-6); /* of two steps */
+    double median = json_number(run->out, "median_ms"), all = json_number(run->out, "profiled_ms_per_step");
+    assert_true(median > 0 && json_number(run->out, "least_ms") <= median && json_number(run->out, "sd_ms") >= 0);
+    assert_true(json_number(run->out, "cpu_ms") > 0 && fabs(json_number(run->out, "mean_ms") / median - 1) < 1e-6); /* of two steps */
     double rate = 64 / median * 1e3;
-    assert_true(fabs(number_of(run->out, "tokens_per_second") / rate - 1) < 1e-6);
-    assert_true(fabs(number_of(run->out, "gflops") / (number_of(run->out, "operations_per_step") / median * 1e-6) - 1) < 1e-6);
-    assert_true(number_of(run->out, "kernels_ms_per_step") <= all);
+    assert_true(fabs(json_number(run->out, "tokens_per_second") / rate - 1) < 1e-6);
+    assert_true(fabs(json_number(run->out, "gflops") / (json_number(run->out, "operations_per_step") / median * 1e-6) - 1) < 1e-6);
+    assert_true(json_number(run->out, "kernels_ms_per_step") <= all);
     assert_non_null(strstr(run->out, "\"kernel\": \"bitlinear_"));
 
     run = program_run("onebit-bench-vk", "train", TINY, "--stage", "pretrain", "--profile-steps", "0", "-o", "csv");
@@ -275,14 +265,14 @@ static void test_generation_program(void **state)
         for (int k = 0; k < 3; k++, end++) samples[k] = strtod(end, &end); /* over the comma */
         for (int k = 0; k < 3; k++) mean += samples[k] / 3;
         for (int k = 0; k < 3; k++) squares += (samples[k] - mean) * (samples[k] - mean);
-        assert_true(fabs(number_of(at, "avg_ts") / mean - 1) < 1e-6);
-        assert_true(fabs(number_of(at, "stddev_ts") - sqrt(squares / 2)) <= 1e-5 * mean);
+        assert_true(fabs(json_number(at, "avg_ts") / mean - 1) < 1e-6);
+        assert_true(fabs(json_number(at, "stddev_ts") - sqrt(squares / 2)) <= 1e-5 * mean);
         const char *nanoseconds = strchr(strstr(at, "\"samples_ns\": "), '[') + 1;
         assert_true(fabs(samples[0] * strtod(nanoseconds, NULL) / (1e9 * tokens[i]) - 1) < 1e-6);
-        assert_true(number_of(at, "n_prompt") + number_of(at, "n_gen") == tokens[i] && number_of(at, "n_depth") == 3);
-        double first = number_of(at, "context_s") + number_of(at, "model_s") + number_of(at, "first_s");
-        assert_true(number_of(at, "first_s") > 0 && fabs(number_of(at, "first_token_s") / first - 1) < 1e-6);
-        assert_true(number_of(at, "host_peak_bytes") > 1e6 && number_of(at, "device_peak_bytes") >= number_of(run->out, "model_size"));
+        assert_true(json_number(at, "n_prompt") + json_number(at, "n_gen") == tokens[i] && json_number(at, "n_depth") == 3);
+        double first = json_number(at, "context_s") + json_number(at, "model_s") + json_number(at, "first_s");
+        assert_true(json_number(at, "first_s") > 0 && fabs(json_number(at, "first_token_s") / first - 1) < 1e-6);
+        assert_true(json_number(at, "host_peak_bytes") > 1e6 && json_number(at, "device_peak_bytes") >= json_number(run->out, "model_size"));
     }
 
     run = program_run("onebit-bench-vk", "prompt", "--random", "width=64,ffn=100,layers=1,heads=4,vocab=77", "-p", "9", "-r", "2", "-o",
@@ -326,7 +316,7 @@ static void test_random_files(void **state)
         program_expect_success(run);
         assert_non_null(strstr(run->out, strcmp(files[i].type, "onebit") == 0 ? "\"onebit\": true" : "\"onebit\": false"));
         double linears = 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * strtod(files[i].ffn, NULL));
-        assert_true(number_of(run->out, "model_n_params") == linears + 2 * 300 * 64 + 5 * 64);
+        assert_true(json_number(run->out, "model_n_params") == linears + 2 * 300 * 64 + 5 * 64);
         unlink(path);
     }
     program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "q1_0", "64", "96", "2", "4", "2", "300"), 2,

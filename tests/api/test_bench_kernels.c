@@ -21,16 +21,6 @@ static int close_shared(void **state)
     return scratch_close(state);
 }
 
-/* The number behind "key": in JSON text. */
-static double number_of(const char *text, const char *key)
-{
-    char quoted[64];
-    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
-    const char *at = strstr(text, quoted);
-    if (!at) fail_msg("no %s in: %s", key, text);
-    return strtod(at + strlen(quoted), NULL);
-}
-
 /* ---- single operations --------------------------------------------------------------------------------------------- */
 
 /* Runs operation i for two rounds; the rounds' times are looked at, the cost is returned. */
@@ -237,16 +227,16 @@ static void test_kernels_program(void **state)
     run = program_run("onebit-bench-vk", "kernels", "--filter", "gradient", "64x96x128", "-o", "json");
     program_expect_success(run);
     assert_int_equal(program_occurrences(run->out, "\"operation\": "), 1);
-    double rate = number_of(run->out, "flop") / number_of(run->out, "wall_ms") * 1e-6;
-    assert_true(number_of(run->out, "flop") == 2.0 * 64 * 96 * 128);
-    double device_ms = number_of(run->out, "device_ms"), flop = number_of(run->out, "flop"), bytes = number_of(run->out, "bytes");
-    assert_true(device_ms > 0 && device_ms <= number_of(run->out, "wall_ms") && rate > 0);
-    assert_true(fabs(number_of(run->out, "gflops") / (flop / device_ms * 1e-6) - 1) < 1e-6);
-    assert_true(fabs(number_of(run->out, "gbs") / (bytes / device_ms * 1e-6) - 1) < 1e-6);
-    double arithmetic = number_of(run->out, "arithmetic_gflops"), copy = number_of(run->out, "copy_gbs");
+    double rate = json_number(run->out, "flop") / json_number(run->out, "wall_ms") * 1e-6;
+    assert_true(json_number(run->out, "flop") == 2.0 * 64 * 96 * 128);
+    double device_ms = json_number(run->out, "device_ms"), flop = json_number(run->out, "flop"), bytes = json_number(run->out, "bytes");
+    assert_true(device_ms > 0 && device_ms <= json_number(run->out, "wall_ms") && rate > 0);
+    assert_true(fabs(json_number(run->out, "gflops") / (flop / device_ms * 1e-6) - 1) < 1e-6);
+    assert_true(fabs(json_number(run->out, "gbs") / (bytes / device_ms * 1e-6) - 1) < 1e-6);
+    double arithmetic = json_number(run->out, "arithmetic_gflops"), copy = json_number(run->out, "copy_gbs");
     assert_true(arithmetic > 0.1 && arithmetic < 1e6 && copy > 0.1 && copy < 1e5);
-    assert_true(fabs(number_of(run->out, "of_arithmetic") * arithmetic / number_of(run->out, "gflops") - 1) < 1e-6);
-    assert_true(fabs(number_of(run->out, "of_copy") * copy / number_of(run->out, "gbs") - 1) < 1e-6);
+    assert_true(fabs(json_number(run->out, "of_arithmetic") * arithmetic / json_number(run->out, "gflops") - 1) < 1e-6);
+    assert_true(fabs(json_number(run->out, "of_copy") * copy / json_number(run->out, "gbs") - 1) < 1e-6);
     assert_non_null(strstr(run->out, "\"gws\": null"));
     assert_int_equal(program_occurrences(run->out, "\"dense_dot_straight\""), 1);
 

@@ -7,16 +7,6 @@
 
 #define TEXT "text/tinystories_valid_head.txt"
 
-/* The number behind "key": in JSON text. */
-static double json_number(const char *text, const char *key)
-{
-    char quoted[64];
-    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
-    const char *at = strstr(text, quoted);
-    if (!at) fail_msg("no %s in: %s", key, text);
-    return strtod(at + strlen(quoted), NULL);
-}
-
 /* ---- onebit-run-vk --------------------------------------------------------------------------------------------------- */
 
 static const char opening[] = "Once upon a time";
