@@ -4,17 +4,17 @@
 #include "ops/op_dense.h"
 #include "ops/op_embed.h"
 #include "ops/op_norm.h"
+#include "ops/op_util.h"
 
-void obi_forward_layers(obi_session *session, uint32_t T)
+void obi_forward_layers(obi_session *session, uint32_t T, obi_view ids, obi_view position)
 {
     const obi_weights *weights = session->weights;
     const obi_config *config = &weights->config;
     obi_cmd *cmd = session->cmd;
     obi_pace pace = obi_pace_start(cmd, T);
-    obi_view ids = { session->ids, 0, (uint64_t)T * 4 };
     obi_view x = obi_view_rows(session->x, 0, T, config->width), normed = obi_view_rows(session->normed, 0, T, config->width);
     if (T == 1) {
-        obi_view place = { session->qkv, obi_layer_place(config) * 4ull, 4 }, position = { session->ids, session->batch * 4ull, 4 };
+        obi_view place = { session->qkv, obi_layer_place(config) * 4ull, 4 };
         obi_cmd_copy(cmd, place, position);
     }
     obi_op_embed_gather_fwd(cmd, x, ids, &weights->embedding, T);
@@ -25,4 +25,25 @@ void obi_forward_layers(obi_session *session, uint32_t T)
 void obi_forward_head(obi_session *session, obi_view logits, obi_view normed, uint32_t T)
 {
     obi_op_dense_fwd(session->cmd, logits, normed, obi_weights_head(session->weights), T);
+}
+
+void obi_forward_choice(obi_session *session, uint32_t T, uint32_t r)
+{
+    const obi_config *config = &session->weights->config;
+    const obi_result *result = &session->result[r];
+    obi_view normed = obi_view_of(session->normed), logits = obi_view_of(result->logits);
+    if (T > 1) { /* a binding begins at a multiple of OBI_BUFFER_ALIGNMENT, rows need not */
+        obi_view row = { session->normed, (uint64_t)(T - 1) * config->width * 4, (uint64_t)config->width * 4 };
+        normed = obi_view_of(session->last);
+        obi_cmd_copy(session->cmd, normed, row);
+    }
+    normed.size = (uint64_t)config->width * 4;
+    obi_forward_head(session, logits, normed, 1);
+    if (session->candidates > 0) {
+        obi_view best = { result->topk, 0, (uint64_t)session->candidates * 8 }, best_host = { result->topk_host, 0, best.size };
+        obi_op_topk_fwd(session->cmd, best, logits, obi_view_of(session->topk_scratch), config->vocabulary, session->candidates);
+        obi_cmd_copy(session->cmd, best_host, best);
+    } else {
+        obi_cmd_copy(session->cmd, obi_view_of(session->logits_host), logits);
+    }
 }

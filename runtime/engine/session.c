@@ -38,15 +38,15 @@ done:
     return status;
 }
 
-/* What the ops of a batch take of the cmd's scratch, one after the other: the most counts. */
-static uint64_t scratch_needed(const obi_session *session)
+/* What the ops of T tokens or fewer take of the cmd's scratch, one after the other: the most counts. */
+static uint64_t scratch_needed(const obi_session *session, uint32_t T)
 {
     const obi_config *config = &session->weights->config;
-    uint64_t most = obi_op_attn_fwd_bytes(session->device, session->kv_type, session->batch, config->heads, config->kv_heads,
+    uint64_t most = obi_op_attn_fwd_bytes(session->device, session->kv_type, T, config->heads, config->kv_heads,
                                           config->head_size, session->context);
     for (uint32_t i = 0; i < config->layers * OBI_LINEAR_COUNT; i++) {
         const obi_linear *linear = &session->weights->layers[i / OBI_LINEAR_COUNT].linear[i % OBI_LINEAR_COUNT];
-        uint64_t bytes = linear->scales.buffer ? obi_op_bitlinear_scratch_bytes(session->device, &linear->weight, session->batch) : 0;
+        uint64_t bytes = linear->scales.buffer ? obi_op_bitlinear_scratch_bytes(session->device, &linear->weight, T) : 0;
         if (bytes > most) most = bytes;
     }
     return most;
@@ -61,7 +61,8 @@ static void memory_needed(const obi_session *session, uint64_t *position, uint64
     *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width) + config->rope_dimensions);
     *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width +
                  2 * (uint64_t)config->vocabulary) +
-            obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + scratch_needed(session);
+            obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + scratch_needed(session, session->batch);
+    if (session->ahead.on) *rest += 4 * (uint64_t)config->vocabulary + 2 * scratch_needed(session, 1);
 }
 
 /* Refuses, before anything is allocated, a context that the device cannot bind or has no memory for, and names the largest that fits. */
@@ -97,7 +98,7 @@ static obi_status make_buffers(obi_session *session)
     uint64_t cache = obi_kv_words(session->kv_type, (uint64_t)session->context * kv_width);
     uint64_t qkv = obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size);
     OBI_TRY(check_context(session));
-    OBI_TRY(make(session, &session->ids, B + 1, OBI_MEMORY_UPLOAD));
+    OBI_TRY(make(session, &session->ids, B + 3, OBI_MEMORY_UPLOAD));
     OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->normed, B * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->projected, B * D, OBI_MEMORY_DEVICE));
@@ -105,17 +106,20 @@ static obi_status make_buffers(obi_session *session)
     OBI_TRY(make(session, &session->attended, B * q_width, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->gate_up, obi_align_up(B * config->ffn, OBI_BUFFER_ALIGNMENT / 4) * 2, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->last, D, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->logits, V, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->logits_host, V, OBI_MEMORY_READBACK));
-    OBI_TRY(make(session, &session->topk, OBI_CANDIDATES_MAX * 2, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->topk_host, OBI_CANDIDATES_MAX * 2, OBI_MEMORY_READBACK));
+    for (int r = 0; r <= session->ahead.on; r++) {
+        OBI_TRY(make(session, &session->result[r].logits, V, OBI_MEMORY_DEVICE));
+        OBI_TRY(make(session, &session->result[r].topk, OBI_CANDIDATES_MAX * 2, OBI_MEMORY_DEVICE));
+        OBI_TRY(make(session, &session->result[r].topk_host, OBI_CANDIDATES_MAX * 2, OBI_MEMORY_READBACK));
+    }
     OBI_TRY(obi_buffer_create(session->device, obi_op_topk_scratch_bytes(config->vocabulary, OBI_CANDIDATES_MAX), OBI_MEMORY_DEVICE,
                               &session->topk_scratch));
     for (uint32_t i = 0; i < config->layers; i++) {
         OBI_TRY(make(session, &session->k_cache[i], cache, OBI_MEMORY_DEVICE));
         OBI_TRY(make(session, &session->v_cache[i], cache, OBI_MEMORY_DEVICE));
     }
-    OBI_TRY(obi_cmd_reserve(session->cmd, scratch_needed(session))); /* so that it never grows to more than was counted */
+    OBI_TRY(obi_cmd_reserve(session->cmd, scratch_needed(session, session->batch))); /* so that it never grows to more than was counted */
+    if (session->ahead.on) OBI_TRY(obi_ahead_create(session, scratch_needed(session, 1)));
     return make_rope_table(session);
 }
 
@@ -166,6 +170,8 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     OBI_TRY_GOTO(obi_sampling_resolve(&session->sampling));
     session->candidates = obi_sampling_candidates(&session->sampling);
     if (session->candidates > config->vocabulary) session->candidates = config->vocabulary;
+    OBI_TRY_GOTO(obi_ahead_choose(session->device, desc->ahead, &session->ahead.on));
+    session->ahead.on = session->ahead.on && session->candidates == 1; /* then the device's choice is the session's */
     session->history = obi_calloc(context, sizeof *session->history);
     session->k_cache = obi_calloc(config->layers, sizeof(obi_buffer *));
     session->v_cache = obi_calloc(config->layers, sizeof(obi_buffer *));
@@ -185,6 +191,7 @@ void obi_session_destroy(obi_session *session)
 {
     if (!session) return;
     obi_device *device = session->device;
+    obi_ahead_destroy(session);
     obi_cmd_destroy(session->cmd);
     obi_buffer *buffers[] = { session->ids,
                               session->rope_table,
@@ -195,10 +202,13 @@ void obi_session_destroy(obi_session *session)
                               session->gate_up,
                               session->projected,
                               session->last,
-                              session->logits,
+                              session->result[0].logits,
+                              session->result[0].topk,
+                              session->result[0].topk_host,
+                              session->result[1].logits,
+                              session->result[1].topk,
+                              session->result[1].topk_host,
                               session->logits_host,
-                              session->topk,
-                              session->topk_host,
                               session->topk_scratch,
                               session->score_logits,
                               session->score_host };
@@ -231,27 +241,6 @@ static obi_status put_ids(obi_session *session, const uint32_t *ids, uint32_t T)
     return obi_buffer_flush(session->device, session->ids, 0, (uint64_t)session->batch * 4 + 4);
 }
 
-/* Records the logits of token T-1 of the batch, and what the host will want of them. */
-static void record_choice(obi_session *session, uint32_t T)
-{
-    const obi_config *config = &session->weights->config;
-    obi_view normed = obi_view_of(session->normed), logits = obi_view_of(session->logits);
-    if (T > 1) { /* a binding begins at a multiple of OBI_BUFFER_ALIGNMENT, rows need not */
-        obi_view row = { session->normed, (uint64_t)(T - 1) * config->width * 4, (uint64_t)config->width * 4 };
-        normed = obi_view_of(session->last);
-        obi_cmd_copy(session->cmd, normed, row);
-    }
-    normed.size = (uint64_t)config->width * 4;
-    obi_forward_head(session, logits, normed, 1);
-    if (session->candidates > 0) {
-        obi_view best = { session->topk, 0, (uint64_t)session->candidates * 8 }, best_host = { session->topk_host, 0, best.size };
-        obi_op_topk_fwd(session->cmd, best, logits, obi_view_of(session->topk_scratch), config->vocabulary, session->candidates);
-        obi_cmd_copy(session->cmd, best_host, best);
-    } else {
-        obi_cmd_copy(session->cmd, obi_view_of(session->logits_host), logits);
-    }
-}
-
 uint32_t obi_session_reach(const obi_session *session)
 {
     uint64_t reach = 1;
@@ -261,8 +250,8 @@ uint32_t obi_session_reach(const obi_session *session)
 
 static void record(obi_session *session, uint32_t T, bool last)
 {
-    obi_forward_layers(session, T);
-    if (last) record_choice(session, T);
+    obi_forward_layers(session, T, (obi_view){ session->ids, 0, (uint64_t)T * 4 }, (obi_view){ session->ids, session->batch * 4ull, 4 });
+    if (last) obi_forward_choice(session, T, 0);
 }
 
 /* Before the first token, the first few and the first many, which take different kernels: all their pipelines at once. */
@@ -276,9 +265,9 @@ static void prepare(obi_session *session, uint32_t T)
     (void)obi_cmd_prepare(session->cmd); /* what fails here fails again below */
 }
 
-/* Runs T tokens, whose ids are in place; `last`: of those fed, so that a choice follows. The commands of a single one are recorded
+/* Submits T tokens, whose ids are in place; `last`: of those fed, so that a choice follows. The commands of a single one are recorded
  * once and submitted again for each token after it. */
-static obi_status run_tokens(obi_session *session, uint32_t T, bool last)
+static obi_status submit_tokens(obi_session *session, uint32_t T, bool last)
 {
     bool keep = T == 1 && last;
     uint32_t reach = obi_session_reach(session);
@@ -288,7 +277,43 @@ static obi_status run_tokens(obi_session *session, uint32_t T, bool last)
     else obi_cmd_begin(session->cmd);
     session->kept_reach = reach;
     record(session, T, last);
-    return obi_cmd_run(session->cmd);
+    return obi_cmd_submit(session->cmd);
+}
+
+static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t count)
+{
+    obi_ahead_drop(session);
+    session->current = 0;
+    for (size_t done = 0; done < count;) {
+        uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
+        OBI_TRY(put_ids(session, ids + done, T));
+        OBI_TRY(submit_tokens(session, T, done + T == count));
+        OBI_TRY(obi_cmd_wait(session->cmd));
+        memcpy(session->history + session->position, ids + done, (size_t)T * 4);
+        session->position += T;
+        done += T;
+    }
+    return OBI_OK;
+}
+
+/* The session's own choice: submitted ahead already, or now; and before it is waited for, the next. */
+static obi_status feed_chosen(obi_session *session)
+{
+    obi_cmd *cmd = session->cmd;
+    if (session->ahead.flying) {
+        session->current = 1 - session->current;
+        session->ahead.flying = false;
+        cmd = session->ahead.cmd[session->current];
+    } else {
+        session->current = 0;
+        OBI_TRY(put_ids(session, &session->chosen, 1));
+        OBI_TRY(submit_tokens(session, 1, true));
+    }
+    session->history[session->position++] = session->chosen;
+    obi_ahead_submit(session);
+    obi_status status = obi_cmd_wait(cmd);
+    if (status != OBI_OK) obi_ahead_drop(session);
+    return status;
 }
 
 obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count)
@@ -301,19 +326,11 @@ obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t co
             session->context, session->position);
     OBI_TRY(check_ids(session, ids, count));
     uint32_t start = session->position;
-    obi_status status;
-    session->ready = false;
-    for (size_t done = 0; done < count;) {
-        uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
-        OBI_TRY_GOTO(put_ids(session, ids + done, T));
-        OBI_TRY_GOTO(run_tokens(session, T, done + T == count));
-        memcpy(session->history + session->position, ids + done, (size_t)T * 4);
-        session->position += T;
-        done += T;
-    }
-    session->ready = true;
+    bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !obi_cmd_profiled(session->cmd);
+    session->ready = session->chose = false;
+    obi_status status = chosen ? feed_chosen(session) : feed_many(session, ids, count);
+    session->ready = status == OBI_OK;
     session->on_host = session->candidates == 0;
-done:
     if (status != OBI_OK) session->position = start; /* what was stored beyond it will be overwritten */
     return status;
 }
@@ -322,8 +339,9 @@ obi_status obi_session_rewind(obi_session *session, uint32_t position)
 {
     if (position > session->position)
         return obi_fail(OBI_ERROR_ARGUMENT, "cannot rewind to position %u: only %u tokens were fed", position, session->position);
+    obi_ahead_drop(session);
     session->position = position;
-    session->ready = false;
+    session->ready = session->chose = false;
     return OBI_OK;
 }
 
@@ -333,7 +351,7 @@ static obi_status fetch_logits(obi_session *session)
     if (!session->ready) return obi_fail(OBI_ERROR_ARGUMENT, "feed at least one token before asking for the next");
     if (!session->on_host) {
         obi_cmd_begin(session->cmd);
-        obi_cmd_copy(session->cmd, obi_view_of(session->logits_host), obi_view_of(session->logits));
+        obi_cmd_copy(session->cmd, obi_view_of(session->logits_host), obi_view_of(session->result[session->current].logits));
         OBI_TRY(obi_cmd_run(session->cmd));
         session->on_host = true;
     }
@@ -351,8 +369,12 @@ obi_status obi_session_sample(obi_session *session, uint32_t *id)
 {
     if (session->candidates > 0) {
         if (!session->ready) return obi_fail(OBI_ERROR_ARGUMENT, "feed at least one token before asking for the next");
-        OBI_TRY(obi_buffer_invalidate(session->device, session->topk_host, 0, session->topk_host->size));
-        return obi_sample_candidates(&session->sampling, &session->rng, session->topk_host->mapped, session->candidates, id);
+        const obi_buffer *best = session->result[session->current].topk_host;
+        OBI_TRY(obi_buffer_invalidate(session->device, best, 0, best->size));
+        OBI_TRY(obi_sample_candidates(&session->sampling, &session->rng, best->mapped, session->candidates, id));
+        session->chosen = *id;
+        session->chose = true;
+        return OBI_OK;
     }
     uint32_t V = session->weights->config.vocabulary;
     float *logits = obi_calloc(V, sizeof *logits);
@@ -383,8 +405,9 @@ obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, si
         return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit into a context of %u positions", count, session->context);
     OBI_TRY(check_ids(session, ids, count));
     OBI_TRY(prepare_scoring(session));
+    obi_ahead_drop(session);
     session->position = 0;
-    session->ready = false;
+    session->ready = session->chose = false;
     return OBI_OK;
 }
 
@@ -396,7 +419,7 @@ obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uin
     obi_status status;
     OBI_TRY_GOTO(put_ids(session, ids, T));
     obi_cmd_begin(session->cmd);
-    obi_forward_layers(session, T);
+    obi_forward_layers(session, T, (obi_view){ session->ids, 0, (uint64_t)T * 4 }, (obi_view){ session->ids, session->batch * 4ull, 4 });
     obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), T);
     obi_cmd_copy(session->cmd, host, logits);
     OBI_TRY_GOTO(obi_cmd_run(session->cmd));

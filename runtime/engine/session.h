@@ -2,6 +2,7 @@
 #ifndef OBI_ENGINE_SESSION_H
 #define OBI_ENGINE_SESSION_H
 
+#include "engine/ahead.h"
 #include "engine/sampler.h"
 #include "engine/weights.h"
 #include "ops/op_attn.h"
@@ -14,7 +15,11 @@ typedef struct obi_session_desc {
     uint32_t batch;   /* tokens at once in a prompt; 0: OBI_BATCH_DEFAULT */
     obi_sampling sampling;
     int kv_type;      /* obi_kv_type; 0: the device's, obi_session_kv_type */
+    int ahead;        /* obi_ahead_choose */
 } obi_session_desc;
+
+/* What a token leaves: its logits (V) and the best of them, candidates of which there are OBI_CANDIDATES_MAX at most. */
+typedef struct obi_result { obi_buffer *logits, *topk, *topk_host; } obi_result;
 
 typedef struct obi_session {
     const obi_weights *weights;
@@ -26,13 +31,18 @@ typedef struct obi_session {
     uint32_t *history;       /* (context) ids fed */
     uint32_t kept_reach;     /* the reach with which the commands of one token were recorded last */
     bool prepared[3];        /* the pipelines of one token, of few and of many were made */
+    uint32_t current;        /* `result` of the last token */
     bool ready;              /* logits of the last token are on the device */
     bool on_host;            /* and have been copied to `logits_host` */
     obi_sampling sampling;
     obi_rng rng;
     uint32_t candidates;     /* k of the device's top-k; 0: all logits come to the host */
+    bool chose;              /* `chosen` is what was sampled after the last token */
+    uint32_t chosen;
+    obi_ahead ahead;
     /* device buffers; B = batch */
-    obi_buffer *ids;         /* (B) u32, and behind them the position as a float; host-visible */
+    obi_buffer *ids;         /* (B) u32, and behind them the position as a float, and those of tokens ahead, one for each result;
+                              * host-visible */
     obi_buffer *rope_table;  /* (context, rope_dimensions/2, 2) */
     obi_buffer *x;           /* (B,D) the residual stream */
     obi_buffer *normed;      /* (B,D) x normalised for what comes next: a layer's projections, or the head */
@@ -41,9 +51,9 @@ typedef struct obi_session {
     obi_buffer *gate_up;     /* (B,F) twice: gate, and at the next multiple of OBI_BUFFER_ALIGNMENT up */
     obi_buffer *projected;   /* (B,D) what o and down give back */
     obi_buffer *last;        /* (D) the last of several tokens' row of normed */
-    obi_buffer *logits;      /* (V) */
+    obi_result result[2];    /* the second for tokens ahead only */
     obi_buffer *logits_host; /* (V) readback */
-    obi_buffer *topk, *topk_host, *topk_scratch; /* (OBI_CANDIDATES_MAX) candidates */
+    obi_buffer *topk_scratch;
     obi_buffer **k_cache, **v_cache; /* L of (context, K*C), kv_type */
     /* scoring, made on first use */
     uint32_t score_rows;

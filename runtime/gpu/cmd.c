@@ -354,9 +354,10 @@ obi_status obi_cmd_again(obi_cmd *cmd)
 {
     if (cmd->submitted) OBI_TRY(obi_cmd_wait(cmd));
     if (!obi_cmd_kept(cmd)) return obi_fail(OBI_ERROR_RUNTIME, "there are no commands to submit again");
-    OBI_TRY(submit(cmd));
-    return obi_cmd_wait(cmd);
+    return submit(cmd);
 }
+
+bool obi_cmd_profiled(const obi_cmd *cmd) { return cmd->profile; }
 
 bool obi_cmd_kept(const obi_cmd *cmd)
 {

@@ -58,10 +58,11 @@ void obi_cmd_begin_kept(obi_cmd *cmd);
  * returned, and would fail again. */
 void obi_cmd_begin_noting(obi_cmd *cmd);
 obi_status obi_cmd_prepare(obi_cmd *cmd);
-/* Submits once more what was recorded since obi_cmd_begin_kept and submitted without a failure, and waits for it. Not after another
+/* Submits once more what was recorded since obi_cmd_begin_kept and submitted without a failure. Not after another
  * begin: obi_cmd_kept says whether it can be. What is recorded reads its buffers anew; no push constant and no grid changes. */
 obi_status obi_cmd_again(obi_cmd *cmd);
 bool obi_cmd_kept(const obi_cmd *cmd); /* false while kernels are timed, too */
+bool obi_cmd_profiled(const obi_cmd *cmd); /* they are */
 void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch);
 void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from); /* to.size bytes; from may be larger */
 void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word); /* size a multiple of 4 */

@@ -275,6 +275,26 @@ static void test_prompt_longer_than_the_context(void **state)
     program_expect_failure(program_run("onebit-run-vk", "-m", program_model(), "--no-bos", "-n", "1"), 2, "--no-bos");
 }
 
+/* The same text with two tokens in flight and without, to its end, to that of the context and to that of -n. */
+static void test_overlapped_submissions(void **state)
+{
+    (void)state;
+    static const char *const ends[][2] = { { "-n", "40" }, { "-c", "24" }, { "-n", "400" }, { "-n", "1" } };
+    static const char *const settings[][2] = { { "ONEBIT_OVERLAP=0", NULL }, { "ONEBIT_OVERLAP=1", NULL } };
+    char text[4096];
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        for (int overlap = 0; overlap < 2; overlap++) {
+            const char *argv[] = { "onebit-run-vk", "-m", program_model(), "-p", "Once upon a time", "--temp", "0",
+                                   ends[i][0],      ends[i][1], NULL };
+            const program *run = program_run_with(argv, settings[overlap], NULL);
+            if (run->code != 0) fail_msg("%s", run->err);
+            if (overlap) assert_string_equal(run->out, text);
+            else assert_in_range(snprintf(text, sizeof text, "%s", run->out), 16, sizeof text - 1);
+        }
+    const char *argv[] = { "onebit-run-vk", "-m", program_model(), "-n", "1", NULL }, *wrong[] = { "ONEBIT_OVERLAP=yes", NULL };
+    program_expect_failure(program_run_with(argv, wrong, NULL), 2, "ONEBIT_OVERLAP");
+}
+
 static void put_bytes(FILE *file, uint64_t value, int bytes)
 {
     for (int i = 0; i < bytes; i++) fputc((int)(value >> (8 * i) & 255), file);
@@ -462,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_unknown_pretokenizer),
         cmocka_unit_test(test_tensor_of_the_wrong_shape),
         cmocka_unit_test(test_prompt_longer_than_the_context),
+        cmocka_unit_test(test_overlapped_submissions),
         cmocka_unit_test(test_model_larger_than_memory),
         cmocka_unit_test(test_no_device),
         cmocka_unit_test(test_no_loader),
