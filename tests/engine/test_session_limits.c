@@ -80,6 +80,28 @@ static void test_what_cannot_be_asked_for(void **state)
     obi_session_destroy(NULL);
 }
 
+/* Halves in the cache are for devices of tier B and above that are no software, and not for who asks for exact arithmetic. */
+static void test_which_cache_is_taken(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    bool software = device->caps.software;
+    obi_tier tier = device->tier;
+    device->caps.software = false;
+    device->tier = OBI_TIER_B;
+    assert_int_equal(obi_session_kv_type(device), OBI_KV_F16);
+    device->exact = true;
+    assert_int_equal(obi_session_kv_type(device), OBI_KV_F32);
+    device->exact = false;
+    device->tier = OBI_TIER_A;
+    assert_int_equal(obi_session_kv_type(device), OBI_KV_F32);
+    device->tier = OBI_TIER_B;
+    device->caps.software = true;
+    assert_int_equal(obi_session_kv_type(device), OBI_KV_F32);
+    device->caps.software = software;
+    device->tier = tier;
+}
+
 /* What a device can bind bounds the batch, and what a kernel can go through bounds the context: said at once, not after a long prompt. */
 static void test_what_the_device_allows(void **state)
 {
@@ -209,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_memory_comes_back),
         cmocka_unit_test(test_mistakes_change_nothing),
         cmocka_unit_test(test_what_cannot_be_asked_for),
+        cmocka_unit_test(test_which_cache_is_taken),
         cmocka_unit_test(test_what_the_device_allows),
         cmocka_unit_test(test_a_context_without_memory),
         cmocka_unit_test(test_a_prompt_takes_no_more),
