@@ -29,6 +29,12 @@ obi_device *test_device(void)
     return device;
 }
 
+void test_leave_out_bytes(void)
+{
+    test_device()->kernel_off[OBI_KERNEL_BITLINEAR_QUANTISE] = true;
+    test_device()->kernel_off[OBI_KERNEL_BITLINEAR_GEMM_INT8_STRAIGHT] = true;
+}
+
 void test_device_check(void)
 {
     unsigned messages = atomic_load(&test_device()->instance->messages);

@@ -26,6 +26,9 @@
  * exit code 1: a GPU test that ran nowhere has shown nothing. */
 obi_device *test_device(void);
 
+/* Leaves out the families of products with activations in bytes, for tests that compare with f32. */
+void test_leave_out_bytes(void);
+
 /* Fails the calling test when the validation layer has said anything since the program began. */
 void test_device_check(void);
 

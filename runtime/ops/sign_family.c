@@ -8,18 +8,19 @@
 #include "core/log.h"
 #include "ops/gemv_int8.h"
 #include "ops/gemv_table.h"
+#include "ops/sign_gemm.h"
 #include "ops/sign_gemv.h"
 #include "ops/sign_trial.h"
 
 #define TABLE_LANES_MIN 16u
 
-static const char *const names[OBI_SIGN_FAMILY_COUNT] = { "xor", "table", "int8", "straight", "half" };
+static const char *const names[OBI_SIGN_FAMILY_COUNT] = { "xor", "table", "int8", "straight", "half", "straight-int8" };
 
 const char *obi_sign_family_name(obi_sign_family family) { return family < OBI_SIGN_FAMILY_COUNT ? names[family] : "?"; }
 
 obi_weight_type obi_sign_family_type(obi_sign_family family)
 {
-    return family == OBI_SIGN_STRAIGHT ? OBI_WEIGHT_SIGN_TILES : OBI_WEIGHT_SIGN;
+    return family == OBI_SIGN_STRAIGHT || family == OBI_SIGN_STRAIGHT_INT8 ? OBI_WEIGHT_SIGN_TILES : OBI_WEIGHT_SIGN;
 }
 
 bool obi_sign_family_offered(const obi_device *device, obi_sign_family family, const char **why)
@@ -37,6 +38,11 @@ bool obi_sign_family_offered(const obi_device *device, obi_sign_family family, c
         break;
     case OBI_SIGN_STRAIGHT:
         if (!obi_gemv_straight_possible(device)) reason = "it is for software drivers with 8 lanes a subgroup";
+        break;
+    case OBI_SIGN_STRAIGHT_INT8:
+        if (device->exact) reason = "exact arithmetic was asked for";
+        else if (!obi_gemv_straight_possible(device)) reason = "it is for software drivers with 8 lanes a subgroup";
+        else if (!obi_gemm_int8_straight_possible(device)) reason = "its kernels do not work here";
         break;
     case OBI_SIGN_HALF:
         if (device->exact) reason = "exact arithmetic was asked for";
@@ -85,14 +91,20 @@ static bool parse_choice(const obi_device *device, const char *text, obi_sign_fa
     return false;
 }
 
+/* No trial: nearly always the fastest there (docs/kernels.md), and timing costs a start that lavapipe would feel. */
+static obi_sign_family software_family(const obi_device *device)
+{
+    if (obi_sign_family_offered(device, OBI_SIGN_STRAIGHT_INT8, NULL)) return OBI_SIGN_STRAIGHT_INT8;
+    return obi_gemv_straight_possible(device) ? OBI_SIGN_STRAIGHT : OBI_SIGN_XOR;
+}
+
 obi_status obi_sign_family_choose(obi_device *device, uint32_t rows, uint32_t columns, obi_sign_family *family)
 {
     OBI_TRY(obi_sign_family_forced(device, family));
     if (*family != OBI_SIGN_FAMILY_COUNT) return OBI_OK;
     *family = OBI_SIGN_XOR;
     if (device->caps.software) {
-        /* No trial: nearly always the fastest there (docs/kernels.md), and timing costs a start that lavapipe would feel. */
-        if (obi_gemv_straight_possible(device)) *family = OBI_SIGN_STRAIGHT;
+        *family = software_family(device);
         return OBI_OK;
     }
     char name[OBI_CHOICE_NAME_BYTES], text[OBI_CHOICE_TEXT_BYTES];
@@ -118,7 +130,7 @@ bool obi_sign_family_choice(obi_device *device, uint32_t i, obi_choice *choice)
         return i == 0;
     }
     if (!device->caps.software) return obi_choices_at(&device->choices, i, choice);
-    const char *name = obi_sign_family_name(obi_gemv_straight_possible(device) ? OBI_SIGN_STRAIGHT : OBI_SIGN_XOR);
+    const char *name = obi_sign_family_name(software_family(device));
     (void)snprintf(choice->text, sizeof choice->text, "%s (a software driver)", name);
     return i == 0;
 }
@@ -131,7 +143,7 @@ uint64_t obi_sign_weight_bytes(const obi_device *device, uint32_t rows, uint32_t
 
 obi_status obi_sign_weight_create(obi_device *device, const uint32_t *rows, uint32_t count, uint32_t columns, obi_weight *out)
 {
-    obi_sign_family families[OBI_GROUP_MAX];
+    obi_sign_family families[OBI_GROUP_MAX] = { OBI_SIGN_XOR };
     memset(out, 0, count * sizeof *out); /* what a caller destroys after a failure */
     for (uint32_t i = 0; i < count; i++) OBI_TRY(obi_sign_family_choose(device, rows[i], columns, &families[i]));
     /* One layout for all: the one in tiles is a software device's, or forced, for every matrix. */

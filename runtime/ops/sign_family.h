@@ -13,10 +13,11 @@ typedef enum obi_sign_family {
     OBI_SIGN_INT8 = 2,     /* activations as bytes with a scale for each 32: not exact */
     OBI_SIGN_STRAIGHT = 3, /* software drivers, signs in tiles, f32 */
     OBI_SIGN_HALF = 4,     /* xor in pairs of f16: not exact; tier C */
-    OBI_SIGN_FAMILY_COUNT = 5
+    OBI_SIGN_STRAIGHT_INT8 = 5, /* as straight, but 8 tokens and more as bytes with a scale for each 256 or fewer: not exact */
+    OBI_SIGN_FAMILY_COUNT = 6
 } obi_sign_family;
 
-#define OBI_SIGN_FAMILY_NAMES "xor, table, int8, straight, half"
+#define OBI_SIGN_FAMILY_NAMES "xor, table, int8, straight, half, straight-int8"
 
 const char *obi_sign_family_name(obi_sign_family family); /* "xor", ... */
 obi_weight_type obi_sign_family_type(obi_sign_family family); /* the layout it reads */

@@ -1,9 +1,17 @@
 /* sign_gemm: y = h * (S (g * x)) for many tokens on software drivers, of signs in tiles: the signed sums of every three inputs are
- * made once (bitlinear/sums_straight), and every row chooses among them (bitlinear/gemm_sums_straight). */
+ * made once (bitlinear/sums_straight), and every row chooses among them (bitlinear/gemm_sums_straight). A weight of family
+ * STRAIGHT_INT8 has the inputs rounded to bytes, in blocks of obi_sign_gemm_block columns with a step each. */
 #ifndef OBI_OPS_SIGN_GEMM_H
 #define OBI_OPS_SIGN_GEMM_H
 
 #include "ops/op_bitlinear.h"
+
+/* Whether the kernels of bytes work on this device. */
+bool obi_gemm_int8_straight_possible(const obi_device *device);
+
+/* Columns of a row of n that share a step, but for the last of them: a multiple of 32, at most 256. Rows of more than 8192 begin anew
+ * at every 8192nd. */
+uint32_t obi_sign_gemm_block(uint32_t n);
 
 /* The most scratch of the cmd that they take for rows of n and T tokens or fewer, of up to `count` parts together. */
 uint64_t obi_sign_gemm_bytes(uint32_t n, uint32_t T, uint32_t count);

@@ -35,39 +35,38 @@ static float byte_scale(float top)
     return ldexpf(factor, 7 - exponent);
 }
 
-void ref_quantise(int8_t *q, float *steps, const float *x, const float *g, uint32_t n, uint32_t T)
+void ref_quantise(int8_t *q, float *steps, const float *x, const float *g, uint32_t n, uint32_t T, uint32_t block)
 {
-    size_t blocks = n / 32 + (n % 32 != 0);
+    size_t blocks = n / block + (n % block != 0);
     for (size_t t = 0; t < T; t++) {
         for (size_t b = 0; b < blocks; b++) {
-            float u[32], top = 0;
+            float top = 0;
             int finite = 1;
-            for (size_t k = 0; k < 32; k++) {
-                u[k] = b * 32 + k < n ? g[b * 32 + k] * x[t * n + b * 32 + k] : 0.0f;
-                top = fmaxf(top, fabsf(u[k]));
-                finite &= isfinite(u[k]) != 0;
+            for (size_t j = b * block; j < (b + 1) * block && j < n; j++) {
+                float u = g[j] * x[t * n + j];
+                top = fmaxf(top, fabsf(u));
+                finite &= isfinite(u) != 0;
             }
             float scale = finite && top >= 0x1p-100f ? byte_scale(top) : 0.0f;
             steps[t * blocks + b] = !finite ? NAN : scale > 0 ? 1.0f / scale : 0.0f;
-            for (size_t k = 0; k < 32; k++) q[(t * blocks + b) * 32 + k] = (int8_t)(scale > 0 ? rintf(u[k] * scale) : 0.0f);
+            for (size_t j = b * block; j < (b + 1) * block; j++)
+                q[t * blocks * block + j] = (int8_t)(j < n && scale > 0 ? rintf(g[j] * x[t * n + j] * scale) : 0.0f);
         }
     }
 }
 
 void ref_bitlinear_int8(float *y, const int8_t *q, const float *steps, const uint32_t *words, const float *h, uint32_t m, uint32_t n,
-                        uint32_t T)
+                        uint32_t T, uint32_t block)
 {
-    size_t blocks = n / 32 + (n % 32 != 0);
+    size_t blocks = n / block + (n % block != 0);
     for (size_t t = 0; t < T; t++) {
         for (size_t i = 0; i < m; i++) {
             double sum = 0;
             for (size_t b = 0; b < blocks; b++) {
-                int block = 0;
-                for (size_t k = 0; k < 32; k++) {
-                    int byte = q[(t * blocks + b) * 32 + k];
-                    block += words[i * blocks + b] >> k & 1 ? -byte : byte;
-                }
-                sum += (double)steps[t * blocks + b] * block;
+                int whole = 0;
+                for (size_t j = b * block; j < (b + 1) * block && j < n; j++)
+                    whole += (int)sign_of(words, n, (uint32_t)i, (uint32_t)j) * q[t * blocks * block + j];
+                sum += (double)steps[t * blocks + b] * whole;
             }
             y[t * m + i] = (float)(sum * (double)h[i]);
         }

@@ -12,18 +12,18 @@
 void ref_bitlinear_fwd(float *y, const float *x, const uint32_t *words, const float *g, const float *h, uint32_t m, uint32_t n,
                        uint32_t T);
 
-/* The same with u = g * x in signed bytes. A block of 32 columns of a token has one scale, so that one large activation costs
- * its 31 neighbours their precision and no others: q[j] = u[j] * scale, rounded to the nearest integer (ties to even), and
+/* The same with u = g * x in signed bytes. A block of columns of a token, 32 in family int8, has one scale, so that one large
+ * activation costs its neighbours there their precision and no others: q[j] = u[j] * scale, rounded to the nearest integer (ties to even), and
  *   y[t,i] = h[i] * sum over blocks of 1 / scale * sum over j of S[i,j] * q[j]
  * scale is 127 / max|u| cut to five significant bits, so that |q| <= 127 and every multiplication is the same on every
  * machine: max|u| is first brought into [64, 128) by a power of two. From 127 up the scale is 31/32 of that power; below it
  * is 1, 17/16, .. or 31/16 times it, the largest with which max|u| stays within 127. Blocks below 2^-100 count as 0.
  * Infinities and NaNs make the y of their token NaN.
  *
- * q (T, 32 * ceil(n/32)), steps (T, ceil(n/32)): 1 / scale, 0 of a block of zeros. */
-void ref_quantise(int8_t *q, float *steps, const float *x, const float *g, uint32_t n, uint32_t T);
+ * q (T, block * ceil(n/block)), steps (T, ceil(n/block)): 1 / scale, 0 of a block of zeros. */
+void ref_quantise(int8_t *q, float *steps, const float *x, const float *g, uint32_t n, uint32_t T, uint32_t block);
 void ref_bitlinear_int8(float *y, const int8_t *q, const float *steps, const uint32_t *words, const float *h, uint32_t m, uint32_t n,
-                        uint32_t T);
+                        uint32_t T, uint32_t block);
 
 /* The steps of the same layer for training, where U = x * g and V are kept (chain rule on eq. 3-5; sums are double):
  *   V[t,i]  = sum over j of S[i,j] * u[t,j]       v (T,m), u (T,n)

@@ -2,33 +2,36 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "ops/gemv_int8.h"
 #include "ops/op_bitlinear.h"
 #include "ops/sign_family.h"
+#include "ops/sign_gemm.h"
 #include "ref/ref_bitlinear.h"
 #include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 #define RECORD_WORDS 12u
+#define RECORD_COLUMNS 32u
 
 /* Inputs and what the reference makes of them. */
 typedef struct layer {
-    uint32_t m, n, T, blocks;
+    uint32_t m, n, T, block, blocks; /* block: columns that share a step; blocks of a token */
     float *x, *scales, *steps;
     int8_t *q;
 } layer;
 
-static bool make_layer(obi_case_env *env, const uint32_t *sizes, layer *l)
+static bool make_layer(obi_case_env *env, const uint32_t *sizes, uint32_t block, layer *l)
 {
-    *l = (layer){ .m = sizes[0], .n = sizes[1], .T = sizes[2], .blocks = obi_weight_row_words(OBI_WEIGHT_SIGN, sizes[1]) };
+    *l = (layer){ .m = sizes[0], .n = sizes[1], .T = sizes[2], .block = block, .blocks = (uint32_t)obi_div_ceil(sizes[1], block) };
     l->x = obi_case_normal(env, (uint64_t)l->n * l->T, 1.0);
     l->scales = obi_case_normal(env, obi_scales_floats(l->m, l->n), 0.5); /* padding too: it must not matter */
     l->steps = obi_case_zeros(env, (uint64_t)l->T * l->blocks);
-    l->q = (int8_t *)(void *)obi_case_zeros(env, (uint64_t)l->T * l->blocks * 8);
+    l->q = (int8_t *)(void *)obi_case_zeros(env, (uint64_t)l->T * l->blocks * l->block / 4);
     if (!l->x || !l->scales || !l->steps || !l->q) return false;
     for (uint32_t j = 0; j < l->n; j++) /* blocks of very different sizes, and one of zeros */
-        l->x[j] *= j / 32 % 5 == 3 ? 0.0f : ldexpf(1.0f, (int)(j / 32 % 41) - 20);
-    ref_quantise(l->q, l->steps, l->x, l->scales, l->n, l->T);
+        l->x[j] *= j / block % 5 == 3 ? 0.0f : ldexpf(1.0f, (int)(j / block % 41) - 20);
+    ref_quantise(l->q, l->steps, l->x, l->scales, l->n, l->T, block);
     return true;
 }
 
@@ -36,7 +39,7 @@ static bool make_layer(obi_case_env *env, const uint32_t *sizes, layer *l)
 static obi_status quantise(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     layer l;
-    if (!make_layer(env, sizes, &l)) return OBI_ERROR_MEMORY;
+    if (!make_layer(env, sizes, RECORD_COLUMNS, &l)) return OBI_ERROR_MEMORY;
     uint64_t count = (uint64_t)l.T * l.blocks;
     uint32_t *records = (uint32_t *)(void *)obi_case_zeros(env, count * RECORD_WORDS);
     float *got = obi_case_zeros(env, count * 35), *want = obi_case_zeros(env, count * 35), *tolerance = obi_case_zeros(env, count * 35);
@@ -78,8 +81,8 @@ static void fill_tolerance(const layer *l, float *tolerance)
     for (uint32_t t = 0; t < l->T; t++) {
         double squares = 0;
         for (uint32_t b = 0; b < l->blocks; b++)
-            for (uint32_t k = 0; k < 32; k++) {
-                double value = (double)l->steps[t * l->blocks + b] * l->q[((size_t)t * l->blocks + b) * 32 + k];
+            for (uint32_t k = 0; k < l->block; k++) {
+                double value = (double)l->steps[t * l->blocks + b] * l->q[((size_t)t * l->blocks + b) * l->block + k];
                 squares += value * value;
             }
         double error = obi_case_sum_error(l->blocks + 8.0, squares) + 5 * OBI_UNIT_FLOAT * sqrt(l->blocks * squares);
@@ -88,23 +91,24 @@ static void fill_tolerance(const layer *l, float *tolerance)
     }
 }
 
-static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+static obi_status run_family(obi_case_env *env, obi_weight_type type, obi_sign_family family, uint32_t block, const uint32_t *sizes,
+                             obi_case_result *result)
 {
     layer l;
-    if (!make_layer(env, sizes, &l)) return OBI_ERROR_MEMORY;
+    if (!make_layer(env, sizes, block, &l)) return OBI_ERROR_MEMORY;
     uint64_t outputs = (uint64_t)l.m * l.T;
     uint32_t *words = obi_case_signs(env, l.m, l.n);
     float *want = obi_case_zeros(env, outputs), *got = obi_case_zeros(env, outputs), *tolerance = obi_case_zeros(env, outputs);
     if (!words || !want || !got || !tolerance) return OBI_ERROR_MEMORY;
-    ref_bitlinear_int8(want, l.q, l.steps, words, l.scales + obi_scales_h_offset(l.n), l.m, l.n, l.T);
+    ref_bitlinear_int8(want, l.q, l.steps, words, l.scales + obi_scales_h_offset(l.n), l.m, l.n, l.T, block);
     fill_tolerance(&l, tolerance);
     obi_view x, scales, y;
     obi_weight weight;
     OBI_TRY(obi_case_upload(env, l.x, (uint64_t)l.n * l.T * 4, &x));
     OBI_TRY(obi_case_upload(env, l.scales, obi_scales_floats(l.m, l.n) * 4, &scales));
     OBI_TRY(obi_case_output(env, outputs * 4, &y));
-    OBI_TRY(obi_case_weight(env, OBI_WEIGHT_SIGN, l.m, l.n, sizes[3], words, &weight));
-    weight.family = OBI_SIGN_INT8;
+    OBI_TRY(obi_case_weight(env, type, l.m, l.n, sizes[3], words, &weight));
+    weight.family = (uint32_t)family;
     obi_cmd_begin(env->cmd);
     obi_op_bitlinear_fwd(env->cmd, y, x, &weight, scales, l.T);
     obi_status status = obi_cmd_run(env->cmd);
@@ -112,6 +116,21 @@ static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result 
     if (status == OBI_OK) status = obi_case_download(env, y, got, outputs * 4);
     if (status == OBI_OK) obi_case_compare(result, "y", got, want, outputs, tolerance, 0, 0);
     return status;
+}
+
+static obi_status run(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_family(env, OBI_WEIGHT_SIGN, OBI_SIGN_INT8, RECORD_COLUMNS, sizes, result);
+}
+
+static obi_status tiles(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_family(env, OBI_WEIGHT_SIGN_TILES, OBI_SIGN_STRAIGHT_INT8, obi_sign_gemm_block(sizes[1]), sizes, result);
+}
+
+static obi_status straight(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return obi_case_form(env, true, tiles, sizes, result);
 }
 
 /* With the device's dot products, fast or not, or without them. */
@@ -140,3 +159,7 @@ const obi_case obi_case_bitlinear_gemv_int8 = { "bitlinear_gemv_int8", OBI_KERNE
                                                 { 67, 333, 2, 40 }, emulated };
 const obi_case obi_case_bitlinear_gemv_int8_dot = { "bitlinear_gemv_int8_dot", OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT, "m n T block_rows",
                                                     { 67, 333, 2, 40 }, dot };
+const obi_case obi_case_bitlinear_gemm_int8_straight = { "bitlinear_gemm_int8_straight", OBI_KERNEL_BITLINEAR_GEMM_INT8_STRAIGHT,
+                                                         "m n T block_rows", { 141, 333, 21, 0 }, straight };
+const obi_case obi_case_bitlinear_sums_int8 = { "bitlinear_sums_int8", OBI_KERNEL_BITLINEAR_SUMS_INT8_STRAIGHT, "m n T block_rows",
+                                                { 64, 512, 32, 0 }, straight };

@@ -101,6 +101,8 @@
     X(bitlinear_gemm_straight) \
     X(bitlinear_gemm_tiles) \
     X(bitlinear_sums)       \
+    X(bitlinear_gemm_int8_straight) \
+    X(bitlinear_sums_int8)  \
     X(bitlinear_sign_gemm_straight) \
     X(bitlinear_bwd_x_straight) \
     X(bitlinear_column_dot_straight) \

@@ -16,6 +16,7 @@
 // most 1/17 below 127 / max|u|, except that it is 31/32 of a power of two where max|u| is just above 127 of its inverse.
 // A block that is below 2^-100 everywhere counts as 0; one with an infinity or a NaN has a NaN for 1 / scale.
 #include "common/push_bitlinear.h"
+#include "common/byte_scale.glsl"
 
 layout(local_size_x_id = 0) in;
 
@@ -28,20 +29,6 @@ layout(push_constant) uniform Push { obi_push_bitlinear_quantise push; };
 
 shared uint tops[LANES_MAX];
 shared int sums[LANES_MAX];
-
-// 127 / top with five significant bits, from the bits of top >= 2^-100.
-float byte_scale(uint top_bits)
-{
-    float power = uintBitsToFloat((260u - (top_bits >> 23)) << 23);
-    precise float top = uintBitsToFloat(top_bits) * power; // [64, 128)
-    precise float factor = top <= 127.0 ? 1.0 : 0.96875;
-    [[unroll]] for (uint i = 1u; i <= 4u; i++) {
-        float more = factor + 1.0 / float(1u << i);
-        precise float scaled = top * more;
-        if (scaled <= 127.0) factor = more;
-    }
-    return factor * power;
-}
 
 void main()
 {
@@ -65,7 +52,7 @@ void main()
     float scale = 0.0, inverse = 0.0;
     if (top >= 0x7f800000u) {
         inverse = uintBitsToFloat(0x7fc00000u);
-    } else if (top >= 0x0d800000u) {
+    } else if (top >= OB_BYTE_TOP_MIN) {
         scale = byte_scale(top);
         inverse = 1.0 / scale;
     }

@@ -45,8 +45,9 @@ struct obi_push_bitlinear_sums {
     OB_U32 x_low, x_high, g_low, g_high; /* addresses, halves of 64 bits, of the first column of this dispatch */
     OB_U32 n;          /* columns of the whole matrix: distance between two tokens of x */
     OB_U32 k_count;    /* columns of this dispatch */
-    OB_U32 tokens_padded; /* that a part has room for */
-    OB_U32 words;      /* of a token's sums: of its stretches */
+    OB_U32 tokens;     /* of this dispatch */
+    OB_U32 records_padded; /* that a part has room for; a record is a token, or two (OB_INT8) */
+    OB_U32 words;      /* of a record's sums: of its stretches */
     OB_U32 scales_skip, other_scales_skip; /* of a group: as for gemv_straight */
     OB_U32 digit[16];  /* 0, 1, 2, ...: straight.glsl says why */
 };
@@ -54,8 +55,8 @@ struct obi_push_bitlinear_sums {
 struct obi_push_bitlinear_gemm_sums {
     OB_U32 sums_low, sums_high, bits_low, bits_high, h_low, h_high; /* addresses; bits: of the first word of this dispatch */
     OB_U32 m;          /* rows of the whole matrix */
-    OB_U32 tokens;     /* of y; those that a part of the sums has room for, << 10; tiles of a block of tokens, << 20 */
-    OB_U32 first;      /* token of this dispatch; and words of a token's sums << 16 */
+    OB_U32 tokens;     /* of y; the records that a part of the sums has room for, << 10; tiles of a block of records, << 20 */
+    OB_U32 first;      /* record of this dispatch; and words of a record's sums << 16 */
     OB_U32 tile_words; /* from a tile of the signs to the next */
     OB_U32 first_row;  /* of y */
     OB_U32 rows;       /* of the row block; and << 16, of a group, of each further part */

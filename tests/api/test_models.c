@@ -52,9 +52,19 @@ static void test_bytes_lose_nothing(void **state)
     if (!(fabs(bytes - exact) < 0.005 * exact) || bytes == exact) fail_msg("the loss is %g with bytes, %g without", bytes, exact);
 }
 
+/* The same for long steps, where a driver has it: blocks of bytes are longer there. */
+static void test_bytes_of_prompts_lose_nothing(void **state)
+{
+    (void)state;
+    double exact = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf", "128", "xor");
+    double bytes = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf", "128", "straight-int8");
+    if (!(fabs(bytes - exact) < 0.005 * exact) || bytes == exact) fail_msg("the loss is %g with bytes, %g without", bytes, exact);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_stories), cmocka_unit_test(test_losses),
-                                        cmocka_unit_test(test_bytes_lose_nothing) };
+                                        cmocka_unit_test(test_bytes_lose_nothing),
+                                        cmocka_unit_test(test_bytes_of_prompts_lose_nothing) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }

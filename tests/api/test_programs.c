@@ -321,7 +321,7 @@ static void test_info(void **state)
     program_expect_success(run);
     assert_true(json_number(run->out, "workgroup_size") >= 128);
     assert_non_null(strstr(run->out, "\"chosen\""));
-    assert_int_equal(program_occurrences(run->out, "\"offered\""), 5);
+    assert_int_equal(program_occurrences(run->out, "\"offered\""), 6);
     run = program_run("onebit-info-vk", "--device", "0");
     program_expect_success(run);
     assert_non_null(strstr(run->out, "families    xor"));

@@ -240,5 +240,6 @@ int main(void)
         cmocka_unit_test(test_packed_starts),
         cmocka_unit_test(test_checkpoint_of_another_form),
     };
+    test_leave_out_bytes();
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, close_scratch));
 }

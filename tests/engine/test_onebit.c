@@ -276,5 +276,6 @@ int main(void)
         cmocka_unit_test(test_odd_onebit),  cmocka_unit_test(test_rotary_onebit), cmocka_unit_test(test_dense),
         cmocka_unit_test(test_stories260k), cmocka_unit_test(test_babyllama105),  cmocka_unit_test(test_tinystories656k),
     };
+    test_leave_out_bytes();
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, scratch_close));
 }

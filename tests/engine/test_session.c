@@ -466,5 +466,6 @@ int main(void)
         cmocka_unit_test(test_halves_in_the_cache),
         cmocka_unit_test(test_scores),
     };
+    test_leave_out_bytes();
     return test_device_finish(cmocka_run_group_tests(tests, open_models, close_models));
 }

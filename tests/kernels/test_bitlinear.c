@@ -85,6 +85,18 @@ static void test_gemm_tiles(void **state)
     TEST_CASE(obi_case_bitlinear_gemm_tiles, 160, 512, 300);     /* more tokens than a dispatch takes */
 }
 
+static void test_gemm_int8_straight(void **state)
+{
+    (void)state;
+    gemm_sizes(&obi_case_bitlinear_gemm_int8_straight);
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 300, 333, 12, 256); /* the second block has 44 rows */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 256 * 128 + 70, 70, 9); /* more than a grid's side of tiles */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 96, 1376, 18);      /* 43 words: the last stretch begins earlier */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 64, 5632, 16);      /* 22 stretches */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 128, 9000, 13);     /* in two pieces */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 160, 512, 300);     /* more tokens than a dispatch takes */
+}
+
 /* The longest row the op takes: one driver ends an invocation's loops, silently, at 65,535 turns. */
 static void test_longest_row(void **state)
 {
@@ -333,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_gemm_straight),
         cmocka_unit_test(test_gemm_tiles),
+        cmocka_unit_test(test_gemm_int8_straight),
         cmocka_unit_test(test_longest_row),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_integers_are_exact),
