@@ -1,7 +1,6 @@
 #include "ops/op_post_norm.h"
 
 #include "ops/check.h"
-#include "ops/op_act.h"
 #include "ops/op_norm.h"
 #include "ops/rows_straight.h"
 #include "ops/token_straight.h"
@@ -34,14 +33,8 @@ void obi_op_post_residual_fwd(obi_cmd *cmd, obi_view x, obi_view normed, obi_vie
     if (!obi_check_words(cmd, op, "x", x, T, n) || !obi_check_words(cmd, op, "normed", normed, T, n) ||
         !obi_check_words(cmd, op, "p", p, T, n) || !obi_check_words(cmd, op, "w", w, 1, n) || !fits(cmd, op, n))
         return;
-    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, n)) {
-        if (post) obi_op_layernorm_fwd(cmd, p, p, T, n, post_eps);
-        obi_op_add_fwd(cmd, x, x, p, (uint64_t)T * n);
-        obi_op_rmsnorm_fwd(cmd, normed, x, w, T, n, eps);
-        return;
-    }
-    if (T == 1 && obi_token_row_takes(obi_cmd_device(cmd), n)) {
-        obi_token_residual(cmd, x, normed, p, w, n, post_eps, eps);
+    if (obi_token_row_takes(obi_cmd_device(cmd), n)) {
+        obi_token_residual(cmd, x, normed, p, w, T, n, post_eps, eps);
         return;
     }
     struct obi_push_post_norm_residual push = { T, n, post_eps, eps };
@@ -60,14 +53,8 @@ void obi_op_post_swiglu_fwd(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T
     const char *op = "post_swiglu";
     bool post = post_eps >= 0;
     if (!obi_check_words(cmd, op, "gate", gate, T, n) || !obi_check_words(cmd, op, "up", up, T, n) || !fits(cmd, op, n)) return;
-    if (obi_rows_straight_takes(obi_cmd_device(cmd), T, n)) {
-        if (post) obi_op_layernorm_fwd(cmd, gate, gate, T, n, post_eps);
-        if (post) obi_op_layernorm_fwd(cmd, up, up, T, n, post_eps);
-        obi_op_swiglu_fwd(cmd, gate, gate, up, (uint64_t)T * n);
-        return;
-    }
-    if (T == 1 && obi_token_row_takes(obi_cmd_device(cmd), n)) {
-        obi_token_swiglu(cmd, gate, up, n, post_eps);
+    if (obi_token_row_takes(obi_cmd_device(cmd), n)) {
+        obi_token_swiglu(cmd, gate, up, T, n, post_eps);
         return;
     }
     struct obi_push_post_norm_swiglu push = { T, n, post_eps };
@@ -98,6 +85,10 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
         !obi_check(cmd, what->place == 0 || (T == 1 && qkv.size / 4 > what->place), op, "the position is not where it should be") ||
         !fits(cmd, op, q_width > width ? q_width : width))
         return;
+    if (obi_token_qkv_takes(obi_cmd_device(cmd), what)) {
+        obi_token_qkv(cmd, qkv, table, cache, what);
+        return;
+    }
     if (what->place == 0 && obi_rows_straight_takes(obi_cmd_device(cmd), T, width) &&
         obi_rows_straight_takes(obi_cmd_device(cmd), T, q_width)) {
         if (post) obi_op_layernorm_fwd(cmd, parts.q, parts.q, T, (uint32_t)q_width, what->post_eps);
@@ -106,10 +97,6 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
         obi_op_rope_fwd(cmd, parts.q, table, T, H, C, R, first, what->layout);
         obi_op_rope_fwd(cmd, parts.k, table, T, K, C, R, first, what->layout);
         obi_op_kv_store_fwd(cmd, cache, parts.k, parts.v, T, (uint32_t)width, first, what->context);
-        return;
-    }
-    if (obi_token_qkv_takes(obi_cmd_device(cmd), what)) {
-        obi_token_qkv(cmd, qkv, table, cache, what);
         return;
     }
     struct obi_push_post_norm_qkv push = { T, H, K, C, R, what->place ? what->place : first, (uint32_t)((parts.k.offset - qkv.offset) / 4),

@@ -8,6 +8,7 @@
 
 #define SUBGROUPS_MAX 64u
 #define EIGHTS_MAX 32u /* of a subgroup: what Mesa unrolls */
+#define TOKENS_MAX 256u /* of a dispatch: what two digits of the kernels can count, */
 #define HEADS_MAX 255u /* what two digits of the kernels can count */
 #define POSITIONS_MAX 32u /* of a subgroup, */
 #define LOADS_MAX 128u    /* and eights of their keys: more code takes LLVM seconds */
@@ -35,44 +36,66 @@ bool obi_token_row_takes(const obi_device *device, uint64_t columns)
     return possible(device) && columns <= SUBGROUPS_MAX * EIGHTS_MAX * 8;
 }
 
-static void record_row(obi_cmd *cmd, int kernel, const struct obi_push_token_row *row, bool post, obi_dispatch *dispatch)
+/* Rows [first, first + rows) of the inputs. */
+typedef struct rows {
+    obi_view a, b, w;
+    uint32_t first, rows, columns;
+    float post_eps, eps;
+} rows;
+
+static void record_rows(obi_cmd *cmd, int kernel, const rows *some, obi_dispatch *dispatch)
 {
     bool cut;
-    uint32_t eights = eights_of(row->columns, &cut), subgroups = (uint32_t)obi_div_ceil(row->columns, 8 * eights);
-    struct obi_push_token_row push = *row;
+    uint32_t eights = eights_of(some->columns, &cut), subgroups = (uint32_t)obi_div_ceil(some->columns, 8 * eights);
+    struct obi_push_token_row push = { .first = some->first * some->columns, .columns = some->columns, .post_eps = some->post_eps,
+                                       .eps = some->eps };
+    obi_view a = some->a, b = some->b;
+    a.offset += 4ull * push.first;
+    b.offset += 4ull * push.first;
+    obi_straight_address(a, &push.a_low, &push.a_high);
+    obi_straight_address(b, &push.b_low, &push.b_high);
+    obi_straight_address(some->w, &push.w_low, &push.w_high);
     obi_straight_digits(push.digit);
     dispatch->kernel = kernel;
     dispatch->spec[0] = 8 * subgroups;
     dispatch->spec[1] = subgroups;
-    dispatch->spec[2] = post;
+    dispatch->spec[2] = some->post_eps >= 0;
     dispatch->spec[3] = eights;
     dispatch->spec[4] = cut;
-    dispatch->spec_count = 5;
-    for (int axis = 0; axis < 3; axis++) dispatch->groups[axis] = 1;
+    dispatch->spec[5] = some->rows > 1;
+    dispatch->spec_count = 6;
+    dispatch->groups[0] = some->rows;
+    dispatch->groups[1] = dispatch->groups[2] = 1;
     dispatch->push = &push;
     dispatch->push_bytes = sizeof push;
     obi_cmd_dispatch(cmd, dispatch);
 }
 
-void obi_token_residual(obi_cmd *cmd, obi_view x, obi_view normed, obi_view p, obi_view w, uint32_t columns, float post_eps, float eps)
+static uint32_t at_once(uint32_t T, uint32_t first) { return T - first < TOKENS_MAX ? T - first : TOKENS_MAX; }
+
+void obi_token_residual(obi_cmd *cmd, obi_view x, obi_view normed, obi_view p, obi_view w, uint32_t T, uint32_t columns, float post_eps,
+                        float eps)
 {
-    struct obi_push_token_row push = { .columns = columns, .post_eps = post_eps, .eps = eps };
-    obi_straight_address(p, &push.a_low, &push.a_high);
-    obi_straight_address(x, &push.b_low, &push.b_high);
-    obi_straight_address(w, &push.w_low, &push.w_high);
-    obi_dispatch dispatch = { .bindings = { obi_writes(normed), obi_updates(x), obi_reads(p), obi_reads(w) },
-                              .binding_count = 4,
-                              .bytes = 20ull * columns };
-    record_row(cmd, OBI_KERNEL_POST_NORM_RESIDUAL_STRAIGHT, &push, post_eps >= 0, &dispatch);
+    rows some = { .a = p, .b = x, .w = w, .columns = columns, .post_eps = post_eps, .eps = eps };
+    for (; some.first < T; some.first += some.rows) {
+        some.rows = at_once(T, some.first);
+        obi_dispatch dispatch = { .bindings = { obi_writes(normed), obi_updates(x), obi_reads(p), obi_reads(w) },
+                                  .binding_count = 4,
+                                  .bytes = 4ull * (4 * some.rows + 1) * columns };
+        record_rows(cmd, OBI_KERNEL_POST_NORM_RESIDUAL_STRAIGHT, &some, &dispatch);
+    }
 }
 
-void obi_token_swiglu(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t columns, float post_eps)
+void obi_token_swiglu(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T, uint32_t columns, float post_eps)
 {
-    struct obi_push_token_row push = { .columns = columns, .post_eps = post_eps };
-    obi_straight_address(gate, &push.a_low, &push.a_high);
-    obi_straight_address(up, &push.b_low, &push.b_high);
-    obi_dispatch dispatch = { .bindings = { obi_updates(gate), obi_reads(up) }, .binding_count = 2, .bytes = 12ull * columns };
-    record_row(cmd, OBI_KERNEL_POST_NORM_SWIGLU_STRAIGHT, &push, post_eps >= 0, &dispatch);
+    rows some = { .a = gate, .b = up, .columns = columns, .post_eps = post_eps };
+    for (; some.first < T; some.first += some.rows) {
+        some.rows = at_once(T, some.first);
+        obi_dispatch dispatch = { .bindings = { obi_updates(gate), obi_reads(up) },
+                                  .binding_count = 2,
+                                  .bytes = 12ull * some.rows * columns };
+        record_rows(cmd, OBI_KERNEL_POST_NORM_SWIGLU_STRAIGHT, &some, &dispatch);
+    }
 }
 
 /* ---- q, k and v ---------------------------------------------------------------------------------------------------------- */
@@ -83,7 +106,7 @@ static uint32_t heads_of(uint32_t C) { return EIGHTS_MAX * 8 / C; }
 bool obi_token_qkv_takes(const obi_device *device, const obi_post_qkv *what)
 {
     uint32_t C = what->C;
-    return possible(device) && what->T == 1 && what->R == C && C > 0 && C % 8 == 0 && C <= EIGHTS_MAX * 8 &&
+    return possible(device) && what->R == C && C > 0 && C % 8 == 0 && C <= EIGHTS_MAX * 8 &&
            (what->layout == OBI_ROPE_PAIRS || C % 16 == 0 || C == 8) && what->K <= what->H &&
            obi_div_ceil(what->H, heads_of(C)) <= SUBGROUPS_MAX && what->context <= POSITION_MAX;
 }
@@ -93,7 +116,7 @@ void obi_token_qkv(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cach
     uint32_t H = what->H, K = what->K, C = what->C;
     uint32_t subgroups = (uint32_t)obi_div_ceil(H, heads_of(C));
     uint32_t heads = (uint32_t)obi_div_ceil(H, subgroups), kv_heads = (uint32_t)obi_div_ceil(K, subgroups);
-    obi_attn_parts parts = obi_attn_parts_of(qkv, 1, H, K, C);
+    obi_attn_parts parts = obi_attn_parts_of(qkv, what->T, H, K, C);
     struct obi_push_token_qkv push = { .heads = H, .kv_heads = K, .k_start = (uint32_t)((parts.k.offset - qkv.offset) / 4),
                                        .v_start = (uint32_t)((parts.v.offset - qkv.offset) / 4),
                                        .position = what->place ? what->place : what->first_position, .post_eps = what->post_eps };
@@ -101,17 +124,19 @@ void obi_token_qkv(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cach
     obi_straight_address(table, &push.table_low, &push.table_high);
     obi_straight_digits(push.digit);
     bool half = cache.type == OBI_KV_F16;
-    obi_dispatch dispatch = { .kernel = half ? OBI_KERNEL_POST_NORM_QKV_F16_STRAIGHT : OBI_KERNEL_POST_NORM_QKV_STRAIGHT,
-                              .spec = { 8 * subgroups, subgroups, what->post_eps >= 0, (uint32_t)what->layout, what->place > 0, C / 8,
-                                        heads, kv_heads },
-                              .spec_count = 8,
-                              .groups = { 1, 1, 1 },
-                              .push = &push,
-                              .push_bytes = sizeof push,
-                              .bindings = { obi_updates(qkv), obi_reads(table), obi_writes(cache.k), obi_writes(cache.v) },
-                              .binding_count = 4,
-                              .bytes = 8ull * (H + K) * C + 8 * obi_kv_words(cache.type, (uint64_t)K * C) + 4ull * C };
-    obi_cmd_dispatch(cmd, &dispatch);
+    for (; push.token < what->T; push.token += TOKENS_MAX) {
+        obi_dispatch dispatch = { .kernel = half ? OBI_KERNEL_POST_NORM_QKV_F16_STRAIGHT : OBI_KERNEL_POST_NORM_QKV_STRAIGHT,
+                                  .spec = { 8 * subgroups, subgroups, what->post_eps >= 0, (uint32_t)what->layout,
+                                            what->T > 1 ? 2 : what->place > 0, C / 8, heads, kv_heads },
+                                  .spec_count = 8,
+                                  .groups = { at_once(what->T, push.token), 1, 1 },
+                                  .push = &push,
+                                  .push_bytes = sizeof push,
+                                  .bindings = { obi_updates(qkv), obi_reads(table), obi_writes(cache.k), obi_writes(cache.v) },
+                                  .binding_count = 4 };
+        dispatch.bytes = (8ull * (H + K) * C + 8 * obi_kv_words(cache.type, (uint64_t)K * C) + 4ull * C) * dispatch.groups[0];
+        obi_cmd_dispatch(cmd, &dispatch);
+    }
 }
 
 /* ---- attention ----------------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
-/* token_straight: what a single token needs besides products of matrices, on software drivers (caps.straight). One workgroup takes whole
- * rows, so that a dispatch is one short piece of work for one thread; attention has a workgroup for each head.
+/* token_straight: what tokens need besides products of matrices, on software drivers (caps.straight). One workgroup takes the whole
+ * rows of a token; attention of a single one has a workgroup for each head.
  *
  * Called by op_post_norm and op_attn, which have checked the views. Each _takes says whether there is a kernel for the shape. */
 #ifndef OBI_OPS_TOKEN_STRAIGHT_H
@@ -7,12 +7,13 @@
 
 #include "ops/op_post_norm.h"
 
-/* Of rows of `columns`: obi_op_post_residual_fwd and obi_op_post_swiglu_fwd with T = 1. */
+/* Of rows of `columns`: obi_op_post_residual_fwd and obi_op_post_swiglu_fwd. */
 bool obi_token_row_takes(const obi_device *device, uint64_t columns);
-void obi_token_residual(obi_cmd *cmd, obi_view x, obi_view normed, obi_view p, obi_view w, uint32_t columns, float post_eps, float eps);
-void obi_token_swiglu(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t columns, float post_eps);
+void obi_token_residual(obi_cmd *cmd, obi_view x, obi_view normed, obi_view p, obi_view w, uint32_t T, uint32_t columns, float post_eps,
+                        float eps);
+void obi_token_swiglu(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T, uint32_t columns, float post_eps);
 
-/* obi_op_post_qkv_fwd with T = 1. */
+/* obi_op_post_qkv_fwd. */
 bool obi_token_qkv_takes(const obi_device *device, const obi_post_qkv *what);
 void obi_token_qkv(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what);
 

@@ -215,7 +215,7 @@ const obi_case obi_case_post_norm_qkv_f16 = {
     "post_norm_qkv_f16", OBI_KERNEL_POST_NORM_QKV_F16, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 1 }, run_qkv_f16_plain
 };
 
-/* Single tokens on software drivers (ops/token_straight.h); with T above 1, or sizes that have no such kernel, the others. */
+/* Those of software drivers (ops/token_straight.h); with sizes that have no such kernel, the others. */
 const obi_case obi_case_post_norm_residual_straight = {
     "post_norm_residual_straight", OBI_KERNEL_POST_NORM_RESIDUAL_STRAIGHT, "T n post", { 1, 277, 1 }, run_residual_straight
 };

@@ -1,4 +1,4 @@
-// token_row_straight: a row of `push.columns` floats, OB_EIGHTS eights a subgroup (token_straight.glsl).
+// token_row_straight: rows of `push.columns` floats, one a workgroup, OB_EIGHTS eights a subgroup (token_straight.glsl).
 #ifndef OB_TOKEN_ROW_STRAIGHT_GLSL
 #define OB_TOKEN_ROW_STRAIGHT_GLSL
 
@@ -9,10 +9,17 @@
 layout(constant_id = 3) const uint OB_EIGHTS = 1u; // of a subgroup, at most 32
 layout(constant_id = 4) const uint OB_CUT = 0u;    // 1: the subgroups reach past the end of the row
 
+layout(constant_id = 5) const uint OB_MANY = 0u;   // 1: there are several rows, at most 256
+
 #define OB_CHUNK (OB_EIGHTS * 8u)
 #define OB_EACH [[unroll]] for (uint i = 0u; i < OB_EIGHTS; i++)
 
 uint ob_first() { return ob_subgroup() * OB_CHUNK; } // column
+
+// Elements before the workgroup's row.
+uint ob_before() { return OB_MANY != 0u ? ob_digits(gl_WorkGroupID.x) * push.columns : 0u; }
+
+uint64_t ob_row(uint low, uint high) { return ob_address(low, high) + uint64_t(ob_before()) * 4ul; }
 
 // Eight i of the subgroup; past the end of the row its last element again.
 float ob_input(uint64_t row, uint i)
@@ -44,7 +51,8 @@ float ob_chunk_count() // columns of this subgroup, 1 where it has none
 
 // One scalar store after another. Lanes past the end have the last element too, and store it once more.
 #define OB_STORE_LANE(buffer, value, l)                                                                                              \
-    buffer[OB_CUT != 0u ? min(ob_first() + 8u * i + l, push.columns - 1u) : ob_first() + 8u * i + l] = subgroupShuffle(value, l);
+    buffer[push.first + ob_before() + (OB_CUT != 0u ? min(ob_first() + 8u * i + l, push.columns - 1u) : ob_first() + 8u * i + l)] =       \
+        subgroupShuffle(value, l);
 #define OB_STORE(buffer, value)                                                                                                      \
     OB_STORE_LANE(buffer, value, 0u) OB_STORE_LANE(buffer, value, 1u) OB_STORE_LANE(buffer, value, 2u)                               \
     OB_STORE_LANE(buffer, value, 3u) OB_STORE_LANE(buffer, value, 4u) OB_STORE_LANE(buffer, value, 5u)                               \

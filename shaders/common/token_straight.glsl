@@ -1,4 +1,4 @@
-// token_straight: one token's rows by one workgroup, for software drivers (straight.glsl). Each subgroup has a chunk of a row; what the
+// token_straight: a token's rows by one workgroup, for software drivers (straight.glsl). Each subgroup has a chunk of a row; what the
 // whole row decides, sums and OneBit's norm, goes through shared memory, in the order of the subgroups.
 //
 // Before the include: the push constants' struct as OB_PUSH, and OB_ROWS, how many rows have a norm.

@@ -1,13 +1,14 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// post_norm/qkv_fwd of a single token, for software drivers (common/straight.glsl): OneBit's norm of q, k and v; then q turned by its
+// post_norm/qkv_fwd for software drivers (common/straight.glsl): OneBit's norm of q, k and v; then q turned by its
 // position in place, k turned into the key cache, v into the value cache. All elements of a head are turned.
 // b0 w q|k|v, read by its address   b1 r table, by its address (positions, head_size/2, 2): c = cos, s = sin
 // b2 w k_cache   b3 w v_cache (context, kv_heads, head_size), f32 or, with OB_F16, words of two halves
 // push: obi_push_token_qkv
 // spec 0: workgroup, 8 * subgroups   1: subgroups, at most 64   2: 1 with the norm   3: layout, 0 pairs (i, i + head_size/2), 1 pairs
-//    (2i, 2i+1)   4: PLACED   5: eights of a head; even with layout 0, or 1   6, 7: heads and key heads of a subgroup, at most 32 eights
-// grid: 1   tiers: A
+//    (2i, 2i+1)   4: TOKENS: 0 one, 1 PLACED: one, whose position is in q|k|v, 2 several   5: eights of a head; even with layout 0, or 1
+//    6, 7: heads and key heads of a subgroup, at most 32 eights
+// grid: x: tokens, at most 256   tiers: A
 #include "common/half_pair.glsl"
 #include "common/push_token.h"
 #define OB_PUSH obi_push_token_qkv
@@ -15,7 +16,7 @@
 #include "common/token_straight.glsl"
 
 layout(constant_id = 3) const uint LAYOUT = 0u;
-layout(constant_id = 4) const uint PLACED = 0u;
+layout(constant_id = 4) const uint TOKENS = 0u;
 layout(constant_id = 5) const uint HEAD = 1u;
 layout(constant_id = 6) const uint HEADS = 1u;
 layout(constant_id = 7) const uint KV_HEADS = 1u;
@@ -29,12 +30,14 @@ layout(set = 0, binding = 0) writeonly buffer QKV { float qkv[]; };
 layout(set = 0, binding = 2) writeonly buffer KCache { WORD k_cache[]; };
 layout(set = 0, binding = 3) writeonly buffer VCache { WORD v_cache[]; };
 
+#define PLACED (TOKENS == 1u)
+#define MANY (TOKENS == 2u)
 #define SIZE (HEAD * 8u) // of a head
 
 // The push constants' digits make the position uniform for Mesa.
 uint position(uint64_t qkv_at)
 {
-    if (PLACED == 0u) return push.position;
+    if (!PLACED) return push.position;
     uint p = uint(uintBitsToFloat(ob_word(qkv_at, push.position)));
     return ob_digits(p & 255u) | ob_digits(p >> 8 & 255u) << 8 | ob_digits(p >> 16 & 255u) << 16;
 }
@@ -116,14 +119,17 @@ uint position(uint64_t qkv_at)
 void main()
 {
     uint64_t qkv_at = ob_address(push.qkv_low, push.qkv_high);
-    uint place = position(qkv_at), heads;
+    uint token = MANY ? push.token + ob_digits(gl_WorkGroupID.x) : 0u;
+    uint place = MANY ? push.position + token : position(qkv_at), heads;
+    uint q_start = token * push.heads * SIZE, k_start = push.k_start + token * push.kv_heads * SIZE,
+         v_start = push.v_start + token * push.kv_heads * SIZE;
     uint64_t table = ob_address(push.table_low, push.table_high) + uint64_t(place * SIZE) * 4ul;
     float q[32], k[32], v[32], cosine[32], sine[32];
-    float q_pivot = uintBitsToFloat(ob_word(qkv_at, 0u)), k_pivot = uintBitsToFloat(ob_word(qkv_at, push.k_start)),
-          v_pivot = uintBitsToFloat(ob_word(qkv_at, push.v_start));
-    LOAD(q, HEADS, push.heads, 0u)
-    LOAD(k, KV_HEADS, push.kv_heads, push.k_start)
-    LOAD(v, KV_HEADS, push.kv_heads, push.v_start)
+    float q_pivot = uintBitsToFloat(ob_word(qkv_at, q_start)), k_pivot = uintBitsToFloat(ob_word(qkv_at, k_start)),
+          v_pivot = uintBitsToFloat(ob_word(qkv_at, v_start));
+    LOAD(q, HEADS, push.heads, q_start)
+    LOAD(k, KV_HEADS, push.kv_heads, k_start)
+    LOAD(v, KV_HEADS, push.kv_heads, v_start)
     if (OB_POST != 0u) {
         MOMENTS(0u, q, HEADS, push.heads, q_pivot)
         MOMENTS(1u, k, KV_HEADS, push.kv_heads, k_pivot)
@@ -160,7 +166,7 @@ void main()
     heads = push.heads;
     [[unroll]] for (uint j = 0u; j < HEADS; j++)
         [[unroll]] for (uint u = 0u; u < HEAD; u++) {
-            uint at = HEAD_OF(j, HEADS) * SIZE + 8u * u;
+            uint at = q_start + HEAD_OF(j, HEADS) * SIZE + 8u * u;
             float value = q[j * HEAD + u];
             PUT8(qkv, at, value)
         }

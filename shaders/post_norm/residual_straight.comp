@@ -1,12 +1,12 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// post_norm/residual_fwd of a single row, for software drivers (common/straight.glsl):
+// post_norm/residual_fwd for software drivers (common/straight.glsl):
 //   x[i] += N(p[i]); normed[i] = x[i] * w[i] / sqrt(mean_i(x[i]^2) + eps)
-// b0 w normed (columns)   b1 w x (columns), read by its address
+// b0 w normed (rows, columns)   b1 w x (rows, columns), read by its address
 // push: obi_push_token_row: a = p, b = x, w
 // spec 0: workgroup, 8 * subgroups   1: subgroups, at most 64   2: 1 with N   3: eights of a subgroup, at most 32   4: 1: they reach past
-//    the row's end
-// grid: 1   tiers: A
+//    the row's end   5: 1: several rows
+// grid: x: rows, at most 256   tiers: A
 #define OB_ROWS 1u
 #include "common/token_row_straight.glsl"
 
@@ -15,7 +15,7 @@ layout(set = 0, binding = 1) writeonly buffer X { float x[]; };
 
 void main()
 {
-    uint64_t p_row = ob_address(push.a_low, push.a_high), x_row = ob_address(push.b_low, push.b_high);
+    uint64_t p_row = ob_row(push.a_low, push.a_high), x_row = ob_row(push.b_low, push.b_high);
     uint64_t w_row = ob_address(push.w_low, push.w_high);
     float value[32], pivot = uintBitsToFloat(ob_word(p_row, 0u));
     OB_EACH value[i] = ob_input(p_row, i);

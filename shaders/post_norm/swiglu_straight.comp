@@ -1,8 +1,8 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// post_norm/swiglu_fwd of a single row, for software drivers (common/straight.glsl):
+// post_norm/swiglu_fwd for software drivers (common/straight.glsl):
 //   gate[i] = silu(N(gate[i])) * N(up[i]), silu(a) = a / (1 + exp(-a))
-// b0 w gate (columns), read by its address
+// b0 w gate (rows, columns), read by its address
 // push: obi_push_token_row: a = gate, b = up
 // spec and grid as of residual_straight   tiers: A
 #define OB_ROWS 2u
@@ -12,7 +12,7 @@ layout(set = 0, binding = 0) writeonly buffer Gate { float gate[]; };
 
 void main()
 {
-    uint64_t gate_row = ob_address(push.a_low, push.a_high), up_row = ob_address(push.b_low, push.b_high);
+    uint64_t gate_row = ob_row(push.a_low, push.a_high), up_row = ob_row(push.b_low, push.b_high);
     float a[32], b[32], a_pivot = uintBitsToFloat(ob_word(gate_row, 0u)), b_pivot = uintBitsToFloat(ob_word(up_row, 0u));
     OB_EACH {
         a[i] = ob_input(gate_row, i);

@@ -14,7 +14,7 @@ static void test_residual(void **state)
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
         for (uint32_t post = 0; post < 2; post++) TEST_CASE(obi_case_post_norm_residual, 3, lengths[i], post);
     TEST_CASE(obi_case_post_norm_residual, 1, 50001, 1);
-    TEST_CASE(obi_case_post_norm_residual, 16, 264, 1); /* the separate kernels, on lavapipe */
+    TEST_CASE(obi_case_post_norm_residual, 16, 264, 1);
 }
 
 static void test_swiglu(void **state)
@@ -43,8 +43,8 @@ static void test_qkv(void **state)
     }
 }
 
-/* A single token on software drivers: whole chunks, some that reach past the end, and rows that are too long for it. */
-static void test_single_token(void **state)
+/* A workgroup a token, on software drivers: whole chunks, some that reach past the end, and rows that are too long for it. */
+static void test_straight(void **state)
 {
     (void)state;
     static const uint32_t columns[] = { 1, 2, 7, 8, 9, 65, 172, 288, 296, 1376, 2049, 5632, 16384, 16385 };
@@ -62,6 +62,15 @@ static void test_single_token(void **state)
         TEST_CASE(obi_case_post_norm_qkv_f16_straight, 1, H, K, C, C, kind);
     }
     TEST_CASE(obi_case_post_norm_qkv_straight, 1, 4, 2, 32, 24, 1); /* some elements stay: the usual way */
+    static const uint32_t tokens[] = { 2, 5, 16, 256, 300 }; /* more than a dispatch takes */
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        TEST_CASE(obi_case_post_norm_residual_straight, tokens[i], 296, 1);
+        TEST_CASE(obi_case_post_norm_residual_straight, tokens[i], 65, 0);
+        TEST_CASE(obi_case_post_norm_swiglu_straight, tokens[i], 65, 1);
+        TEST_CASE(obi_case_post_norm_swiglu_straight, tokens[i], 288, 0);
+        TEST_CASE(obi_case_post_norm_qkv_straight, tokens[i], 9, 3, 64, 64, i % 2 ? 3 : 1);
+        TEST_CASE(obi_case_post_norm_qkv_f16_straight, tokens[i], 9, 3, 16, 16, i % 2 ? 3 : 1);
+    }
 }
 
 /* More rows than one grid axis has; the limit is lowered. */
@@ -109,7 +118,7 @@ int main(void)
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_swiglu),
         cmocka_unit_test(test_qkv),
-        cmocka_unit_test(test_single_token),
+        cmocka_unit_test(test_straight),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_refused),
     };
