@@ -2,9 +2,13 @@
 
 #include "core/checked.h"
 #include "ops/op_attn.h"
-#include "ops/op_bitlinear.h"
+#include "ops/op_bitlinear_post.h"
 #include "ops/op_dense.h"
-#include "ops/op_post_norm.h"
+
+static float post_eps_of(const obi_config *config)
+{
+    return config->onebit && config->post_norm ? config->post_norm_eps : OBI_POST_NORM_NONE;
+}
 
 /* Multiplications of `count` projections that follow each other. */
 static double work_of(const obi_linear *linear, uint32_t count, uint32_t T)
@@ -22,19 +26,65 @@ static void linear_forward(obi_session *session, obi_view y, obi_view x, const o
     else obi_op_dense_fwd(session->cmd, y, x, &linear->weight, T);
 }
 
-/* The same for `count` projections of one x that follow each other: together where they may. */
-static void linears_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T,
-                            obi_pace *pace)
+/* Whether the `count` projections from `linear` on are one step: of signs, and not too much work for one submission. Notes their work. */
+static bool in_one_step(const obi_linear *linear, uint32_t count, uint32_t T, obi_pace *pace)
 {
     double work = work_of(linear, count, T);
-    if (!linear->scales.buffer || work > pace->budget) {
-        for (uint32_t i = 0; i < count; i++) linear_forward(session, y[i], x, &linear[i], T, pace);
+    if (!linear->scales.buffer || (count > 1 && work > pace->budget)) return false;
+    obi_pace_before(pace, work);
+    return true;
+}
+
+static obi_bitlinear_part part_of(const obi_linear *linear, obi_view y)
+{
+    return (obi_bitlinear_part){ y, linear->scales, &linear->weight };
+}
+
+/* q, k and v of `normed`, ready for attention. */
+static void qkv_forward(obi_session *session, obi_view qkv, obi_kv_cache cache, const obi_post_qkv *what, obi_view normed,
+                        const obi_linear *linear, obi_pace *pace)
+{
+    obi_view table = obi_view_of(session->rope_table);
+    obi_attn_parts at = obi_attn_parts_of(qkv, what->T, what->H, what->K, what->C);
+    obi_view y[] = { at.q, at.k, at.v };
+    if (in_one_step(linear, 3, what->T, pace)) {
+        obi_bitlinear_part parts[] = { part_of(&linear[0], y[0]), part_of(&linear[1], y[1]), part_of(&linear[2], y[2]) };
+        obi_op_bitlinear_qkv_fwd(session->cmd, parts, normed, qkv, table, cache, what);
         return;
     }
-    obi_bitlinear_part parts[OBI_GROUP_MAX];
-    for (uint32_t i = 0; i < count; i++) parts[i] = (obi_bitlinear_part){ y[i], linear[i].scales, &linear[i].weight };
-    obi_pace_before(pace, work);
-    obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
+    for (uint32_t i = 0; i < 3; i++) linear_forward(session, y[i], normed, &linear[i], what->T, pace);
+    obi_op_post_qkv_fwd(session->cmd, qkv, table, cache, what);
+}
+
+/* x += the projection of `in`, and normed = x normalised with w. */
+static void residual_forward(obi_session *session, obi_view in, const obi_linear *linear, const obi_buffer *w, uint32_t T, obi_pace *pace)
+{
+    const obi_config *config = &session->weights->config;
+    uint32_t D = config->width;
+    obi_view x = obi_view_rows(session->x, 0, T, D), normed = obi_view_rows(session->normed, 0, T, D),
+             projected = obi_view_rows(session->projected, 0, T, D);
+    if (in_one_step(linear, 1, T, pace)) {
+        obi_bitlinear_part part = part_of(linear, projected);
+        obi_op_bitlinear_residual_fwd(session->cmd, x, normed, &part, in, obi_view_of(w), T, post_eps_of(config), config->norm_eps);
+        return;
+    }
+    linear_forward(session, projected, in, linear, T, pace);
+    obi_op_post_residual_fwd(session->cmd, x, normed, projected, obi_view_of(w), T, D, post_eps_of(config), config->norm_eps);
+}
+
+/* gate = silu of gate's projection of `normed`, times up's. */
+static void swiglu_forward(obi_session *session, obi_view gate, obi_view up, obi_view normed, const obi_linear *linear, uint32_t T,
+                           obi_pace *pace)
+{
+    const obi_config *config = &session->weights->config;
+    if (in_one_step(linear, 2, T, pace)) {
+        obi_bitlinear_part parts[] = { part_of(&linear[0], gate), part_of(&linear[1], up) };
+        obi_op_bitlinear_swiglu_fwd(session->cmd, parts, normed, T, post_eps_of(config));
+        return;
+    }
+    linear_forward(session, gate, normed, &linear[0], T, pace);
+    linear_forward(session, up, normed, &linear[1], T, pace);
+    obi_op_post_swiglu_fwd(session->cmd, gate, up, T, config->ffn, post_eps_of(config));
 }
 
 uint32_t obi_layer_place(const obi_config *config)
@@ -43,9 +93,9 @@ uint32_t obi_layer_place(const obi_config *config)
 }
 
 /* The norm whose input is the layer's result: the next layer's first, or the one before the head. */
-static obi_view next_norm(const obi_weights *weights, uint32_t index)
+static const obi_buffer *next_norm(const obi_weights *weights, uint32_t index)
 {
-    return obi_view_of(index + 1 < weights->config.layers ? weights->layers[index + 1].attn_norm : weights->output_norm);
+    return index + 1 < weights->config.layers ? weights->layers[index + 1].attn_norm : weights->output_norm;
 }
 
 #define PRODUCT_QUERIES 128u /* of a piece of attention: as many as its products like */
@@ -96,32 +146,23 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pac
     const obi_config *config = &session->weights->config;
     const obi_layer_weights *layer = &session->weights->layers[index];
     const obi_linear *linear = layer->linear;
-    obi_cmd *cmd = session->cmd;
     uint32_t D = config->width, H = config->heads, K = config->kv_heads, C = config->head_size, F = config->ffn;
-    float eps = config->norm_eps, post_eps = config->onebit && config->post_norm ? config->post_norm_eps : OBI_POST_NORM_NONE;
 
-    obi_view x = obi_view_rows(session->x, 0, T, D), normed = obi_view_rows(session->normed, 0, T, D),
-             projected = obi_view_rows(session->projected, 0, T, D), attended = obi_view_rows(session->attended, 0, T, (uint64_t)H * C);
+    obi_view normed = obi_view_rows(session->normed, 0, T, D), attended = obi_view_rows(session->attended, 0, T, (uint64_t)H * C);
     obi_view gate = obi_view_rows(session->gate_up, 0, T, F), up = gate;
     up.offset = obi_align_up(gate.size, OBI_BUFFER_ALIGNMENT);
     obi_kv_cache cache = { session->kv_type, obi_view_of(session->k_cache[index]), obi_view_of(session->v_cache[index]) };
     obi_view qkv = obi_view_of(session->qkv);
-    obi_attn_parts parts = obi_attn_parts_of(qkv, T, H, K, C);
     obi_post_qkv attention = { .T = T, .H = H, .K = K, .C = C, .R = config->rope_dimensions, .first_position = session->position,
-                               .context = session->context, .layout = config->rope_layout, .post_eps = post_eps };
+                               .context = session->context, .layout = config->rope_layout, .post_eps = post_eps_of(config) };
     if (T == 1) {
         attention.first_position = obi_session_reach(session) - 1;
         attention.place = obi_layer_place(config);
     }
 
-    linears_forward(session, (obi_view[]){ parts.q, parts.k, parts.v }, normed, &linear[OBI_LINEAR_Q], 3, T, pace);
-    obi_op_post_qkv_fwd(cmd, qkv, obi_view_of(session->rope_table), cache, &attention);
-    attention_forward(session, attended, parts.q, cache, T, pace);
-    linear_forward(session, projected, attended, &linear[OBI_LINEAR_O], T, pace);
-    obi_op_post_residual_fwd(cmd, x, normed, projected, obi_view_of(layer->ffn_norm), T, D, post_eps, eps);
-
-    linears_forward(session, (obi_view[]){ gate, up }, normed, &linear[OBI_LINEAR_GATE], 2, T, pace);
-    obi_op_post_swiglu_fwd(cmd, gate, up, T, F, post_eps);
-    linear_forward(session, projected, gate, &linear[OBI_LINEAR_DOWN], T, pace);
-    obi_op_post_residual_fwd(cmd, x, normed, projected, next_norm(session->weights, index), T, D, post_eps, eps);
+    qkv_forward(session, qkv, cache, &attention, normed, &linear[OBI_LINEAR_Q], pace);
+    attention_forward(session, attended, obi_attn_parts_of(qkv, T, H, K, C).q, cache, T, pace);
+    residual_forward(session, attended, &linear[OBI_LINEAR_O], layer->ffn_norm, T, pace);
+    swiglu_forward(session, gate, up, normed, &linear[OBI_LINEAR_GATE], T, pace);
+    residual_forward(session, gate, &linear[OBI_LINEAR_DOWN], next_norm(session->weights, index), T, pace);
 }

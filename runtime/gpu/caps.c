@@ -124,6 +124,9 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     read_driver(caps, &driver);
     caps->timestamp_period = limits->timestampPeriod;
     caps->storage_range = limits->maxStorageBufferRange;
+    bool two_sets = limits->maxPerStageDescriptorStorageBuffers >= OBI_BINDINGS_MAX && /* of a layout, whether a kernel has them or not */
+                    limits->maxDescriptorSetStorageBuffers >= OBI_BINDINGS_MAX;
+    caps->bindings = two_sets ? OBI_BINDINGS_MAX : OBI_BINDINGS_SET;
     caps->allocation_max = maintenance3.maxMemoryAllocationSize;
     memcpy(caps->workgroup_count, limits->maxComputeWorkGroupCount, sizeof caps->workgroup_count);
     for (int axis = 0; axis < 3; axis++) /* more than the guaranteed 65535 would make tests pass that fail elsewhere */

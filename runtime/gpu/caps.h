@@ -5,7 +5,8 @@
 #include "gpu/kernel.h"
 #include "gpu/loader.h"
 
-#define OBI_BINDINGS_MAX 4        /* storage buffers a kernel may bind: the Vulkan minimum */
+#define OBI_BINDINGS_SET 4        /* storage buffers of a descriptor set: the Vulkan minimum, and all that most kernels bind */
+#define OBI_BINDINGS_MAX 8        /* two sets of them: only where caps.bindings says so */
 #define OBI_PUSH_BYTES_MAX 128
 #define OBI_BUFFER_ALIGNMENT 256  /* of every range we bind: the largest minStorageBufferOffsetAlignment there is */
 #define OBI_LOOP_MAX 65535u       /* one driver silently ends an invocation's loops there (docs/portability.md) */
@@ -23,6 +24,7 @@ typedef struct obi_caps {
     float timestamp_period;         /* ns per tick */
     /* limits */
     uint64_t storage_range;         /* maxStorageBufferRange */
+    uint32_t bindings;              /* storage buffers that a kernel may bind: OBI_BINDINGS_SET or OBI_BINDINGS_MAX */
     uint64_t allocation_max;        /* maxMemoryAllocationSize */
     uint32_t workgroup_count[3];
     uint32_t workgroup_size;        /* the smaller of maxComputeWorkGroupInvocations and maxComputeWorkGroupSize[0] */

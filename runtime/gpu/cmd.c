@@ -30,6 +30,8 @@ struct obi_cmd {
     VkPipeline bound;
     uint32_t submits, barriers, dispatches;
     obi_buffer *scratch;
+    obi_buffer *counters;
+    bool counting; /* the command buffer puts the counters to zero */
     obi_buffer *outgrown[SCRATCH_SIZES]; /* earlier ones, which this command buffer may still use; NULL at the end */
 };
 
@@ -76,6 +78,7 @@ void obi_cmd_destroy(obi_cmd *cmd)
     drop_outgrown(cmd);
     obi_free(cmd->noted);
     obi_buffer_destroy(device, cmd->scratch);
+    obi_buffer_destroy(device, cmd->counters);
     obi_descriptors_destroy(cmd->descriptors);
     if (cmd->fence) device->vk.vkDestroyFence(device->handle, cmd->fence, NULL);
     if (cmd->pool) device->vk.vkDestroyCommandPool(device->handle, cmd->pool, NULL); /* frees the command buffer */
@@ -112,6 +115,18 @@ bool obi_cmd_scratch(obi_cmd *cmd, uint64_t bytes, obi_view *view)
     view->offset = 0;
     view->size = bytes;
     return true;
+}
+
+/* Zeros are stored once in a command buffer, by which what was left behind by a run that broke off is of no matter either. */
+bool obi_cmd_counters(obi_cmd *cmd, obi_view *view)
+{
+    if (cmd->status == OBI_OK && !cmd->counters)
+        cmd->status = obi_buffer_create(cmd->device, OBI_COUNTERS * 4, OBI_MEMORY_DEVICE, &cmd->counters);
+    if (cmd->status != OBI_OK) return false;
+    *view = obi_view_of(cmd->counters);
+    if (!cmd->counting) obi_cmd_fill(cmd, *view, 0);
+    cmd->counting = !cmd->noting;
+    return cmd->status == OBI_OK;
 }
 
 void obi_cmd_fail(obi_cmd *cmd, obi_status status)
@@ -151,6 +166,7 @@ static void begin(obi_cmd *cmd, bool kept)
     cmd->dispatches = 0;
     cmd->bound = VK_NULL_HANDLE;
     cmd->host_reads = false;
+    cmd->counting = false;
     VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                       .flags = kept ? 0 : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
     VkResult result = cmd->device->vk.vkBeginCommandBuffer(cmd->handle, &info);
@@ -243,7 +259,7 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
     if (!can_record(cmd)) return;
     obi_device *device = cmd->device;
     const char *name = dispatch->kernel >= 0 && dispatch->kernel < OBI_KERNEL_COUNT ? obi_kernels[dispatch->kernel].name : "kernel";
-    if (dispatch->binding_count > OBI_BINDINGS_MAX || dispatch->push_bytes > OBI_PUSH_BYTES_MAX || dispatch->push_bytes % 4) {
+    if (dispatch->binding_count > device->caps.bindings || dispatch->push_bytes > OBI_PUSH_BYTES_MAX || dispatch->push_bytes % 4) {
         cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "%s: too many bindings or push constants", name);
         return;
     }
@@ -260,16 +276,22 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
         return;
     }
     VkPipeline pipeline;
-    VkDescriptorSet set;
+    VkDescriptorSet sets[OBI_BINDINGS_MAX / OBI_BINDINGS_SET];
+    uint32_t set_count = 0;
     cmd->status = obi_pipeline_get(device, dispatch->kernel, dispatch->spec, dispatch->spec_count, &pipeline);
     if (cmd->status != OBI_OK) return;
-    cmd->status = obi_descriptors_get(cmd->descriptors, dispatch->bindings, dispatch->binding_count, &set);
-    if (cmd->status != OBI_OK) return;
+    for (uint32_t first = 0; first < dispatch->binding_count; first += OBI_BINDINGS_SET) {
+        uint32_t left = dispatch->binding_count - first, count = left < OBI_BINDINGS_SET ? left : OBI_BINDINGS_SET;
+        cmd->status = obi_descriptors_get(cmd->descriptors, dispatch->bindings + first, count, &sets[set_count++]);
+        if (cmd->status != OBI_OK) return;
+    }
 
     order_accesses(cmd, dispatch->bindings, dispatch->binding_count);
     if (pipeline != cmd->bound) device->vk.vkCmdBindPipeline(cmd->handle, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
     cmd->bound = pipeline;
-    device->vk.vkCmdBindDescriptorSets(cmd->handle, VK_PIPELINE_BIND_POINT_COMPUTE, device->pipelines.layout, 0, 1, &set, 0, NULL);
+    if (set_count > 0)
+        device->vk.vkCmdBindDescriptorSets(cmd->handle, VK_PIPELINE_BIND_POINT_COMPUTE, device->pipelines.layout, 0, set_count, sets, 0,
+                                           NULL);
     if (dispatch->push_bytes > 0)
         device->vk.vkCmdPushConstants(cmd->handle, device->pipelines.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch->push_bytes,
                                       dispatch->push);

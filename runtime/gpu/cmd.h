@@ -39,8 +39,8 @@ typedef struct obi_dispatch {
     uint32_t groups[3];                      /* each >= 1 and <= the device's limit: checked */
     const void *push;                        /* copied */
     uint32_t push_bytes;                     /* multiple of 4, <= OBI_PUSH_BYTES_MAX */
-    obi_binding bindings[OBI_BINDINGS_MAX];  /* binding i of set 0 */
-    uint32_t binding_count;
+    obi_binding bindings[OBI_BINDINGS_MAX];  /* binding i % OBI_BINDINGS_SET of set i / OBI_BINDINGS_SET */
+    uint32_t binding_count;                  /* at most caps.bindings */
     uint64_t bytes;                          /* bytes it must move at the least, for the profile; 0 = unknown */
 } obi_dispatch;
 
@@ -71,6 +71,10 @@ void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word); /* size a multipl
 bool obi_cmd_scratch(obi_cmd *cmd, uint64_t bytes, obi_view *view);
 /* Makes it `bytes` large now, so that recording needs no memory later. Not while commands wait to be submitted. */
 obi_status obi_cmd_reserve(obi_cmd *cmd, uint64_t bytes);
+/* OBI_COUNTERS words on the device that are 0 when the dispatch begins that is recorded next with this view as one that it updates; it
+ * must leave them so (common/last_group.glsl). The same memory every time; barriers order its users. False: the cmd has failed. */
+#define OBI_COUNTERS 4u
+bool obi_cmd_counters(obi_cmd *cmd, obi_view *view);
 void obi_cmd_fail(obi_cmd *cmd, obi_status status); /* an op's own check failed: obi_fail was called, keep the code */
 obi_status obi_cmd_status(const obi_cmd *cmd);
 

@@ -11,8 +11,8 @@
 #define BUCKETS 1024u
 
 typedef struct set_key {
-    uint32_t id[OBI_BINDINGS_MAX]; /* of the buffer; 0 = not bound */
-    uint64_t offset[OBI_BINDINGS_MAX], size[OBI_BINDINGS_MAX];
+    uint32_t id[OBI_BINDINGS_SET]; /* of the buffer; 0 = not bound */
+    uint64_t offset[OBI_BINDINGS_SET], size[OBI_BINDINGS_SET];
 } set_key;
 
 typedef struct kept_set {
@@ -77,7 +77,7 @@ static obi_status pool_with_room(obi_descriptors *sets)
     if (sets->pools && sets->pools->used < SETS_PER_POOL) return OBI_OK;
     pool *fresh = obi_calloc(1, sizeof *fresh);
     if (!fresh) return OBI_ERROR_MEMORY;
-    VkDescriptorPoolSize size = { VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, SETS_PER_POOL * OBI_BINDINGS_MAX };
+    VkDescriptorPoolSize size = { VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, SETS_PER_POOL * OBI_BINDINGS_SET };
     VkDescriptorPoolCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = SETS_PER_POOL, .poolSizeCount = 1, .pPoolSizes = &size
     };
@@ -119,8 +119,8 @@ obi_status obi_descriptors_get(obi_descriptors *sets, const obi_binding *binding
         obi_free(kept);
         return obi_vk_fail(result, "vkAllocateDescriptorSets");
     }
-    VkDescriptorBufferInfo buffers[OBI_BINDINGS_MAX];
-    VkWriteDescriptorSet writes[OBI_BINDINGS_MAX];
+    VkDescriptorBufferInfo buffers[OBI_BINDINGS_SET];
+    VkWriteDescriptorSet writes[OBI_BINDINGS_SET];
     for (uint32_t i = 0; i < count; i++) {
         buffers[i] = (VkDescriptorBufferInfo){ bindings[i].view.buffer->handle, bindings[i].view.buffer->first + bindings[i].view.offset,
                                                bindings[i].view.size };

@@ -13,7 +13,7 @@ void obi_descriptors_destroy(obi_descriptors *sets); /* NULL is allowed */
 /* Called when no submitted command uses any set: forgets all of them once there are very many. */
 void obi_descriptors_trim(obi_descriptors *sets);
 
-/* A set with `count` storage buffers bound. Valid until the trim after next. */
+/* A set with `count` storage buffers bound, at most OBI_BINDINGS_SET. Valid until the trim after next. */
 obi_status obi_descriptors_get(obi_descriptors *sets, const obi_binding *bindings, uint32_t count, VkDescriptorSet *set);
 
 #endif

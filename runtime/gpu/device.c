@@ -239,6 +239,7 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     device->caps = candidates[chosen].entry.caps;
     device->addresses = device->caps.straight;
     device->exact = desc->exact;
+    device->fused = !device->caps.software;
     OBI_TRY_GOTO(choose_tier(device, desc->tier));
     for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;
     OBI_TRY_GOTO(create_device(device));

@@ -143,20 +143,20 @@ obi_status obi_pipelines_init(obi_device *device, const char *cache_dir)
     obi_pipelines *pipelines = &device->pipelines;
     pthread_mutex_init(&pipelines->lock, NULL);
     pipelines->shader_hash = hash_of_all_kernels();
-    VkDescriptorSetLayoutBinding bindings[OBI_BINDINGS_MAX];
-    for (uint32_t i = 0; i < OBI_BINDINGS_MAX; i++)
+    VkDescriptorSetLayoutBinding bindings[OBI_BINDINGS_SET];
+    for (uint32_t i = 0; i < OBI_BINDINGS_SET; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){ .binding = i,
                                                       .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
                                                       .descriptorCount = 1,
                                                       .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT };
     VkDescriptorSetLayoutCreateInfo set_info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-                                                 .bindingCount = OBI_BINDINGS_MAX,
+                                                 .bindingCount = OBI_BINDINGS_SET,
                                                  .pBindings = bindings };
     OBI_VK(device->vk.vkCreateDescriptorSetLayout(device->handle, &set_info, NULL, &pipelines->set_layout));
     VkPushConstantRange push = { .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = OBI_PUSH_BYTES_MAX };
     VkPipelineLayoutCreateInfo layout_info = { .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
-                                               .setLayoutCount = 1,
-                                               .pSetLayouts = &pipelines->set_layout,
+                                               .setLayoutCount = device->caps.bindings / OBI_BINDINGS_SET,
+                                               .pSetLayouts = (VkDescriptorSetLayout[]){ pipelines->set_layout, pipelines->set_layout },
                                                .pushConstantRangeCount = 1,
                                                .pPushConstantRanges = &push };
     OBI_VK(device->vk.vkCreatePipelineLayout(device->handle, &layout_info, NULL, &pipelines->layout));

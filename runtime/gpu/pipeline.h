@@ -1,6 +1,7 @@
 /* pipeline: blob + specialisation constants -> VkPipeline, made on first use and kept; and the cache file on disk.
  *
- * All kernels share one layout: set 0 with OBI_BINDINGS_MAX storage buffers, and OBI_PUSH_BYTES_MAX of push constants.
+ * All kernels share one layout: set 0, and where caps.bindings allows it set 1, with OBI_BINDINGS_SET storage buffers each, and
+ * OBI_PUSH_BYTES_MAX of push constants.
  * Specialisation constant ids are 0, 1, 2, ... in the order of the values given; id 0 is the workgroup size (x). */
 #ifndef OBI_GPU_PIPELINE_H
 #define OBI_GPU_PIPELINE_H

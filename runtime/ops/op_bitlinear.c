@@ -60,6 +60,11 @@ static bool check_scales(obi_cmd *cmd, obi_view *scales, const obi_weight *weigh
     return obi_matrix_check_view(cmd, "bitlinear", "scales", scales, 1, (uint64_t)obi_scales_h_offset(weight->columns) + weight->rows);
 }
 
+bool obi_bitlinear_check(obi_cmd *cmd, obi_bitlinear_part *part, obi_view *x, uint32_t T)
+{
+    return check(cmd, "bitlinear", &part->y, x, part->weight, T) && check_scales(cmd, &part->scales, part->weight);
+}
+
 void obi_op_bitlinear_fwd(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, obi_view scales, uint32_t T)
 {
     if (!check(cmd, "bitlinear", &y, &x, weight, T) || !check_scales(cmd, &scales, weight)) return;
@@ -76,7 +81,7 @@ static bool follows(obi_view next, obi_view before, uint64_t bytes)
     return next.buffer == before.buffer && next.offset == before.offset + obi_align_up(bytes, OBI_BUFFER_ALIGNMENT);
 }
 
-static bool in_order(const obi_bitlinear_part *parts, uint32_t count, uint32_t T)
+bool obi_bitlinear_in_order(const obi_bitlinear_part *parts, uint32_t count, uint32_t T)
 {
     for (uint32_t i = 1; i < count; i++) {
         const obi_bitlinear_part *before = &parts[i - 1], *part = &parts[i];
@@ -93,10 +98,10 @@ static bool in_order(const obi_bitlinear_part *parts, uint32_t count, uint32_t T
 void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
 {
     obi_bitlinear_part cut[OBI_GROUP_MAX];
-    bool together = count > 1 && count <= OBI_GROUP_MAX && in_order(parts, count, T);
+    bool together = count > 1 && count <= OBI_GROUP_MAX && obi_bitlinear_in_order(parts, count, T);
     for (uint32_t i = 0; together && i < count; i++) {
         cut[i] = parts[i];
-        if (!check(cmd, "bitlinear", &cut[i].y, &x, cut[i].weight, T) || !check_scales(cmd, &cut[i].scales, cut[i].weight)) return;
+        if (!obi_bitlinear_check(cmd, &cut[i], &x, T)) return;
     }
     if (together && T < OBI_MATRIX_GEMM_TOKENS && obi_sign_gemv_group(cmd, cut, count, x, T)) return;
     if (together && T >= OBI_MATRIX_GEMM_TOKENS && obi_sign_gemm_group(cmd, cut, count, x, T)) return;

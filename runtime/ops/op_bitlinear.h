@@ -32,6 +32,11 @@ typedef struct obi_bitlinear_part {
 } obi_bitlinear_part;
 void obi_op_bitlinear_group_fwd(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T);
 
+/* For ops that go on with the products in the same dispatch: whether the parts lie in order, and the checks of a part, which cut the
+ * views to what is used (false: the cmd has failed). */
+bool obi_bitlinear_in_order(const obi_bitlinear_part *parts, uint32_t count, uint32_t T);
+bool obi_bitlinear_check(obi_cmd *cmd, obi_bitlinear_part *part, obi_view *x, uint32_t T);
+
 /* The most scratch of the cmd that obi_op_bitlinear_fwd takes for T tokens or fewer, alone or in a group; 0 where it takes none. */
 uint64_t obi_op_bitlinear_scratch_bytes(const obi_device *device, const obi_weight *weight, uint32_t T);
 

@@ -25,14 +25,18 @@ static obi_dispatch rows_of(obi_cmd *cmd, int kernel, uint32_t T, bool post, con
     return dispatch;
 }
 
+bool obi_post_residual_check(obi_cmd *cmd, obi_view x, obi_view normed, obi_view p, obi_view w, uint32_t T, uint32_t n)
+{
+    const char *op = "post_residual";
+    return obi_check_words(cmd, op, "x", x, T, n) && obi_check_words(cmd, op, "normed", normed, T, n) &&
+           obi_check_words(cmd, op, "p", p, T, n) && obi_check_words(cmd, op, "w", w, 1, n) && fits(cmd, op, n);
+}
+
 void obi_op_post_residual_fwd(obi_cmd *cmd, obi_view x, obi_view normed, obi_view p, obi_view w, uint32_t T, uint32_t n, float post_eps,
                               float eps)
 {
-    const char *op = "post_residual";
     bool post = post_eps >= 0;
-    if (!obi_check_words(cmd, op, "x", x, T, n) || !obi_check_words(cmd, op, "normed", normed, T, n) ||
-        !obi_check_words(cmd, op, "p", p, T, n) || !obi_check_words(cmd, op, "w", w, 1, n) || !fits(cmd, op, n))
-        return;
+    if (!obi_post_residual_check(cmd, x, normed, p, w, T, n)) return;
     if (obi_token_row_takes(obi_cmd_device(cmd), n)) {
         obi_token_residual(cmd, x, normed, p, w, T, n, post_eps, eps);
         return;
@@ -48,11 +52,16 @@ void obi_op_post_residual_fwd(obi_cmd *cmd, obi_view x, obi_view normed, obi_vie
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
-void obi_op_post_swiglu_fwd(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T, uint32_t n, float post_eps)
+bool obi_post_swiglu_check(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T, uint32_t n)
 {
     const char *op = "post_swiglu";
+    return obi_check_words(cmd, op, "gate", gate, T, n) && obi_check_words(cmd, op, "up", up, T, n) && fits(cmd, op, n);
+}
+
+void obi_op_post_swiglu_fwd(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T, uint32_t n, float post_eps)
+{
     bool post = post_eps >= 0;
-    if (!obi_check_words(cmd, op, "gate", gate, T, n) || !obi_check_words(cmd, op, "up", up, T, n) || !fits(cmd, op, n)) return;
+    if (!obi_post_swiglu_check(cmd, gate, up, T, n)) return;
     if (obi_token_row_takes(obi_cmd_device(cmd), n)) {
         obi_token_swiglu(cmd, gate, up, T, n, post_eps);
         return;
@@ -66,25 +75,31 @@ void obi_op_post_swiglu_fwd(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
-void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what)
+bool obi_post_qkv_check(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what)
 {
     const char *op = "post_qkv";
+    uint32_t T = what->T, H = what->H, K = what->K, C = what->C, R = what->R;
+    uint64_t q_width = (uint64_t)H * C, width = (uint64_t)K * C, end = (uint64_t)what->first_position + T;
+    return obi_check(cmd, C % 2 == 0 && R > 0 && R % 2 == 0 && R <= C, op,
+                     "head size and turned elements must be even, and no more turned") &&
+           obi_check_words(cmd, op, "qkv", qkv, obi_attn_parts_bytes(T, H, K, C) / 4, 1) &&
+           obi_check_words(cmd, op, "table", table, end, R) &&
+           obi_check(cmd, end <= what->context, op, "the tokens do not fit the context; make it larger or the text shorter") &&
+           obi_check_words(cmd, op, "the key cache", cache.k, what->context, obi_kv_words(cache.type, width)) &&
+           obi_check_words(cmd, op, "the value cache", cache.v, what->context, obi_kv_words(cache.type, width)) &&
+           obi_check(cmd, end * width <= UINT32_MAX && obi_attn_parts_bytes(T, H, K, C) / 4 <= UINT32_MAX, op,
+                     "there are more elements than a kernel can count") &&
+           obi_check(cmd, what->place == 0 || (T == 1 && qkv.size / 4 > what->place), op, "the position is not where it should be") &&
+           fits(cmd, op, q_width > width ? q_width : width);
+}
+
+void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what)
+{
     uint32_t T = what->T, H = what->H, K = what->K, C = what->C, R = what->R, first = what->first_position;
-    uint64_t q_width = (uint64_t)H * C, width = (uint64_t)K * C, end = (uint64_t)first + T;
+    uint64_t q_width = (uint64_t)H * C, width = (uint64_t)K * C;
     bool post = what->post_eps >= 0;
     obi_attn_parts parts = obi_attn_parts_of(qkv, T, H, K, C);
-    if (!obi_check(cmd, C % 2 == 0 && R > 0 && R % 2 == 0 && R <= C, op,
-                   "head size and turned elements must be even, and no more turned") ||
-        !obi_check_words(cmd, op, "qkv", qkv, obi_attn_parts_bytes(T, H, K, C) / 4, 1) ||
-        !obi_check_words(cmd, op, "table", table, end, R) ||
-        !obi_check(cmd, end <= what->context, op, "the tokens do not fit the context; make it larger or the text shorter") ||
-        !obi_check_words(cmd, op, "the key cache", cache.k, what->context, obi_kv_words(cache.type, width)) ||
-        !obi_check_words(cmd, op, "the value cache", cache.v, what->context, obi_kv_words(cache.type, width)) ||
-        !obi_check(cmd, end * width <= UINT32_MAX && obi_attn_parts_bytes(T, H, K, C) / 4 <= UINT32_MAX, op,
-                   "there are more elements than a kernel can count") ||
-        !obi_check(cmd, what->place == 0 || (T == 1 && qkv.size / 4 > what->place), op, "the position is not where it should be") ||
-        !fits(cmd, op, q_width > width ? q_width : width))
-        return;
+    if (!obi_post_qkv_check(cmd, qkv, table, cache, what)) return;
     if (obi_token_qkv_takes(obi_cmd_device(cmd), what)) {
         obi_token_qkv(cmd, qkv, table, cache, what);
         return;

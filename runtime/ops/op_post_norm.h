@@ -28,4 +28,10 @@ typedef struct obi_post_qkv {
  * rows first_position.. of the cache's keys, v stored there in its values. table as for obi_op_rope_fwd. k and v may be overwritten. */
 void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what);
 
+/* What these ops check first, for those that do the same in a projection's dispatch (ops/op_bitlinear_post.h). False: the cmd has
+ * failed. */
+bool obi_post_residual_check(obi_cmd *cmd, obi_view x, obi_view normed, obi_view p, obi_view w, uint32_t T, uint32_t n);
+bool obi_post_swiglu_check(obi_cmd *cmd, obi_view gate, obi_view up, uint32_t T, uint32_t n);
+bool obi_post_qkv_check(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cache, const obi_post_qkv *what);
+
 #endif

@@ -51,10 +51,10 @@ static uint32_t bits_skip(const obi_weight *weight)
 }
 
 /* Tier A adds up in an order that depends on the rows of a workgroup: there they must be the same alone and together. */
-static bool plain_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
+bool obi_sign_gemv_plan(const obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T, obi_gemv_plan *plan)
 {
     const obi_device *device = obi_cmd_device(cmd);
-    const obi_weight *weight = parts[0].weight, *other = parts[1].weight;
+    const obi_weight *weight = parts[0].weight, *other = parts[count - 1].weight;
     uint64_t all_rows = 0;
     int kernel = plain_kernel(device, weight);
     if (weight->family != OBI_SIGN_XOR && kernel == OBI_KERNEL_BITLINEAR_GEMV) return false;
@@ -78,15 +78,25 @@ static bool plain_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t 
     obi_dispatch dispatch = { .kernel = kernel,
                               .spec = { obi_workgroup_size(device), rows },
                               .spec_count = 2,
-                              .push = &push,
-                              .push_bytes = sizeof push,
                               .bindings = { obi_writes(y), obi_reads(x), obi_reads(bits), obi_reads(scales) },
                               .binding_count = 4,
                               .bytes = y.size + x.size + bits.size + scales.size };
     obi_fold_groups(device, push.first_groups + (uint64_t)push.other_groups * (count - 1), dispatch.groups);
     if (count < OBI_GROUP_MAX) push.other_groups = UINT32_MAX; /* a folded grid has a few more: none may begin a part that is not there */
+    if (count == 1) push.first_groups = UINT32_MAX;
     dispatch.groups[2] = T;
-    obi_cmd_dispatch(cmd, &dispatch);
+    plan->push = push;
+    plan->dispatch = dispatch;
+    return true;
+}
+
+static bool plain_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t count, obi_view x, uint32_t T)
+{
+    obi_gemv_plan plan;
+    if (!obi_sign_gemv_plan(cmd, parts, count, x, T, &plan)) return false;
+    plan.dispatch.push = &plan.push;
+    plan.dispatch.push_bytes = sizeof plan.push;
+    obi_cmd_dispatch(cmd, &plan.dispatch);
     return true;
 }
 

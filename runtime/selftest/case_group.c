@@ -1,6 +1,4 @@
 /* Cases of products of one x with the matrices of a group. sizes: rows of the first part, of each other, n, T, parts. */
-#include <math.h>
-
 #include "core/checked.h"
 #include "ops/op_bitlinear.h"
 #include "ops/sign_family.h"
@@ -15,20 +13,6 @@ typedef struct part {
     uint32_t *words;
     uint64_t y_first, scales_first;
 } part;
-
-/* As of case_bitlinear.c. */
-static float tolerance_of(bool half, const float *x, const float *g, uint32_t n, float h)
-{
-    double squares = 0, largest = 0;
-    for (uint32_t j = 0; j < n; j++) {
-        double term = (double)g[j] * (double)x[j];
-        squares += term * term;
-        largest = fmax(largest, fabs(term));
-    }
-    double error = obi_case_sum_error(n, squares);
-    if (half) error += 8 * OBI_UNIT_HALF * sqrt(squares) + 0x1p-26 * largest * 8 * sqrt(n);
-    return (float)(error * fabs((double)h) + 1e-30);
-}
 
 static obi_status run_with(obi_case_env *env, const part *parts, uint32_t count, uint32_t n, uint32_t T, obi_weight *weights,
                            const float *x, const float *scales, uint64_t scales_floats, uint64_t y_floats, float *got)
@@ -79,7 +63,8 @@ static obi_status run_family(obi_case_env *env, obi_sign_family family, const ui
         const float *g = scales + parts[i].scales_first, *h = g + obi_scales_h_offset(n);
         float *y = want + parts[i].y_first, *bound = tolerance + parts[i].y_first;
         ref_bitlinear_fwd(y, x, parts[i].words, g, h, rows[i], n, T);
-        for (uint64_t j = 0; j < (uint64_t)rows[i] * T; j++) bound[j] = tolerance_of(half, x + j / rows[i] * n, g, n, h[j % rows[i]]);
+        for (uint64_t j = 0; j < (uint64_t)rows[i] * T; j++)
+            bound[j] = obi_case_sign_error(half, x + j / rows[i] * n, g, n, h[j % rows[i]]);
         const char *name = i == 0 ? "y" : i == 1 ? "second y" : "third y";
         obi_case_compare(result, name, got + parts[i].y_first, y, (uint64_t)rows[i] * T, bound, 0, 0);
     }

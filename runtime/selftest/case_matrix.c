@@ -17,6 +17,19 @@ obi_status obi_case_weight(obi_case_env *env, obi_weight_type type, uint32_t m, 
 
 double obi_case_sum_error(double terms, double squares) { return 8 * OBI_UNIT_FLOAT * sqrt(terms * squares); }
 
+float obi_case_sign_error(bool half, const float *x, const float *g, uint32_t n, float h)
+{
+    double squares = 0, largest = 0;
+    for (uint32_t j = 0; j < n; j++) {
+        double term = (double)g[j] * (double)x[j];
+        squares += term * term;
+        largest = fmax(largest, fabs(term));
+    }
+    double error = obi_case_sum_error(n, squares);
+    if (half) error += 8 * OBI_UNIT_HALF * sqrt(squares) + 0x1p-26 * largest * 8 * sqrt(n);
+    return (float)(error * fabs((double)h) + 1e-30);
+}
+
 bool obi_case_half(const obi_case_env *env, int kernel) { return obi_pipeline_tier(env->device, kernel) >= OBI_TIER_C; }
 
 float *obi_case_halves(obi_case_env *env, float *w, uint32_t m, uint32_t n)

@@ -20,6 +20,10 @@ obi_status obi_case_weight(obi_case_env *env, obi_weight_type type, uint32_t m, 
  * u * sqrt(n * squares) is twenty deviations of that, and still far below the change that one wrong term makes. */
 double obi_case_sum_error(double terms, double squares);
 
+/* The same of a row's product with signs, h * sum +-(g_j x_j) over n columns; in family half with chains of eight halves besides, whose
+ * steps are 2^-11 of sums scaled so that nothing under 2^-26 of the largest term is lost (case_bitlinear.c). */
+float obi_case_sign_error(bool half, const float *x, const float *g, uint32_t n, float h);
+
 /* Whether a driver that computes in half would be used: the tier of `kernel` on this device is C and has a variant. */
 bool obi_case_half(const obi_case_env *env, int kernel);
 

@@ -1,7 +1,8 @@
+#include "selftest/case_post_norm.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "ops/op_post_norm.h"
 #include "ref/ref_norm.h"
 #include "ref/ref_post_norm.h"
 #include "selftest/case_matrix.h"
@@ -11,7 +12,7 @@
 #define EPS OBI_CASE_NORM_EPS
 #define U 0x1p-24 /* the rounding of one f32 operation */
 
-static float post_eps(uint32_t post) { return post ? EPS : OBI_POST_NORM_NONE; }
+float obi_case_post_eps(uint32_t post) { return post ? EPS : OBI_POST_NORM_NONE; }
 
 /* Rows away from zero too. */
 static float *rows(obi_case_env *env, uint32_t T, uint32_t n)
@@ -49,25 +50,16 @@ static void residual_tolerance(float *of_x, float *of_normed, const float *x, co
     }
 }
 
-static obi_status run_residual(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+obi_status obi_case_check_residual(obi_case_env *env, obi_view x_view, obi_view normed_view, float *x, float *p, const float *w, uint32_t T,
+                                   uint32_t n, uint32_t post, obi_case_result *result)
 {
-    uint32_t T = sizes[0], n = sizes[1], post = sizes[2];
     uint64_t count = (uint64_t)T * n;
-    float *x = obi_case_normal(env, count, 1.0), *p = rows(env, T, n), *w = obi_case_normal(env, n, 1.0);
     float *normed = obi_case_zeros(env, count), *got = obi_case_zeros(env, count);
     float *of_x = obi_case_zeros(env, count), *of_normed = obi_case_zeros(env, count);
-    if (!x || !p || !w || !normed || !got || !of_x || !of_normed) return OBI_ERROR_MEMORY;
-    obi_view x_view, p_view, w_view, normed_view;
-    OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
-    OBI_TRY(obi_case_upload(env, p, count * 4, &p_view));
-    OBI_TRY(obi_case_upload(env, w, (uint64_t)n * 4, &w_view));
-    OBI_TRY(obi_case_output(env, count * 4, &normed_view));
+    if (!normed || !got || !of_x || !of_normed) return OBI_ERROR_MEMORY;
     post_tolerance(of_x, normed, p, T, n, post);
     ref_post_norm_residual(x, normed, p, w, T, n, post != 0, (double)EPS, (double)EPS);
     residual_tolerance(of_x, of_normed, x, normed, w, T, n);
-    obi_cmd_begin(env->cmd);
-    obi_op_post_residual_fwd(env->cmd, x_view, normed_view, p_view, w_view, T, n, post_eps(post), EPS);
-    OBI_TRY(obi_cmd_run(env->cmd));
     OBI_TRY(obi_case_download(env, x_view, got, count * 4));
     for (uint64_t i = 0; i < count; i++) of_x[i] += 1e-30f;
     obi_case_compare(result, "x", got, x, count, of_x, 0, 0);
@@ -76,17 +68,31 @@ static obi_status run_residual(obi_case_env *env, const uint32_t *sizes, obi_cas
     return OBI_OK;
 }
 
-/* y = silu(a) b: silu's slope is at most 1.1; Vulkan allows exp(a) 3 + 2|a| ulp, software drivers show 17. */
-static obi_status run_swiglu(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+static obi_status run_residual(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     uint32_t T = sizes[0], n = sizes[1], post = sizes[2];
     uint64_t count = (uint64_t)T * n;
-    float *gate = rows(env, T, n), *up = rows(env, T, n), *a = obi_case_zeros(env, count), *b = obi_case_zeros(env, count);
+    float *x = obi_case_normal(env, count, 1.0), *p = rows(env, T, n), *w = obi_case_normal(env, n, 1.0);
+    if (!x || !p || !w) return OBI_ERROR_MEMORY;
+    obi_view x_view, p_view, w_view, normed_view;
+    OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
+    OBI_TRY(obi_case_upload(env, p, count * 4, &p_view));
+    OBI_TRY(obi_case_upload(env, w, (uint64_t)n * 4, &w_view));
+    OBI_TRY(obi_case_output(env, count * 4, &normed_view));
+    obi_cmd_begin(env->cmd);
+    obi_op_post_residual_fwd(env->cmd, x_view, normed_view, p_view, w_view, T, n, obi_case_post_eps(post), EPS);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    return obi_case_check_residual(env, x_view, normed_view, x, p, w, T, n, post, result);
+}
+
+/* y = silu(a) b: silu's slope is at most 1.1; Vulkan allows exp(a) 3 + 2|a| ulp, software drivers show 17. */
+obi_status obi_case_check_swiglu(obi_case_env *env, obi_view gate_view, float *gate, float *up, uint32_t T, uint32_t n, uint32_t post,
+                                 obi_case_result *result)
+{
+    uint64_t count = (uint64_t)T * n;
+    float *a = obi_case_zeros(env, count), *b = obi_case_zeros(env, count);
     float *of_a = obi_case_zeros(env, count), *of_b = obi_case_zeros(env, count), *got = obi_case_zeros(env, count);
-    if (!gate || !up || !a || !b || !of_a || !of_b || !got) return OBI_ERROR_MEMORY;
-    obi_view gate_view, up_view;
-    OBI_TRY(obi_case_upload(env, gate, count * 4, &gate_view));
-    OBI_TRY(obi_case_upload(env, up, count * 4, &up_view));
+    if (!a || !b || !of_a || !of_b || !got) return OBI_ERROR_MEMORY;
     post_tolerance(of_a, a, gate, T, n, post);
     post_tolerance(of_b, b, up, T, n, post);
     if (!post) memcpy(a, gate, count * 4);
@@ -97,12 +103,24 @@ static obi_status run_swiglu(obi_case_env *env, const uint32_t *sizes, obi_case_
         of_a[i] = (float)(1.1 * (double)of_a[i] * (fabs((double)b[i]) + (double)of_b[i]) + silu * (double)of_b[i] +
                           y * (40 + 4 * fabs(x)) * U + 1e-30);
     }
-    obi_cmd_begin(env->cmd);
-    obi_op_post_swiglu_fwd(env->cmd, gate_view, up_view, T, n, post_eps(post));
-    OBI_TRY(obi_cmd_run(env->cmd));
     OBI_TRY(obi_case_download(env, gate_view, got, count * 4));
     obi_case_compare(result, "gate", got, gate, count, of_a, 0, 0);
     return OBI_OK;
+}
+
+static obi_status run_swiglu(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], n = sizes[1], post = sizes[2];
+    uint64_t count = (uint64_t)T * n;
+    float *gate = rows(env, T, n), *up = rows(env, T, n);
+    if (!gate || !up) return OBI_ERROR_MEMORY;
+    obi_view gate_view, up_view;
+    OBI_TRY(obi_case_upload(env, gate, count * 4, &gate_view));
+    OBI_TRY(obi_case_upload(env, up, count * 4, &up_view));
+    obi_cmd_begin(env->cmd);
+    obi_op_post_swiglu_fwd(env->cmd, gate_view, up_view, T, n, obi_case_post_eps(post));
+    OBI_TRY(obi_cmd_run(env->cmd));
+    return obi_case_check_swiglu(env, gate_view, gate, up, T, n, post, result);
 }
 
 /* A turn mixes two elements with factors up to 1, and rounds three times: twice the row's largest error, and 8 u of its
@@ -119,55 +137,53 @@ static void turn_tolerance(float *tolerance, const float *normed, uint32_t T, ui
     }
 }
 
-/* In a cache of halves an element is off by 2^-10 of it in addition, or by what is no normal half: case_attn.c. */
-static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_result *result)
+obi_status obi_case_qkv_make(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_qkv *out)
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], R = sizes[4], post = sizes[5] & 1, pairs = sizes[5] >> 1;
     const uint32_t first = 2, context = first + T + 1;
-    uint64_t q_count = (uint64_t)T * H * C, count = (uint64_t)T * K * C, all = (uint64_t)context * K * C,
-             turns = (uint64_t)(first + T) * (R / 2);
-    uint64_t bytes = obi_attn_parts_bytes(T, H, K, C), place = T == 1 ? bytes / 4 + 1 : 0; /* of the position of a single token */
-    float *qkv = obi_case_zeros(env, bytes / 4 + 2), *table = obi_case_zeros(env, turns * 2),
-          *tolerance = obi_case_zeros(env, q_count + count);
-    float *normed = obi_case_zeros(env, q_count + count), *keys = obi_case_normal(env, all, 1.0), *values = obi_case_normal(env, all, 1.0);
-    float *q = rows(env, T, H * C), *k = rows(env, T, K * C), *v = rows(env, T, K * C), *got = obi_case_zeros(env, all + q_count);
-    if (!qkv || !table || !tolerance || !normed || !keys || !values || !q || !k || !v || !got) return OBI_ERROR_MEMORY;
-    obi_view none = { 0 };
-    obi_attn_parts at = obi_attn_parts_of(none, T, H, K, C);
-    qkv[bytes / 4 + 1] = (float)first;
-    memcpy(qkv, q, q_count * 4);
-    memcpy(qkv + at.k.offset / 4, k, count * 4);
-    memcpy(qkv + at.v.offset / 4, v, count * 4);
+    uint64_t all = (uint64_t)context * K * C, turns = (uint64_t)context * (R / 2);
+    uint32_t place = T == 1 ? (uint32_t)(obi_attn_parts_bytes(T, H, K, C) / 4) + 1 : 0; /* of the position of a single token */
+    out->what = (obi_post_qkv){ T, H, K, C, R, first, context, place, pairs ? OBI_ROPE_PAIRS : OBI_ROPE_HALF, obi_case_post_eps(post) };
+    out->cache.type = type;
+    out->table = obi_case_zeros(env, turns * 2);
+    out->keys = obi_case_normal(env, all, 1.0);
+    out->values = obi_case_normal(env, all, 1.0);
+    if (!out->table || !out->keys || !out->values) return OBI_ERROR_MEMORY;
     for (uint64_t i = 0; i < turns; i++) {
         double angle = (double)(i / (R / 2)) * pow(10000.0, -2.0 * (double)(i % (R / 2)) / R);
-        table[2 * i] = (float)cos(angle);
-        table[2 * i + 1] = (float)sin(angle);
+        out->table[2 * i] = (float)cos(angle);
+        out->table[2 * i + 1] = (float)sin(angle);
     }
-    float *k_words = keys, *v_words = values;
-    if (type == OBI_KV_F16) k_words = obi_case_halves(env, keys, context, K * C);
-    if (type == OBI_KV_F16) v_words = obi_case_halves(env, values, context, K * C);
+    float *k_words = out->keys, *v_words = out->values;
+    if (type == OBI_KV_F16) k_words = obi_case_halves(env, out->keys, context, K * C);
+    if (type == OBI_KV_F16) v_words = obi_case_halves(env, out->values, context, K * C);
     if (!k_words || !v_words) return OBI_ERROR_MEMORY;
-    obi_view qkv_view, table_view;
-    obi_kv_cache cache = { .type = type };
-    OBI_TRY(obi_case_upload(env, qkv, bytes + 8, &qkv_view));
-    OBI_TRY(obi_case_upload(env, table, turns * 8, &table_view));
-    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, all) * 4, &cache.k));
-    OBI_TRY(obi_case_upload(env, v_words, obi_kv_words(type, all) * 4, &cache.v));
-    obi_cmd_begin(env->cmd);
-    obi_post_qkv what = { T, H, K, C, R, first, context, (uint32_t)place, pairs ? OBI_ROPE_PAIRS : OBI_ROPE_HALF, post_eps(post) };
-    obi_op_post_qkv_fwd(env->cmd, qkv_view, table_view, cache, &what);
-    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_upload(env, out->table, turns * 8, &out->table_view));
+    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, all) * 4, &out->cache.k));
+    return obi_case_upload(env, v_words, obi_kv_words(type, all) * 4, &out->cache.v);
+}
 
-    float *inputs[] = { q, k, v }, *caches[] = { NULL, keys, values };
-    obi_view outputs[] = { obi_attn_parts_of(qkv_view, T, H, K, C).q, cache.k, cache.v };
+/* In a cache of halves an element is off by 2^-10 of it in addition, or by what is no normal half: case_attn.c. */
+obi_status obi_case_check_qkv(obi_case_env *env, const obi_case_qkv *of, obi_view qkv_view, float *q, float *k, float *v,
+                              obi_case_result *result)
+{
+    const obi_post_qkv *what = &of->what;
+    uint32_t T = what->T, H = what->H, K = what->K, C = what->C, first = what->first_position;
+    uint64_t q_count = (uint64_t)T * H * C, count = (uint64_t)T * K * C, all = (uint64_t)what->context * K * C;
+    float *tolerance = obi_case_zeros(env, q_count + count), *normed = obi_case_zeros(env, q_count + count);
+    float *got = obi_case_zeros(env, all + q_count);
+    if (!tolerance || !normed || !got) return OBI_ERROR_MEMORY;
+    float *inputs[] = { q, k, v }, *caches[] = { NULL, of->keys, of->values };
+    obi_view outputs[] = { obi_attn_parts_of(qkv_view, T, H, K, C).q, of->cache.k, of->cache.v };
     const char *names[] = { "q", "k_cache", "v_cache" };
+    uint32_t post = what->post_eps >= 0;
     float *before[3];
     for (int i = 0; i < 3; i++) {
         before[i] = obi_case_zeros(env, i == 0 ? q_count : count);
         if (!before[i]) return OBI_ERROR_MEMORY;
         memcpy(before[i], inputs[i], (i == 0 ? q_count : count) * 4);
     }
-    ref_post_norm_qkv(q, k, v, table, T, H, K, C, R, first, pairs != 0, post != 0, (double)EPS);
+    ref_post_norm_qkv(q, k, v, of->table, T, H, K, C, what->R, first, what->layout == OBI_ROPE_PAIRS, post != 0, (double)EPS);
     for (int i = 0; i < 3; i++) {
         uint64_t some = i == 0 ? q_count : count, begin = i == 0 ? 0 : (uint64_t)first * K * C, whole = i == 0 ? q_count : all;
         float *wanted = i == 0 ? q : caches[i], *bound = obi_case_zeros(env, whole);
@@ -177,7 +193,7 @@ static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_ty
         turn_tolerance(tolerance, normed, T, some / T);
         memcpy(bound + begin, tolerance, some * 4); /* 0 elsewhere: other rows of a cache stay */
         if (i > 0) memcpy(wanted + begin, inputs[i], some * 4);
-        bool half = i > 0 && type == OBI_KV_F16;
+        bool half = i > 0 && of->cache.type == OBI_KV_F16;
         for (uint64_t j = begin; half && j < begin + some; j++) bound[j] += (float)(0x1p-10 * fabs((double)wanted[j]) + 0x1p-14);
         if (half) OBI_TRY(obi_case_download_halves(env, outputs[i], got, whole));
         else OBI_TRY(obi_case_download(env, outputs[i], got, whole * 4));
@@ -185,6 +201,27 @@ static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_ty
         obi_case_compare(result, names[i], got, wanted, whole, bound, 0, 0);
     }
     return OBI_OK;
+}
+
+static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_result *result)
+{
+    uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3];
+    uint64_t q_count = (uint64_t)T * H * C, count = (uint64_t)T * K * C, bytes = obi_attn_parts_bytes(T, H, K, C);
+    obi_case_qkv all;
+    OBI_TRY(obi_case_qkv_make(env, sizes, type, &all));
+    float *qkv = obi_case_zeros(env, bytes / 4 + 2), *q = rows(env, T, H * C), *k = rows(env, T, K * C), *v = rows(env, T, K * C);
+    if (!qkv || !q || !k || !v) return OBI_ERROR_MEMORY;
+    obi_view none = { 0 }, qkv_view;
+    obi_attn_parts at = obi_attn_parts_of(none, T, H, K, C);
+    qkv[bytes / 4 + 1] = (float)all.what.first_position;
+    memcpy(qkv, q, q_count * 4);
+    memcpy(qkv + at.k.offset / 4, k, count * 4);
+    memcpy(qkv + at.v.offset / 4, v, count * 4);
+    OBI_TRY(obi_case_upload(env, qkv, bytes + 8, &qkv_view));
+    obi_cmd_begin(env->cmd);
+    obi_op_post_qkv_fwd(env->cmd, qkv_view, all.table_view, all.cache, &all.what);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    return obi_case_check_qkv(env, &all, qkv_view, q, k, v, result);
 }
 
 static obi_status run_qkv(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)

@@ -79,6 +79,14 @@
     X(bitlinear_gemv_half)  \
     X(bitlinear_group)      \
     X(bitlinear_group_half) \
+    X(bitlinear_residual)   \
+    X(bitlinear_swiglu)     \
+    X(bitlinear_qkv)        \
+    X(bitlinear_qkv_f16)    \
+    X(bitlinear_residual_half) \
+    X(bitlinear_swiglu_half) \
+    X(bitlinear_qkv_half)   \
+    X(bitlinear_qkv_f16_half) \
     X(bitlinear_gemv_table) \
     X(bitlinear_quantise)   \
     X(bitlinear_gemv_int8)  \

@@ -27,6 +27,7 @@ bool obi_case_is_straight(const obi_case *test)
 
 bool obi_case_is_optional(const obi_case *test)
 {
+    if (test->kernel >= OBI_KERNEL_BITLINEAR_GEMV_RESIDUAL && test->kernel <= OBI_KERNEL_BITLINEAR_GEMV_HALF_QKV_F16) return true;
     return test->kernel == OBI_KERNEL_BITLINEAR_GEMV_TABLE || test->kernel == OBI_KERNEL_BITLINEAR_GEMV_HALF ||
            test->kernel == OBI_KERNEL_BITLINEAR_QUANTISE ||
            test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8 || test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT;

@@ -11,6 +11,14 @@
 // grid: (x, y) folded over ceil(row_count / rows), z: tokens
 // tiers: A shared memory, B subgroup sums, C sums of eight signed halves
 //
+// With OB_AFTER the workgroup that finishes last (common/last_group.glsl) goes on with what follows the projection of a single token,
+// in the same words as the kernels of post_norm/, so that both ways give the same bits. Further bindings and constants are theirs:
+// set 1 b0 rw  counters, zero before and after; push: behind the first struct theirs; spec 2: 1 with OneBit's norm
+// OB_AFTER 1  residual (y is its p)                  set 1 b1 w normed   b2 rw x   b3 r w
+// OB_AFTER 2  swiglu (y is gate, and up behind it)
+// OB_AFTER 3  qkv (y is q|k|v, whole): the last workgroup of each of the three does its own part
+//                                                    set 1 b1 r table   b2 w k_cache   b3 w v_cache      spec 3: layout   4: PLACED
+//
 // Or up to three matrices of n columns, one behind the other in each of y, bits and scales: the workgroups of one follow those of
 // the one before.
 //
@@ -27,16 +35,36 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint OB_ROWS = 8u;
 
 #define LANES_MAX 64
+#ifndef OB_AFTER
+#define OB_AFTER 0
+#endif
 
+#if OB_AFTER
+layout(set = 0, binding = 0) coherent buffer Y { float y[]; };
+#else
 layout(set = 0, binding = 0) writeonly buffer Y { float y[]; };
+#endif
 layout(set = 0, binding = 1) readonly buffer X { float x[]; };
 layout(set = 0, binding = 2) readonly buffer Bits { uint words[]; };
 layout(set = 0, binding = 3) readonly buffer Scales { float scales[]; };
+#if OB_AFTER
+#include "common/push_post_norm.h"
+#if OB_AFTER == 1
+layout(push_constant) uniform Push { obi_push_bitlinear_gemv push; obi_push_post_norm_residual after; };
+#elif OB_AFTER == 2
+layout(push_constant) uniform Push { obi_push_bitlinear_gemv push; obi_push_post_norm_swiglu after; };
+#else
+layout(push_constant) uniform Push { obi_push_bitlinear_gemv push; obi_push_post_norm_qkv after; };
+#endif
+#else
 layout(push_constant) uniform Push { obi_push_bitlinear_gemv push; };
+#endif
 
+#if OB_TIER >= 2 || OB_AFTER
+#include "common/reduce.glsl"
+#endif
 #if OB_TIER >= 2
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
-#include "common/reduce.glsl"
 shared uint staged[16 * (LANES_MAX + 1)]; // pairs of halves
 shared float row_sums[16 * (LANES_MAX + 1)];
 #define OB_ROWS_SCRATCH row_sums
@@ -45,6 +73,42 @@ shared float staged[32 * (LANES_MAX + 1)];
 #define OB_ROWS_SCRATCH staged
 #endif
 #include "common/reduce_rows.glsl"
+
+#if OB_AFTER
+#include "common/last_group.glsl"
+layout(constant_id = 2) const uint POST = 1u;
+#define OB_POST_NORM (POST != 0u)
+#include "common/post_norm.glsl"
+#endif
+#if OB_AFTER == 1
+layout(set = 1, binding = 1) writeonly buffer Normed { float normed[]; };
+layout(set = 1, binding = 2) buffer Residual { float residual[]; };
+layout(set = 1, binding = 3) readonly buffer W { float w[]; };
+#define OB_P(i) y[i]
+#define OB_X(i) residual[i]
+#define OB_NORMED(i) normed[i]
+#define OB_W(i) w[i]
+#include "common/post_residual.glsl"
+#elif OB_AFTER == 2
+#define OB_GATE(i) y[i]
+#define OB_UP(i) y[(push.m + 63u & ~63u) + (i)]
+#include "common/post_swiglu.glsl"
+#elif OB_AFTER == 3
+#include "common/half_pair.glsl"
+layout(constant_id = 3) const uint LAYOUT = 0u;
+layout(constant_id = 4) const uint PLACED = 0u;
+#ifdef OB_F16
+#define OB_KV_WORD uint
+#else
+#define OB_KV_WORD float
+#endif
+layout(set = 1, binding = 1) readonly buffer Table { vec2 table[]; };
+layout(set = 1, binding = 2) writeonly buffer KCache { OB_KV_WORD k_cache[]; };
+layout(set = 1, binding = 3) writeonly buffer VCache { OB_KV_WORD v_cache[]; };
+#define OB_QKV(i) y[i]
+#define OB_QKV_PUSH after
+#include "common/post_qkv.glsl"
+#endif
 
 #if OB_TIER >= 2
 
@@ -150,4 +214,15 @@ void main()
     uint row = first + lane;
     if (lane < OB_ROWS && row < row_count)
         y[y_base + token * m + push.first_row + row] = total * scales[scales_base + push.h_offset + push.first_row + row];
+
+#if OB_AFTER == 1
+    if (ob_last_group(0u, gl_NumWorkGroups.x * gl_NumWorkGroups.y)) ob_post_residual(after.columns, after.post_eps, after.eps);
+#elif OB_AFTER == 2
+    if (ob_last_group(0u, gl_NumWorkGroups.x * gl_NumWorkGroups.y)) ob_post_swiglu(after.columns, after.post_eps);
+#elif OB_AFTER == 3
+    uint all = gl_NumWorkGroups.x * gl_NumWorkGroups.y, index = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    uint before = push.first_groups + push.other_groups; // a folded grid's surplus belongs to v
+    uint part = index < push.first_groups ? 0u : index < before ? 1u : 2u;
+    if (ob_last_group(part, part == 0u ? push.first_groups : part == 1u ? push.other_groups : all - before)) ob_post_qkv(part, 0u);
+#endif
 }

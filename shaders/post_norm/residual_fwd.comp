@@ -1,5 +1,5 @@
 // x[r,i] += N(p[r,i]); normed[r,i] = x[r,i] * w[i] / sqrt(mean_i(x[r,i]^2) + eps): what follows the projections o and down.
-// N is OneBit's norm (common/post_norm.glsl), or nothing.
+// N is OneBit's norm (common/post_norm.glsl), or nothing. The work is common/post_residual.glsl.
 // b0 w normed (rows, columns)   b1 rw x (rows, columns)   b2 r p (rows, columns)   b3 r w (columns)
 // push: rows, columns, post_eps, eps   spec 0: workgroup size   1: 1 with N   grid: one workgroup a row, folded over x and y   tiers A B
 #version 450
@@ -18,20 +18,17 @@ layout(set = 0, binding = 2) readonly buffer P { float p[]; };
 layout(set = 0, binding = 3) readonly buffer W { float w[]; };
 layout(push_constant) uniform Push { obi_push_post_norm_residual push; };
 
+uint base;
+#define OB_P(i) p[base + (i)]
+#define OB_X(i) x[base + (i)]
+#define OB_NORMED(i) normed[base + (i)]
+#define OB_W(i) w[i]
+#include "common/post_residual.glsl"
+
 void main()
 {
     uint row = ob_group();
     if (row >= push.rows) return; // the whole workgroup
-    uint base = row * push.columns;
-    ob_post post;
-#define READ(i) p[base + i]
-    OB_POST_STATS(post, READ, push.columns, push.post_eps)
-    float squares = 0.0;
-    for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x) {
-        float value = x[base + i] + ob_post_value(post, p[base + i]);
-        x[base + i] = value; // read again below by the same lane
-        squares += value * value;
-    }
-    float scale = 1.0 / sqrt(ob_reduce_add(squares) / float(push.columns) + push.eps);
-    for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x) normed[base + i] = x[base + i] * scale * w[i];
+    base = row * push.columns;
+    ob_post_residual(push.columns, push.post_eps, push.eps);
 }
