@@ -158,6 +158,35 @@ static void test_not_finite_stays_not_finite(void **state)
     }
 }
 
+/* Two tokens share a word of bytes (bitlinear/sums_straight): what is not finite in one must not reach the other. */
+static void test_not_finite_in_a_prompt(void **state)
+{
+    (void)state;
+    enum { M = 40, N = 300, T = 9 };
+    static const float bad[] = { INFINITY, -INFINITY, NAN };
+    obi_sign_family family = obi_sign_family_offered(test_device(), OBI_SIGN_STRAIGHT_INT8, NULL) ? OBI_SIGN_STRAIGHT_INT8 : OBI_SIGN_XOR;
+    obi_case_env_clear(test_env());
+    float *x = obi_case_zeros(test_env(), N * T), *scales = obi_case_zeros(test_env(), obi_scales_floats(M, N)),
+          *finite = obi_case_zeros(test_env(), M * T), *y = obi_case_zeros(test_env(), M * T);
+    uint32_t *words = obi_case_signs(test_env(), M, N);
+    assert_true(x && scales && finite && y && words);
+    for (uint32_t i = 0; i < N * T; i++) x[i] = (float)(i % 17) - 8;
+    for (uint32_t i = 0; i < obi_scales_floats(M, N); i++) scales[i] = 1.0f;
+    product(family, M, N, T, 0, x, scales, words, finite);
+    for (size_t b = 0; b < COUNT(bad); b++) {
+        for (uint32_t t = 0; t < T; t++) {
+            float was = x[t * N + 77 * (t % 4)];
+            x[t * N + 77 * (t % 4)] = bad[b];
+            product(family, M, N, T, 0, x, scales, words, y);
+            x[t * N + 77 * (t % 4)] = was;
+            for (uint32_t i = 0; i < M * T; i++) {
+                if (i / M == t) assert_true(!isfinite(y[i]));
+                else assert_memory_equal(&y[i], &finite[i], sizeof *y);
+            }
+        }
+    }
+}
+
 /* ---- the choice ----------------------------------------------------------------------------------------------------- */
 
 static void test_forced(void **state)
@@ -415,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_scales_of_blocks),
         cmocka_unit_test(test_int8_is_near),
         cmocka_unit_test(test_not_finite_stays_not_finite),
+        cmocka_unit_test(test_not_finite_in_a_prompt),
         cmocka_unit_test(test_forced),
         cmocka_unit_test(test_software_devices_are_not_timed),
         cmocka_unit_test(test_trial),
