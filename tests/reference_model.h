@@ -133,9 +133,18 @@ static inline void reference_close(reference_model *model)
 typedef struct reference_noise {
     bool half_layers, half_head; /* matrix-vector kernels of tier C: sums of signs, and products with F16 weights, in half */
     bool half_cache;             /* keys and values are kept as halves */
+    bool byte_cache;             /* or as bytes, with a scale for each head's vector */
     bool half;                   /* of these, what holds for the matrix at hand */
     obi_rng rng;
 } reference_noise;
+
+/* Each element of a vector to within half a scale, any error as likely: a deviation of 1 / sqrt(12) of it. */
+static inline void reference_bytes(double *x, uint32_t C, reference_noise *noise)
+{
+    double top = 0;
+    for (uint32_t c = 0; c < C; c++) top = fmax(top, fabs(x[c]));
+    for (uint32_t c = 0; c < C; c++) x[c] += top / 127 / sqrt(12) * obi_rng_normal(&noise->rng);
+}
 
 /* Some roundings to f32, and functions (exp, 1/sqrt, sin) that Vulkan allows a few units: 2^-22 of the value. */
 static inline double reference_round(double value, reference_noise *noise)
@@ -271,6 +280,10 @@ static inline double *reference_run(const reference_model *model, const uint32_t
             for (uint32_t i = 0; noise && noise->half_cache && i < kv; i++) { /* each to within 2^-11, or 2^-10 where towards zero */
                 k[(size_t)t * kv + i] *= 1 + 0x1p-11 * obi_rng_normal(&noise->rng);
                 v[(size_t)t * kv + i] *= 1 + 0x1p-11 * obi_rng_normal(&noise->rng);
+            }
+            for (uint32_t h = 0; noise && noise->byte_cache && h < config->kv_heads; h++) {
+                reference_bytes(k + (size_t)t * kv + h * C, C, noise);
+                reference_bytes(v + (size_t)t * kv + h * C, C, noise);
             }
             reference_attend(attended, q, k, v, t, config, noise);
             reference_project(projected, attended, model, l, REF_O, noise);

@@ -42,8 +42,9 @@ typedef struct app_option {
 
 /* int, an ob_cache_type. */
 #define APP_CACHE_ROW(target)                                                                                             \
-    { APP_CHOICE, 0, "cache-type", "ctk", "auto|f32|f16",                                                                 \
-      "how keys and values of earlier tokens are kept; auto: f16 on GPUs\nof tier B and above, else f32", target, 0, 0 }
+    { APP_CHOICE, 0, "cache-type", "ctk", "auto|f32|f16|int8",                                                            \
+      "how keys and values of earlier tokens are kept; auto: f16 on GPUs\nof tier B and above, else f32; int8: bytes with a "   \
+      "scale for\neach head, little more than a quarter of f32", target, 0, 0 }
 
 /* Options of every program; APP_DEVICE_ROWS and APP_OTHER_ROWS put them into a table, the latter at its end. */
 typedef struct app_common {

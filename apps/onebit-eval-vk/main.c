@@ -19,6 +19,7 @@ typedef struct eval_options {
     const char *what, *model, *teacher, *text, *mark; /* teacher: only agree has one */
     int64_t window, bytes, documents, batch;          /* 0: default */
     bool json;
+    int cache_type;
 } eval_options;
 
 static const char examples[] =
@@ -49,6 +50,8 @@ static int parse(eval_options *o, int argc, char **argv)
         APP_ROW_INTEGER(0, "docs", "N", "only the first N documents (default: all)", &o->documents, 1, INT32_MAX),
         APP_ROW_INTEGER('b', "batch-size", "N", "tokens of a window processed at once (default 128); with fewer\n"
                         "than 8 by the kernels that generate text", &o->batch, 1, 65536),
+        APP_ROW_CHOICE(0, "cache-type", "f32|f16|int8", "how keys and values are kept (default: f32, the model's own scores)",
+                       &o->cache_type),
         APP_ROW_HEADING("Output"),
         APP_ROW_FLAG(0, "json", "print the result as JSON", &o->json),
         APP_DEVICE_ROWS(o->common),
@@ -117,7 +120,7 @@ static size_t default_window(const eval_options *o, const eval_subject *s)
 static ob_status open_sessions(const eval_options *o, eval_models *models, size_t window)
 {
     const ob_session_desc desc = { .context = (uint32_t)window, .batch = (uint32_t)o->batch,
-                                   .cache_type = OB_CACHE_F32 }; /* the model's scores, not the cache's */
+                                   .cache_type = (ob_cache_type)(OB_CACHE_F32 + o->cache_type) };
     ob_status status = ob_session_create(&models->session, models->model, &desc);
     return status == OB_OK && o->teacher ? ob_session_create(&models->teacher_session, models->teacher, &desc) : status;
 }

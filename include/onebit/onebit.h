@@ -204,9 +204,10 @@ typedef struct ob_sampling { /* applied in this order */
     uint64_t seed;
 } ob_sampling;
 
-/* How a session keeps the keys and values of earlier tokens. F16 takes half of the memory and rounds each to 11 bits; AUTO is F16 on
- * GPUs of tier B and above, F32 elsewhere. Take F32 where scores shall not depend on it. */
-typedef enum ob_cache_type { OB_CACHE_AUTO = 0, OB_CACHE_F32 = 1, OB_CACHE_F16 = 2 } ob_cache_type;
+/* How a session keeps the keys and values of earlier tokens. F16 takes half of the memory and rounds each to 11 bits; INT8 takes little
+ * more than a quarter: each head's key and value are bytes with a scale. AUTO is F16 on GPUs of tier B and above, F32 elsewhere.
+ * Take F32 where scores shall not depend on it. */
+typedef enum ob_cache_type { OB_CACHE_AUTO = 0, OB_CACHE_F32 = 1, OB_CACHE_F16 = 2, OB_CACHE_INT8 = 3 } ob_cache_type;
 
 typedef struct ob_session_desc {
     uint32_t context;     /* positions to keep; 0: the model's, at most 4096. More than the model's is OB_ERROR_ARGUMENT */

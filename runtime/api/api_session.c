@@ -4,7 +4,8 @@
 #include "core/alloc.h"
 #include "engine/agree.h"
 
-_Static_assert((int)OB_CACHE_AUTO == 0 && (int)OB_CACHE_F32 == (int)OBI_KV_F32 && (int)OB_CACHE_F16 == (int)OBI_KV_F16,
+_Static_assert((int)OB_CACHE_AUTO == 0 && (int)OB_CACHE_F32 == (int)OBI_KV_F32 && (int)OB_CACHE_F16 == (int)OBI_KV_F16 &&
+                   (int)OB_CACHE_INT8 == (int)OBI_KV_INT8,
                "ob_session_create passes these on as numbers");
 
 ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc)

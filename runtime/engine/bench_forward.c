@@ -141,7 +141,7 @@ static void rope(obi_cmd *cmd, const obi_bench_operands *o)
 static void plan_store(const obi_device *device, obi_bench_shape shape, obi_bench_plan *plan)
 {
     shape = of_heads(shape);
-    uint64_t words = obi_kv_words(obi_session_kv_type(device), shape.n);
+    uint64_t words = obi_kv_words(obi_session_kv_type(device), shape.n, obi_bench_heads_of(shape.n).C);
     rows_at(plan, 0, shape, false);
     rows_at(plan, 1, shape, false);
     plan->buffers[2].words = plan->buffers[3].words = positions_of(shape) * words;
@@ -150,8 +150,8 @@ static void plan_store(const obi_device *device, obi_bench_shape shape, obi_benc
 static void store(obi_cmd *cmd, const obi_bench_operands *o)
 {
     obi_bench_shape shape = of_heads(o->shape);
-    obi_op_kv_store_fwd(cmd, cache_of(o, 2, 3), obi_bench_view(o, 0), obi_bench_view(o, 1), shape.T, shape.n, first_of(shape),
-                        positions_of(shape));
+    obi_op_kv_store_fwd(cmd, cache_of(o, 2, 3), obi_bench_view(o, 0), obi_bench_view(o, 1), shape.T, shape.n,
+                        obi_bench_heads_of(shape.n).C, first_of(shape), positions_of(shape));
 }
 
 /* Each pair of a query and a position that it sees: a product and a sum for each element of q and k, and as many with v. Keys and
@@ -159,7 +159,8 @@ static void store(obi_cmd *cmd, const obi_bench_operands *o)
 static void plan_attention(const obi_device *device, obi_bench_shape shape, obi_bench_plan *plan)
 {
     shape = of_heads(shape);
-    uint64_t words = obi_kv_words(obi_session_kv_type(device), shape.n), T = shape.T, positions = positions_of(shape);
+    uint64_t words = obi_kv_words(obi_session_kv_type(device), shape.n, obi_bench_heads_of(shape.n).C);
+    uint64_t T = shape.T, positions = positions_of(shape);
     rows_at(plan, 0, shape, false);
     rows_at(plan, 1, shape, false);
     plan->buffers[2].words = plan->buffers[3].words = positions * words;
@@ -179,7 +180,7 @@ static void plan_post_qkv(const obi_device *device, obi_bench_shape shape, obi_b
 {
     shape = of_heads(shape);
     obi_bench_heads heads = obi_bench_heads_of(shape.n);
-    uint64_t words = obi_kv_words(obi_session_kv_type(device), shape.n);
+    uint64_t words = obi_kv_words(obi_session_kv_type(device), shape.n, obi_bench_heads_of(shape.n).C);
     plan->buffers[0] = (obi_bench_buffer){ .words = obi_attn_parts_bytes(shape.T, heads.H, heads.H, heads.C) / 4, .restored = true };
     plan->buffers[1].words = rope_words(shape);
     plan->buffers[2].words = plan->buffers[3].words = positions_of(shape) * words;

@@ -58,7 +58,7 @@ static void memory_needed(const obi_session *session, uint64_t *position, uint64
     const obi_config *config = &session->weights->config;
     uint64_t B = session->batch, q_width = (uint64_t)config->heads * config->head_size,
              kv_width = (uint64_t)config->kv_heads * config->head_size;
-    *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width) + config->rope_dimensions);
+    *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width, config->head_size) + config->rope_dimensions);
     *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width +
                  2 * (uint64_t)config->vocabulary) +
             obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + scratch_needed(session, session->batch);
@@ -70,9 +70,12 @@ static obi_status check_context(const obi_session *session)
 {
     const obi_config *config = &session->weights->config;
     obi_device *device = session->device;
-    uint64_t row = 4 * obi_kv_words(session->kv_type, (uint64_t)config->kv_heads * config->head_size), range = device->caps.storage_range;
+    uint64_t row = 4 * obi_kv_words(session->kv_type, (uint64_t)config->kv_heads * config->head_size, config->head_size),
+             range = device->caps.storage_range;
     uint64_t position, rest, left = obi_memory_left(device);
-    const char *halves = session->kv_type == OBI_KV_F32 ? "; keys and values as f16 (--cache-type) take half" : "";
+    const char *halves = session->kv_type == OBI_KV_F32   ? "; keys and values as f16 (--cache-type) take half, as int8 about a quarter"
+                         : session->kv_type == OBI_KV_F16 ? "; keys and values as int8 (--cache-type) take about half"
+                                                          : "";
     memory_needed(session, &position, &rest);
     if (session->context * row > range)
         return obi_fail(
@@ -95,7 +98,7 @@ static obi_status make_buffers(obi_session *session)
     const obi_config *config = &session->weights->config;
     uint64_t B = session->batch, D = config->width, V = config->vocabulary;
     uint64_t q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
-    uint64_t cache = obi_kv_words(session->kv_type, (uint64_t)session->context * kv_width);
+    uint64_t cache = obi_kv_words(session->kv_type, (uint64_t)session->context * kv_width, config->head_size);
     uint64_t qkv = obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size);
     OBI_TRY(check_context(session));
     OBI_TRY(make(session, &session->ids, B + 3, OBI_MEMORY_UPLOAD));
@@ -150,7 +153,7 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     if (context > config->context)
         return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and this model was trained for %u", context,
                         config->context);
-    if (desc->kv_type < 0 || desc->kv_type > OBI_KV_F16) return obi_fail(OBI_ERROR_ARGUMENT, "there is no cache type %d", desc->kv_type);
+    if (desc->kv_type < 0 || desc->kv_type > OBI_KV_INT8) return obi_fail(OBI_ERROR_ARGUMENT, "there is no cache type %d", desc->kv_type);
     uint32_t positions = obi_op_attn_positions_max(weights->device, config->head_size);
     if (context > positions)
         return obi_fail(OBI_ERROR_ARGUMENT,

@@ -124,19 +124,45 @@ void obi_op_rope_bwd(obi_cmd *cmd, obi_view dx, obi_view table, uint32_t T, uint
     turn(cmd, dx, table, T, heads, C, R, first_position, layout, true);
 }
 
-void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t width, uint32_t first_position,
-                         uint32_t context)
+static void store_bytes(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t K, uint32_t C,
+                        uint32_t first_position)
+{
+    struct obi_push_attn_kv_store_int8 push = { T, K, C, first_position };
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_KV_STORE_INT8,
+                              .spec = { obi_workgroup_size(obi_cmd_device(cmd)) },
+                              .spec_count = 1,
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { obi_writes(cache.k), obi_writes(cache.v), obi_reads(k), obi_reads(v) },
+                              .binding_count = 4,
+                              .bytes = (uint64_t)T * ((uint64_t)K * C + obi_kv_words(cache.type, (uint64_t)K * C, C)) * 8 };
+    obi_fold_groups(obi_cmd_device(cmd), T, dispatch.groups);
+    dispatch.groups[2] = 2;
+    obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t width, uint32_t C,
+                         uint32_t first_position, uint32_t context)
 {
     uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
-    uint64_t end = (uint64_t)first_position + T, words = obi_kv_words(cache.type, width);
+    bool bytes = cache.type == OBI_KV_INT8;
+    if (!obi_check(cmd, !bytes || (C > 0 && width % C == 0), "kv store", "rows of bytes must be whole heads") ||
+        !obi_check(cmd, !bytes || width / workgroup < OBI_LOOP_MAX / 8, "kv store", "the rows are longer than half a million elements"))
+        return;
+    uint64_t end = (uint64_t)first_position + T, words = obi_kv_words(cache.type, width, C);
     if (!obi_check(cmd, end <= context, "kv store", "the tokens do not fit the context; make it larger or the text shorter") ||
         !obi_check(cmd, cache.type != OBI_KV_F16 || width % 2 == 0, "kv store", "rows of halves must have an even length") ||
         !obi_check_words(cmd, "kv store", "the key cache", cache.k, context, words) ||
         !obi_check_words(cmd, "kv store", "the value cache", cache.v, context, words) ||
         !obi_check_words(cmd, "kv store", "k", k, T, width) || !obi_check_words(cmd, "kv store", "v", v, T, width) ||
-        !obi_check(cmd, end * width <= UINT32_MAX, "kv store", "the cache has more elements than a kernel can count") ||
+        !obi_check(cmd, end * (words > width ? words : width) <= UINT32_MAX, "kv store",
+                   "the cache has more elements than a kernel can count") ||
         !obi_check_lanes(cmd, "kv store", T * words, workgroup, groups))
         return;
+    if (bytes) {
+        store_bytes(cmd, cache, k, v, T, width / C, C, first_position);
+        return;
+    }
     struct obi_push_attn_kv_store push = { (uint32_t)(T * words), (uint32_t)(first_position * words) };
     obi_dispatch dispatch = { .kernel = cache.type == OBI_KV_F16 ? OBI_KERNEL_ATTN_KV_STORE_F16 : OBI_KERNEL_ATTN_KV_STORE_FWD,
                               .spec = { workgroup },
@@ -159,10 +185,10 @@ uint32_t obi_op_attn_workgroup(const obi_device *device, uint32_t C)
     return lanes < most ? lanes : most;
 }
 
-/* Of halves a lane has pairs of columns. */
+/* Of halves and of bytes a lane has pairs of columns. */
 static uint32_t attend_workgroup(const obi_device *device, obi_kv_type type, uint32_t C)
 {
-    return obi_op_attn_workgroup(device, type == OBI_KV_F16 ? C / 2 : C);
+    return obi_op_attn_workgroup(device, type != OBI_KV_F32 ? C / 2 : C);
 }
 
 static uint64_t attend_round_loops(uint32_t C, uint32_t lanes) { return 1 + C / 4 + lanes / 4 + 3 + lanes / 4; }
@@ -191,7 +217,7 @@ static uint64_t power_above(uint64_t value)
 
 static uint32_t tile_of(uint32_t T) { return T == 1 ? 1 : OBI_ATTN_TILE; }
 
-/* Of either type of cache: the more lanes, the more positions there may be. */
+/* Of any type of cache: the more lanes, the more positions there may be. */
 static uint32_t fewest_lanes(const obi_device *device, uint32_t C) { return attend_workgroup(device, OBI_KV_F16, C); }
 
 uint32_t obi_op_attn_splits(const obi_device *device, uint32_t T, uint32_t H, uint32_t C, uint64_t positions)
@@ -223,8 +249,8 @@ static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache ca
            obi_check_words(cmd, "attention", "out", out, (uint64_t)B * T, row) &&
            obi_check_words(cmd, "attention", "q", q, (uint64_t)B * T, row) &&
            obi_check(cmd, B <= device->caps.workgroup_count[2], "attention", "there are more sequences than a grid has layers") &&
-           obi_check_words(cmd, "attention", "the key cache", cache.k, B * positions, obi_kv_words(cache.type, kv_row)) &&
-           obi_check_words(cmd, "attention", "the value cache", cache.v, B * positions, obi_kv_words(cache.type, kv_row)) &&
+           obi_check_words(cmd, "attention", "the key cache", cache.k, B * positions, obi_kv_words(cache.type, kv_row, C)) &&
+           obi_check_words(cmd, "attention", "the value cache", cache.v, B * positions, obi_kv_words(cache.type, kv_row, C)) &&
            obi_check(cmd, B * positions * kv_row <= UINT32_MAX && (uint64_t)B * T * row <= UINT32_MAX, "attention",
                      "there are more elements than a kernel can count") &&
            obi_check(cmd, fits_loops(positions, splits, C, workgroup), "attention",
@@ -235,15 +261,17 @@ static bool check_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache ca
 static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, uint32_t B, uint32_t T, uint32_t H,
                    uint32_t K, uint32_t C, uint32_t first_position, obi_attn_range range)
 {
-    static const int kernels[2][2] = { { OBI_KERNEL_ATTN_PREFILL_FWD, OBI_KERNEL_ATTN_PREFILL_F16 },
-                                       { OBI_KERNEL_ATTN_DECODE_FWD, OBI_KERNEL_ATTN_DECODE_F16 } };
-    bool half = cache.type == OBI_KV_F16;
+    static const int kernels[2][OBI_KV_INT8] = {
+        { OBI_KERNEL_ATTN_PREFILL_FWD, OBI_KERNEL_ATTN_PREFILL_F16, OBI_KERNEL_ATTN_PREFILL_INT8 },
+        { OBI_KERNEL_ATTN_DECODE_FWD, OBI_KERNEL_ATTN_DECODE_F16, OBI_KERNEL_ATTN_DECODE_INT8 },
+    };
+    bool pairs = cache.type != OBI_KV_F32;
     uint32_t workgroup = attend_workgroup(obi_cmd_device(cmd), cache.type, C), splits = range.splits, tile = tile_of(T);
-    uint32_t outputs = half ? 2 * (uint32_t)obi_div_ceil(C / 2, workgroup) : (uint32_t)obi_div_ceil(C, workgroup); /* of a lane */
+    uint32_t outputs = pairs ? 2 * (uint32_t)obi_div_ceil(C / 2, workgroup) : (uint32_t)obi_div_ceil(C, workgroup); /* of a lane */
     uint64_t positions = (uint64_t)first_position + range.first + range.count, row = (uint64_t)H * C, kv_row = (uint64_t)K * C;
     struct obi_push_attn_attend push = { T, H, K, C, range.place ? range.place : first_position, range.first, range.count,
                                          (float)(1.0 / sqrt((double)C)) };
-    obi_dispatch dispatch = { .kernel = kernels[T == 1][half],
+    obi_dispatch dispatch = { .kernel = kernels[T == 1][cache.type - OBI_KV_F32],
                               .spec = { workgroup, outputs, splits > 1, range.place > 0 },
                               .spec_count = 4,
                               .groups = { H, (uint32_t)obi_div_ceil(range.count, tile), splits > 1 ? splits : B },
@@ -251,7 +279,7 @@ static void attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache, u
                               .push_bytes = sizeof push,
                               .bindings = { obi_writes(out), obi_reads(q), obi_reads(cache.k), obi_reads(cache.v) },
                               .binding_count = 4,
-                              .bytes = (range.count * row + positions * obi_kv_words(cache.type, kv_row)) * B * 8 };
+                              .bytes = (range.count * row + positions * obi_kv_words(cache.type, kv_row, C)) * B * 8 };
     obi_cmd_dispatch(cmd, &dispatch);
 }
 

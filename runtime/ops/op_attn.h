@@ -22,23 +22,29 @@ void obi_op_rope_fwd(obi_cmd *cmd, obi_view x /* (T,heads,C) */, obi_view table 
 void obi_op_rope_bwd(obi_cmd *cmd, obi_view dx /* (T,heads,C) */, obi_view table /* (positions,R/2,2) */, uint32_t T, uint32_t heads,
                      uint32_t C, uint32_t R, uint32_t first_position, obi_rope_layout layout);
 
-/* How a cache holds its elements: floats, or words of two halves, the first in the low one. A half has 11 bits: up to rounding
- * at 2^-11 of each element (2^-10 on drivers that round towards zero), and 65504 for what is larger. */
-typedef enum obi_kv_type { OBI_KV_F32 = 1, OBI_KV_F16 = 2 } obi_kv_type;
+/* How a cache holds its elements: floats, or words of two halves, the first in the low one, or each head's vector as a scale and bytes
+ * (ref_attn_kv_int8). A half has 11 bits: up to rounding at 2^-11 of each element (2^-10 on drivers that round towards zero), and
+ * 65504 for what is larger. A byte is off by 1/254 of its vector's largest. */
+typedef enum obi_kv_type { OBI_KV_F32 = 1, OBI_KV_F16 = 2, OBI_KV_INT8 = 3 } obi_kv_type;
 
-/* Keys and values of one layer, each (context, K*C): row p belongs to position p. For halves K*C is even. */
+/* Keys and values of one layer, each (context, K*C), or (context, K, words of a vector): row p belongs to position p. For halves K*C is
+ * even. */
 typedef struct obi_kv_cache {
     obi_kv_type type;
     obi_view k, v;
 } obi_kv_cache;
 
-/* 32-bit words of `width` elements, which is even for halves. */
-static inline uint64_t obi_kv_words(obi_kv_type type, uint64_t width) { return type == OBI_KV_F16 ? width / 2 : width; }
+/* 32-bit words of `width` elements: an even number for halves, whole vectors of C for bytes. */
+static inline uint64_t obi_kv_words(obi_kv_type type, uint64_t width, uint32_t C)
+{
+    if (type == OBI_KV_INT8) return width / C * ((C + 3) / 4 + 1);
+    return type == OBI_KV_F16 ? width / 2 : width;
+}
 
 /* Writes T rows of keys and of values into the caches from first_position on. width = K*C.
- * first_position + T must not pass `context`. */
+ * first_position + T must not pass `context`. C counts for bytes only. */
 void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k /* (T,width) */, obi_view v /* (T,width) */, uint32_t T,
-                         uint32_t width, uint32_t first_position, uint32_t context);
+                         uint32_t width, uint32_t C, uint32_t first_position, uint32_t context);
 
 /* Causal attention: query t sees positions 0..first_position + t, whose keys and values are already in the cache; scale
  * 1/sqrt(C); head h uses key head h / (H/K). C even, up to 256. Long contexts are cut into splits over as many workgroups,

@@ -103,8 +103,8 @@ void obi_op_bitlinear_qkv_fwd(obi_cmd *cmd, const obi_bitlinear_part parts[3], o
     uint64_t q_width = (uint64_t)H * C, width = (uint64_t)K * C;
     obi_attn_parts at = obi_attn_parts_of(qkv, T, H, K, C);
     fused all;
-    bool alike = parts[0].weight->rows == q_width && parts[1].weight->rows == width && parts[2].weight->rows == width &&
-                 parts[0].y.buffer == qkv.buffer && parts[0].y.offset == qkv.offset;
+    bool alike = cache.type != OBI_KV_INT8 && parts[0].weight->rows == q_width && parts[1].weight->rows == width &&
+                 parts[2].weight->rows == width && parts[0].y.buffer == qkv.buffer && parts[0].y.offset == qkv.offset;
     if (!alike || !begin(cmd, parts, 3, in, T, cache.type == OBI_KV_F16 ? QKV_F16 : QKV, what->post_eps, &all)) {
         obi_op_bitlinear_group_fwd(cmd, parts, 3, in, T);
         obi_op_post_qkv_fwd(cmd, qkv, table, cache, what);
@@ -123,6 +123,6 @@ void obi_op_bitlinear_qkv_fwd(obi_cmd *cmd, const obi_bitlinear_part parts[3], o
     dispatch->bindings[6] = obi_writes(cache.k);
     dispatch->bindings[7] = obi_writes(cache.v);
     dispatch->binding_count = 8;
-    dispatch->bytes += (q_width + width) * 8 + obi_kv_words(cache.type, width) * 8 + (uint64_t)what->R * 4;
+    dispatch->bytes += (q_width + width) * 8 + obi_kv_words(cache.type, width, C) * 8 + (uint64_t)what->R * 4;
     record(cmd, &all, &push, sizeof push);
 }

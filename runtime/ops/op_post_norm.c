@@ -85,8 +85,8 @@ bool obi_post_qkv_check(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache
            obi_check_words(cmd, op, "qkv", qkv, obi_attn_parts_bytes(T, H, K, C) / 4, 1) &&
            obi_check_words(cmd, op, "table", table, end, R) &&
            obi_check(cmd, end <= what->context, op, "the tokens do not fit the context; make it larger or the text shorter") &&
-           obi_check_words(cmd, op, "the key cache", cache.k, what->context, obi_kv_words(cache.type, width)) &&
-           obi_check_words(cmd, op, "the value cache", cache.v, what->context, obi_kv_words(cache.type, width)) &&
+           obi_check_words(cmd, op, "the key cache", cache.k, what->context, obi_kv_words(cache.type, width, C)) &&
+           obi_check_words(cmd, op, "the value cache", cache.v, what->context, obi_kv_words(cache.type, width, C)) &&
            obi_check(cmd, end * width <= UINT32_MAX && obi_attn_parts_bytes(T, H, K, C) / 4 <= UINT32_MAX, op,
                      "there are more elements than a kernel can count") &&
            obi_check(cmd, what->place == 0 || (T == 1 && qkv.size / 4 > what->place), op, "the position is not where it should be") &&
@@ -100,7 +100,7 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
     bool post = what->post_eps >= 0;
     obi_attn_parts parts = obi_attn_parts_of(qkv, T, H, K, C);
     if (!obi_post_qkv_check(cmd, qkv, table, cache, what)) return;
-    if (obi_token_qkv_takes(obi_cmd_device(cmd), what)) {
+    if (cache.type != OBI_KV_INT8 && obi_token_qkv_takes(obi_cmd_device(cmd), what)) {
         obi_token_qkv(cmd, qkv, table, cache, what);
         return;
     }
@@ -111,13 +111,13 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
         if (post) obi_op_layernorm_fwd(cmd, parts.v, parts.v, T, (uint32_t)width, what->post_eps);
         obi_op_rope_fwd(cmd, parts.q, table, T, H, C, R, first, what->layout);
         obi_op_rope_fwd(cmd, parts.k, table, T, K, C, R, first, what->layout);
-        obi_op_kv_store_fwd(cmd, cache, parts.k, parts.v, T, (uint32_t)width, first, what->context);
+        obi_op_kv_store_fwd(cmd, cache, parts.k, parts.v, T, (uint32_t)width, C, first, what->context);
         return;
     }
     struct obi_push_post_norm_qkv push = { T, H, K, C, R, what->place ? what->place : first, (uint32_t)((parts.k.offset - qkv.offset) / 4),
                                            (uint32_t)((parts.v.offset - qkv.offset) / 4), what->post_eps };
-    obi_dispatch dispatch =
-        rows_of(cmd, cache.type == OBI_KV_F16 ? OBI_KERNEL_POST_NORM_QKV_F16 : OBI_KERNEL_POST_NORM_QKV_FWD, T, post, &push, sizeof push);
+    static const int kernels[] = { OBI_KERNEL_POST_NORM_QKV_FWD, OBI_KERNEL_POST_NORM_QKV_F16, OBI_KERNEL_POST_NORM_QKV_INT8 };
+    obi_dispatch dispatch = rows_of(cmd, kernels[cache.type - OBI_KV_F32], T, post, &push, sizeof push);
     dispatch.spec[2] = (uint32_t)what->layout;
     dispatch.spec[3] = what->place > 0;
     dispatch.spec_count = 4;
@@ -127,6 +127,6 @@ void obi_op_post_qkv_fwd(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cach
     dispatch.bindings[2] = obi_writes(cache.k);
     dispatch.bindings[3] = obi_writes(cache.v);
     dispatch.binding_count = 4;
-    dispatch.bytes = (uint64_t)T * ((q_width + width) * 8 + obi_kv_words(cache.type, width) * 8) + (uint64_t)T * R * 4;
+    dispatch.bytes = (uint64_t)T * ((q_width + width) * 8 + obi_kv_words(cache.type, width, C) * 8) + (uint64_t)T * R * 4;
     obi_cmd_dispatch(cmd, &dispatch);
 }

@@ -134,7 +134,7 @@ void obi_token_qkv(obi_cmd *cmd, obi_view qkv, obi_view table, obi_kv_cache cach
                                   .push_bytes = sizeof push,
                                   .bindings = { obi_updates(qkv), obi_reads(table), obi_writes(cache.k), obi_writes(cache.v) },
                                   .binding_count = 4 };
-        dispatch.bytes = (8ull * (H + K) * C + 8 * obi_kv_words(cache.type, (uint64_t)K * C) + 4ull * C) * dispatch.groups[0];
+        dispatch.bytes = (8ull * (H + K) * C + 8 * obi_kv_words(cache.type, (uint64_t)K * C, C) + 4ull * C) * dispatch.groups[0];
         obi_cmd_dispatch(cmd, &dispatch);
     }
 }
@@ -168,6 +168,7 @@ uint32_t obi_token_attend_splits_of(uint32_t C, uint64_t position)
 uint32_t obi_token_attend_splits(const obi_device *device, obi_kv_type type, uint32_t H, uint32_t K, uint32_t C, uint64_t position)
 {
     uint32_t unit = type == OBI_KV_F16 ? 16 : 8;
+    if (type == OBI_KV_INT8) return 0;
     if (!possible(device) || C == 0 || C % unit || C > EIGHTS_MAX * 8 || K == 0 || H % K || K > HEADS_MAX || H / K > HEADS_MAX ||
         position >= POSITION_MAX)
         return 0;
@@ -193,6 +194,6 @@ void obi_token_attend(obi_cmd *cmd, obi_view out, obi_view q, obi_kv_cache cache
                               .push_bytes = sizeof push,
                               .bindings = { obi_writes(out), obi_reads(q), obi_reads(cache.k), obi_reads(cache.v) },
                               .binding_count = 4,
-                              .bytes = ((uint64_t)H * C + ((uint64_t)position + 1) * obi_kv_words(cache.type, (uint64_t)K * C)) * 8 };
+                              .bytes = ((uint64_t)H * C + ((uint64_t)position + 1) * obi_kv_words(cache.type, (uint64_t)K * C, C)) * 8 };
     obi_cmd_dispatch(cmd, &dispatch);
 }

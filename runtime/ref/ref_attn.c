@@ -1,6 +1,8 @@
 #include "ref/ref_attn.h"
 
+#include <float.h>
 #include <math.h>
+#include <string.h>
 
 void ref_attn_rope(float *x, const float *table, uint64_t T, uint64_t heads, uint64_t C, uint64_t R, uint64_t first_position, bool pairs,
                    bool inverse)
@@ -17,6 +19,34 @@ void ref_attn_rope(float *x, const float *table, uint64_t T, uint64_t heads, uin
                 *b = (float)(was_a * sine + was_b * cosine);
             }
         }
+    }
+}
+
+void ref_attn_kv_int8(uint32_t *words, const float *x, uint64_t vectors, uint64_t C)
+{
+    for (uint64_t i = 0; i < vectors; i++, x += C) {
+        uint32_t *scale_word = words++;
+        float top = 0, scale = 0;
+        for (uint64_t c = 0; c < C; c++) {
+            if (!(fabsf(x[c]) < FLT_MAX)) scale = NAN;
+            top = fmaxf(top, fabsf(x[c]));
+        }
+        if (!isnan(scale) && top >= 0x1p-100f) scale = top / 127.0f;
+        memcpy(scale_word, &scale, 4);
+        for (uint64_t c = 0; c < C; c += 4, words++) {
+            *words = 0;
+            for (uint64_t j = 0; j < 4 && c + j < C && scale > 0; j++)
+                *words |= ((uint32_t)(int32_t)nearbyint((double)x[c + j] / (double)scale) & 255u) << (8 * j);
+        }
+    }
+}
+
+void ref_attn_kv_int8_back(float *x, const uint32_t *words, uint64_t vectors, uint64_t C)
+{
+    for (uint64_t i = 0; i < vectors; i++, words += (C + 3) / 4 + 1) {
+        float scale;
+        memcpy(&scale, words, 4);
+        for (uint64_t c = 0; c < C; c++) *x++ = scale * (float)(int8_t)(words[1 + c / 4] >> (8 * (c % 4)) & 255u);
     }
 }
 

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <string.h>
 
 #include "ops/op_attn.h"
 #include "ref/ref_attn.h"
@@ -49,7 +50,7 @@ static obi_status run_kv_store(obi_case_env *env, const uint32_t *sizes, obi_cas
     OBI_TRY(obi_case_upload(env, keys, all * 4, &cache.k));
     OBI_TRY(obi_case_upload(env, values, all * 4, &cache.v));
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, cache, k_view, v_view, T, width, first, context);
+    obi_op_kv_store_fwd(env->cmd, cache, k_view, v_view, T, width, width, first, context);
     OBI_TRY(obi_cmd_run(env->cmd));
     for (uint64_t i = 0; i < count; i++) {
         keys[(uint64_t)first * width + i] = k[i];
@@ -84,7 +85,7 @@ static obi_status run_kv_store_f16(obi_case_env *env, const uint32_t *sizes, obi
     }
     obi_kv_cache cache = { OBI_KV_F16, views[0], views[1] };
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, cache, row_views[0], row_views[1], T, width, first, context);
+    obi_op_kv_store_fwd(env->cmd, cache, row_views[0], row_views[1], T, width, width, first, context);
     OBI_TRY(obi_cmd_run(env->cmd));
     for (int i = 0; i < 2; i++) {
         for (uint64_t j = 0; j < all; j++)
@@ -95,14 +96,64 @@ static obi_status run_kv_store_f16(obi_case_env *env, const uint32_t *sizes, obi
     return OBI_OK;
 }
 
-/* A score of C terms is off by at most s = (C + 4) u sum|q k| / sqrt(C). Vulkan allows exp(x) 3 + 2|x| ulp, software
- * drivers show 17; with |x| up to the spread of the scores the weight of a position is off relatively by
+/* Bytes within 1/2 of x / scale and what the driver's division and two products make of 127: 2^-12 of the scale. Rows before and after,
+ * and the zeros behind a vector, stay exact. The first vector is poisoned by an infinity, the last by NaN, the middle one is as good
+ * as 0, each beside others that are not. */
+static obi_status run_kv_store_int8(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], K = sizes[1], C = sizes[2], first = sizes[3], context = sizes[4];
+    uint64_t vectors = (uint64_t)T * K, count = vectors * C, begin = (uint64_t)first * K * C, all = (uint64_t)context * K * C;
+    uint64_t words = obi_kv_words(OBI_KV_INT8, all, C), before = obi_kv_words(OBI_KV_INT8, begin, C);
+    float *rows[2], *caches[2], *bound = obi_case_zeros(env, all), *got = obi_case_zeros(env, all);
+    uint32_t *read = (uint32_t *)(void *)obi_case_zeros(env, words);
+    obi_view row_views[2], views[2];
+    for (int i = 0; i < 2; i++) {
+        rows[i] = obi_case_normal(env, count, 1.0);
+        caches[i] = obi_case_normal(env, all, 1.0);
+        float *stored = rows[i] && caches[i] ? obi_case_kv_int8(env, caches[i], (uint64_t)context * K, C) : NULL;
+        if (!stored || !bound || !got || !read) return OBI_ERROR_MEMORY;
+        for (uint64_t c = 0; c < C; c++) rows[i][vectors / 2 * C + c] *= 0x1p-110f;
+        if (i == 0 && vectors > 2) rows[i][C - 1] = -INFINITY;
+        if (i == 0 && vectors > 2) rows[i][count - C] = NAN;
+        OBI_TRY(obi_case_upload(env, rows[i], count * 4, &row_views[i]));
+        OBI_TRY(obi_case_upload(env, stored, words * 4, &views[i]));
+        memcpy(caches[i] + begin, rows[i], count * 4);
+    }
+    obi_kv_cache cache = { OBI_KV_INT8, views[0], views[1] };
+    obi_cmd_begin(env->cmd);
+    obi_op_kv_store_fwd(env->cmd, cache, row_views[0], row_views[1], T, K * C, C, first, context);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    for (int i = 0; i < 2; i++) {
+        OBI_TRY(obi_case_download(env, views[i], read, words * 4));
+        ref_attn_kv_int8_back(got, read, (uint64_t)context * K, C);
+        for (uint64_t j = 0; j < all; j++) bound[j] = 0;
+        for (uint64_t vector = 0; vector < vectors; vector++) {
+            float *want = caches[i] + begin + vector * C, top = 0;
+            const uint32_t *last = read + before + (vector + 1) * (words / context / K) - 1;
+            bool poisoned = false;
+            for (uint64_t c = 0; c < C; c++) top = fmaxf(top, fabsf(want[c]));
+            for (uint64_t c = 0; c < C; c++) poisoned = poisoned || !isfinite(want[c]);
+            for (uint64_t c = 0; c < C; c++) {
+                bound[begin + vector * C + c] = (float)((0.5 + 0x1p-12) * (double)top / 127) + 0x1p-100f;
+                if (!poisoned) continue;
+                want[c] = isnan(got[begin + vector * C + c]) ? 0 : 1e9f; /* is as it should be */
+                got[begin + vector * C + c] = bound[begin + vector * C + c] = 0;
+            }
+            if (C % 4 && *last >> (8 * (C % 4))) want[C - 1] = 1e9f; /* no zeros behind it */
+        }
+        obi_case_compare(result, i ? "v_cache" : "k_cache", got, caches[i], all, bound, 0, 0);
+    }
+    return OBI_OK;
+}
+
+/* A score of C terms is off by at most s = (C + 5) u sum|q k| / sqrt(C), one u of which is for the scale of bytes. Vulkan allows
+ * exp(x) 3 + 2|x| ulp, software drivers show 17; with |x| up to the spread of the scores the weight of a position is off relatively by
  * 2 s + (32 + 4 S) u, S bounding the scores; and summing P weighted values, rescaled now and then, adds (P + 32) u
  * of sum w|v|. The denominator has the same error again. What splits leave is weighted once more, by another exp. */
 static void attend_tolerance(float *spread, const float *scores, uint32_t T, uint32_t H, uint32_t C, uint32_t positions, bool split)
 {
     for (uint64_t row = 0; row < (uint64_t)T * H; row++) {
-        double s = (C + 4) * U * (double)scores[row];
+        double s = (C + 5) * U * (double)scores[row];
         double relative = 2 * (2 * s + (split ? 2 : 1) * (32 + 4 * (double)scores[row]) * U + (positions + 32) * U);
         for (uint64_t c = 0; c < C; c++) spread[row * C + c] = (float)((double)spread[row * C + c] * relative + 1e-30);
     }
@@ -126,6 +177,8 @@ static obi_status run_attend_of(obi_case_env *env, const uint32_t *sizes, obi_kv
     float *k_words = k, *v_words = v; /* which round k and v too */
     if (type == OBI_KV_F16) k_words = obi_case_halves(env, k, positions, K * C);
     if (type == OBI_KV_F16) v_words = obi_case_halves(env, v, positions, K * C);
+    if (type == OBI_KV_INT8) k_words = obi_case_kv_int8(env, k, (uint64_t)positions * K, C);
+    if (type == OBI_KV_INT8) v_words = obi_case_kv_int8(env, v, (uint64_t)positions * K, C);
     if (!k_words || !v_words) return OBI_ERROR_MEMORY;
     ref_attn_attend(want, q, k, v, T, H, K, C, first, weights, spread, scores);
     attend_tolerance(spread, scores, T, H, C, positions, all.splits != 1);
@@ -133,8 +186,8 @@ static obi_status run_attend_of(obi_case_env *env, const uint32_t *sizes, obi_kv
     obi_kv_cache cache = { .type = type };
     q[rows + 2] = (float)first;
     OBI_TRY(obi_case_upload(env, q, (rows + 3) * 4, &q_view));
-    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, cached) * 4, &cache.k));
-    OBI_TRY(obi_case_upload(env, v_words, obi_kv_words(type, cached) * 4, &cache.v));
+    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, cached, C) * 4, &cache.k));
+    OBI_TRY(obi_case_upload(env, v_words, obi_kv_words(type, cached, C) * 4, &cache.v));
     OBI_TRY(obi_case_output(env, rows * 4, &out_view));
     for (int placed = 0; placed <= (T == 1); placed++) { /* a single query finds its position in memory, too */
         if (placed) all.place = (uint32_t)rows + 2;
@@ -158,6 +211,11 @@ static obi_status run_attend_f16(obi_case_env *env, const uint32_t *sizes, obi_c
     return run_attend_of(env, sizes, OBI_KV_F16, result);
 }
 
+static obi_status run_attend_int8(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_attend_of(env, sizes, OBI_KV_INT8, result);
+}
+
 OBI_CASE_FORMS(run_rope)
 OBI_CASE_FORMS(run_attend)
 OBI_CASE_FORMS(run_attend_f16)
@@ -172,6 +230,15 @@ const obi_case obi_case_attn_kv_store = {
 };
 const obi_case obi_case_attn_kv_store_f16 = {
     "attn_kv_store_f16", OBI_KERNEL_ATTN_KV_STORE_F16, "T width first context", { 3, 34, 2, 7 }, run_kv_store_f16
+};
+const obi_case obi_case_attn_kv_store_int8 = {
+    "attn_kv_store_int8", OBI_KERNEL_ATTN_KV_STORE_INT8, "T K C first context", { 3, 5, 34, 2, 7 }, run_kv_store_int8
+};
+const obi_case obi_case_attn_decode_int8 = {
+    "attn_decode_int8", OBI_KERNEL_ATTN_DECODE_INT8, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend_int8
+};
+const obi_case obi_case_attn_prefill_int8 = {
+    "attn_prefill_int8", OBI_KERNEL_ATTN_PREFILL_INT8, "T H K C first splits", { 7, 6, 2, 70, 62, 1 }, run_attend_int8
 };
 const obi_case obi_case_attn_decode = {
     "attn_decode", OBI_KERNEL_ATTN_DECODE_FWD, "T H K C first splits", { 1, 6, 2, 70, 130, 1 }, run_attend_plain

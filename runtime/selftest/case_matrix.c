@@ -1,4 +1,5 @@
 #include "selftest/case_matrix.h"
+#include "ref/ref_attn.h"
 
 #include <math.h>
 
@@ -45,6 +46,25 @@ float *obi_case_halves(obi_case_env *env, float *w, uint32_t m, uint32_t n)
             *value = obi_half_to_float(obi_float_to_half(*value));
         }
     return words;
+}
+
+float *obi_case_kv_int8(obi_case_env *env, float *x, uint64_t vectors, uint32_t C)
+{
+    float *words = obi_case_zeros(env, vectors * ((C + 3) / 4 + 1));
+    if (!words) return NULL;
+    ref_attn_kv_int8((uint32_t *)(void *)words, x, vectors, C);
+    ref_attn_kv_int8_back(x, (const uint32_t *)(const void *)words, vectors, C);
+    return words;
+}
+
+obi_status obi_case_download_kv_int8(obi_case_env *env, obi_view view, float *data, uint64_t vectors, uint32_t C)
+{
+    uint64_t count = vectors * ((C + 3) / 4 + 1);
+    uint32_t *words = (uint32_t *)(void *)obi_case_zeros(env, count);
+    if (!words) return OBI_ERROR_MEMORY;
+    OBI_TRY(obi_case_download(env, view, words, count * 4));
+    ref_attn_kv_int8_back(data, words, vectors, C);
+    return OBI_OK;
 }
 
 obi_status obi_case_download_halves(obi_case_env *env, obi_view view, float *data, uint64_t count)

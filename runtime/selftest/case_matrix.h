@@ -30,6 +30,11 @@ bool obi_case_half(const obi_case_env *env, int kernel);
 /* The words of an f16 weight made of `w` (m,n), whose values are rounded to halves themselves. Freed by the env; NULL: no memory. */
 float *obi_case_halves(obi_case_env *env, float *w, uint32_t m, uint32_t n);
 
+/* The words of `vectors` keys or values of C elements as bytes (ref_attn_kv_int8), whose values x gets; and the values of such words in
+ * a view. */
+float *obi_case_kv_int8(obi_case_env *env, float *x, uint64_t vectors, uint32_t C);
+obi_status obi_case_download_kv_int8(obi_case_env *env, obi_view view, float *data, uint64_t vectors, uint32_t C);
+
 /* The floats of `count` halves (even) that a view holds as words of two. */
 obi_status obi_case_download_halves(obi_case_env *env, obi_view view, float *data, uint64_t count);
 

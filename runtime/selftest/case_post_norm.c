@@ -137,6 +137,14 @@ static void turn_tolerance(float *tolerance, const float *normed, uint32_t T, ui
     }
 }
 
+/* Of a head's vector as bytes: half a scale, which the largest element and its own error make; 2^-12 as in case_attn.c. */
+static void add_byte_tolerance(float *bound, const float *x, uint32_t C)
+{
+    float top = 0;
+    for (uint32_t c = 0; c < C; c++) top = fmaxf(top, fabsf(x[c]) + bound[c]);
+    for (uint32_t c = 0; c < C; c++) bound[c] += (float)((0.5 + 0x1p-12) * (double)top / 127);
+}
+
 obi_status obi_case_qkv_make(obi_case_env *env, const uint32_t *sizes, obi_kv_type type, obi_case_qkv *out)
 {
     uint32_t T = sizes[0], H = sizes[1], K = sizes[2], C = sizes[3], R = sizes[4], post = sizes[5] & 1, pairs = sizes[5] >> 1;
@@ -157,10 +165,12 @@ obi_status obi_case_qkv_make(obi_case_env *env, const uint32_t *sizes, obi_kv_ty
     float *k_words = out->keys, *v_words = out->values;
     if (type == OBI_KV_F16) k_words = obi_case_halves(env, out->keys, context, K * C);
     if (type == OBI_KV_F16) v_words = obi_case_halves(env, out->values, context, K * C);
+    if (type == OBI_KV_INT8) k_words = obi_case_kv_int8(env, out->keys, (uint64_t)context * K, C);
+    if (type == OBI_KV_INT8) v_words = obi_case_kv_int8(env, out->values, (uint64_t)context * K, C);
     if (!k_words || !v_words) return OBI_ERROR_MEMORY;
     OBI_TRY(obi_case_upload(env, out->table, turns * 8, &out->table_view));
-    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, all) * 4, &out->cache.k));
-    return obi_case_upload(env, v_words, obi_kv_words(type, all) * 4, &out->cache.v);
+    OBI_TRY(obi_case_upload(env, k_words, obi_kv_words(type, all, C) * 4, &out->cache.k));
+    return obi_case_upload(env, v_words, obi_kv_words(type, all, C) * 4, &out->cache.v);
 }
 
 /* In a cache of halves an element is off by 2^-10 of it in addition, or by what is no normal half: case_attn.c. */
@@ -195,7 +205,10 @@ obi_status obi_case_check_qkv(obi_case_env *env, const obi_case_qkv *of, obi_vie
         if (i > 0) memcpy(wanted + begin, inputs[i], some * 4);
         bool half = i > 0 && of->cache.type == OBI_KV_F16;
         for (uint64_t j = begin; half && j < begin + some; j++) bound[j] += (float)(0x1p-10 * fabs((double)wanted[j]) + 0x1p-14);
+        bool int8 = i > 0 && of->cache.type == OBI_KV_INT8;
+        for (uint64_t j = begin; int8 && j < begin + some; j += C) add_byte_tolerance(bound + j, wanted + j, C);
         if (half) OBI_TRY(obi_case_download_halves(env, outputs[i], got, whole));
+        else if (int8) OBI_TRY(obi_case_download_kv_int8(env, outputs[i], got, whole / C, C));
         else OBI_TRY(obi_case_download(env, outputs[i], got, whole * 4));
         for (uint64_t j = 0; j < whole; j++) bound[j] += 1e-30f;
         obi_case_compare(result, names[i], got, wanted, whole, bound, 0, 0);
@@ -224,6 +237,11 @@ static obi_status run_qkv_of(obi_case_env *env, const uint32_t *sizes, obi_kv_ty
     return obi_case_check_qkv(env, &all, qkv_view, q, k, v, result);
 }
 
+static obi_status run_qkv_int8(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    return run_qkv_of(env, sizes, OBI_KV_INT8, result);
+}
+
 static obi_status run_qkv(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     return run_qkv_of(env, sizes, OBI_KV_F32, result);
@@ -250,6 +268,9 @@ const obi_case obi_case_post_norm_qkv = {
 };
 const obi_case obi_case_post_norm_qkv_f16 = {
     "post_norm_qkv_f16", OBI_KERNEL_POST_NORM_QKV_F16, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 1 }, run_qkv_f16_plain
+};
+const obi_case obi_case_post_norm_qkv_int8 = {
+    "post_norm_qkv_int8", OBI_KERNEL_POST_NORM_QKV_INT8, "T H K C R post+2*pairs", { 3, 6, 2, 10, 6, 1 }, run_qkv_int8
 };
 
 /* Those of software drivers (ops/token_straight.h); with sizes that have no such kernel, the others. */

@@ -16,11 +16,15 @@
     X(attn_prefill_split)   \
     X(attn_kv_store_f16)    \
     X(attn_decode_f16)      \
+    X(attn_kv_store_int8)   \
+    X(attn_decode_int8)     \
+    X(attn_prefill_int8)    \
     X(attn_prefill_f16)     \
     X(post_norm_residual)   \
     X(post_norm_swiglu)     \
     X(post_norm_qkv)        \
     X(post_norm_qkv_f16)    \
+    X(post_norm_qkv_int8)   \
     X(act_swiglu)           \
     X(act_relu)             \
     X(act_add)              \

@@ -3,11 +3,12 @@
 // b0 w out (tokens, heads, head_size); or, with SPLIT, parts (splits, count, heads, head_size + 2): unnormalised sums, then the
 //    largest score and the total weight of a split's positions, for attn/combine_fwd
 // b1 r q (tokens, heads, head_size)
-// b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size), f32 or f16 (OB_F16)
+// b2 r keys (context, kv_heads, head_size)   b3 r values (context, kv_heads, head_size), f32, f16 (OB_F16) or bytes (OB_INT8, with which
+//    there are no sequences: common/kv_int8.glsl)
 // push: tokens, heads, kv_heads, head_size (even, <= 256 and <= 4 workgroups), first_position (with PLACED: where in b1 it is, as
 //    a float), first_token, count, scale
-// spec 0: workgroup size (<= 128)   1: the outputs of a lane, ceil(head_size / workgroup size); with OB_F16, whose lanes take
-//    pairs, 2 ceil(head_size / 2 / workgroup size)   2: SPLIT   3: PLACED
+// spec 0: workgroup size (<= 128)   1: the outputs of a lane, ceil(head_size / workgroup size); with OB_F16 and OB_INT8, whose lanes
+//    take pairs, 2 ceil(head_size / 2 / workgroup size)   2: SPLIT   3: PLACED
 // grid: x heads, y tiles of tokens [first_token, first_token + count), z with SPLIT the splits, else sequences, which lie one
 //    after the other in every array, each with keys and values of its own
 // shared: 1.5 KiB + reduce, 6 KiB + reduce with OB_TILE   tiers A B
@@ -32,7 +33,11 @@ layout(constant_id = 3) const uint PLACED = 0;
 
 layout(set = 0, binding = 0) writeonly buffer Out { float result[]; };
 layout(set = 0, binding = 1) readonly buffer Q { float q[]; };
-#ifdef OB_F16 // words of two halves
+#ifdef OB_INT8
+#include "common/kv_int8.glsl"
+layout(set = 0, binding = 2) readonly buffer Keys { uint keys[]; };
+layout(set = 0, binding = 3) readonly buffer Values { uint values[]; };
+#elif defined(OB_F16) // words of two halves
 layout(set = 0, binding = 2) readonly buffer Keys { uint keys[]; };
 layout(set = 0, binding = 3) readonly buffer Values { uint values[]; };
 #define KEYS(i) unpackHalf2x16(keys[i])
@@ -81,7 +86,12 @@ void main()
     uint size = push.head_size, row = push.heads * size, kv_row = push.kv_heads * size;
     uint sequence = SPLIT != 0u ? 0u : gl_WorkGroupID.z, start_of_q = sequence * push.tokens * row + head * size;
     uint first_position = PLACED != 0u ? uint(q[push.first_position]) : push.first_position;
+#ifdef OB_INT8
+    kv_row = push.kv_heads * ob_kv_vector_words(size);
+    uint kv_start = head / (push.heads / push.kv_heads) * ob_kv_vector_words(size);
+#else
     uint kv_start = sequence * (first_position + push.tokens) * kv_row + head / (push.heads / push.kv_heads) * size;
+#endif
 
     // Queries past the last token repeat it; they are computed and not written.
 #ifdef OB_TILE
@@ -99,7 +109,7 @@ void main()
     POSITIONS limit = first_position + token;
 
     // The columns of the lane's outputs. Without a column of its own it reads an existing one and drops the result.
-#ifdef OB_F16
+#if defined(OB_F16) || defined(OB_INT8)
     uint column0 = 2u * lane, column1 = column0 + 1u, column2 = 2u * (lane + lanes), column3 = column2 + 1u;
     uint from0 = min(column0, size - 2u) / 2u, from2 = min(column2, size - 2u) / 2u;
 #else
@@ -121,8 +131,22 @@ void main()
         uint position = start + lane;
         VALUE score = VALUE(0.0);
         if (position <= last) {
-            uint at = (position * kv_row + kv_start) / 2u;
             uint c = 0u;
+#ifdef OB_INT8
+            uint at = position * kv_row + kv_start;
+            float scale = uintBitsToFloat(keys[at++]);
+            for (; c + 4u <= size; c += 4u, at++) {
+                uint word = keys[at];
+                vec2 low = ob_kv_pair(word, 0u), high = ob_kv_pair(word, 2u);
+                score += query[c] * low.x + query[c + 1u] * low.y + query[c + 2u] * high.x + query[c + 3u] * high.y;
+            }
+            if (c < size) {
+                vec2 low = ob_kv_pair(keys[at], 0u);
+                score += query[c] * low.x + query[c + 1u] * low.y;
+            }
+            score *= scale;
+#else
+            uint at = (position * kv_row + kv_start) / 2u;
             for (; c + 4u <= size; c += 4u, at += 2u) {
                 vec2 low = KEYS(at), high = KEYS(at + 1u);
                 score += query[c] * low.x + query[c + 1u] * low.y + query[c + 2u] * high.x + query[c + 3u] * high.y;
@@ -131,6 +155,7 @@ void main()
                 vec2 low = KEYS(at);
                 score += query[c] * low.x + query[c + 1u] * low.y;
             }
+#endif
         }
         CHOICE seen = SEEN(position, limit);
         VALUE risen = max(top, REDUCE_MAX(mix(VALUE(LOWEST), score, seen)));
@@ -143,7 +168,23 @@ void main()
         sum2 *= keep;
         sum3 *= keep;
         barrier();
-#ifdef OB_F16
+#ifdef OB_INT8
+#define ADD_POSITION(p, COUNTED)                                          \
+        {                                                                 \
+            VALUE weight = weights[p];                                    \
+            uint at = (start + (p)) * kv_row + kv_start;                  \
+            total += weight;                                              \
+            weight *= uintBitsToFloat(values[at++]);                      \
+            vec2 pair = ob_kv_pair(values[at + from0 / 2u], from0 % 2u * 2u); \
+            sum0 += COUNTED(weight * pair.x);                             \
+            sum1 += COUNTED(weight * pair.y);                             \
+            if (SLOTS > 2u) {                                             \
+                pair = ob_kv_pair(values[at + from2 / 2u], from2 % 2u * 2u); \
+                sum2 += COUNTED(weight * pair.x);                         \
+                sum3 += COUNTED(weight * pair.y);                         \
+            }                                                             \
+        }
+#elif defined(OB_F16)
 #define ADD_POSITION(p, COUNTED)                                          \
         {                                                                 \
             VALUE weight = weights[p];                                    \

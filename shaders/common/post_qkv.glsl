@@ -2,13 +2,14 @@
 // its position in place, k turned into the key cache, v into the value cache. The turn is that of attn/rope_fwd.
 // The source includes common/post_norm.glsl and common/half_pair.glsl, declares the arrays `table`, `k_cache` and `v_cache` (of
 // OB_KV_WORD) and the constants LAYOUT (0 pairs (i, i + rotated/2), 1 pairs (2i, 2i+1)) and PLACED, and defines OB_QKV(i), word i of
-// q|k|v, and OB_QKV_PUSH, an obi_push_post_norm_qkv. With OB_F16 the caches are words of two halves.
+// q|k|v, and OB_QKV_PUSH, an obi_push_post_norm_qkv. With OB_F16 the caches are words of two halves, with OB_INT8 bytes, and the
+// source includes common/kv_int8.glsl, to store, in half_pair's place.
 #ifndef OB_POST_QKV_GLSL
 #define OB_POST_QKV_GLSL
 
 uint first_position() { return PLACED != 0u ? uint(OB_QKV(OB_QKV_PUSH.first_position)) : OB_QKV_PUSH.first_position; }
 
-#ifdef OB_F16
+#if defined(OB_F16) || defined(OB_INT8)
 // Element `c` of the head that begins at `head`, normed and turned. A word's two elements may have partners in two others, so
 // that each is made from its own pair here; nothing of the rows is overwritten.
 float turned_element(uint part, uint token, ob_post post, uint head, uint c)
@@ -35,6 +36,22 @@ void put(uint part, uint at, float value)
 }
 #endif
 
+#ifdef OB_INT8
+struct ob_kv_row { uint part, token, base; ob_post post; } kv_row; // at hand
+
+float ob_kv_value(uint vector, uint c)
+{
+    return turned_element(kv_row.part, kv_row.token, kv_row.post, kv_row.base + vector * OB_QKV_PUSH.head_size, c);
+}
+
+void ob_kv_put(uint at, uint word)
+{
+    uint to = (first_position() + kv_row.token) * OB_QKV_PUSH.kv_heads * ob_kv_vector_words(OB_QKV_PUSH.head_size) + at;
+    if (kv_row.part == 1u) k_cache[to] = word;
+    else v_cache[to] = word;
+}
+#endif
+
 // part: 0 q, 1 k, 2 v
 void ob_post_qkv(uint part, uint token)
 {
@@ -44,6 +61,13 @@ void ob_post_qkv(uint part, uint token)
     ob_post post;
 #define OB_QKV_READ(i) OB_QKV(base + i)
     OB_POST_STATS(post, OB_QKV_READ, columns, OB_QKV_PUSH.post_eps) // its sums are over before a lane writes
+#ifdef OB_INT8
+    if (part != 0u) {
+        kv_row = ob_kv_row(part, token, base, post);
+        ob_kv_store_row(OB_QKV_PUSH.kv_heads, OB_QKV_PUSH.head_size);
+        return;
+    }
+#endif
 #ifdef OB_F16
     if (part != 0u) {
         for (uint i = gl_LocalInvocationIndex; i < columns / 2u; i += gl_WorkGroupSize.x) {

@@ -15,6 +15,9 @@ struct obi_push_attn_rope_straight {
 struct obi_push_attn_kv_store {
     OB_U32 count, first; /* words of a cache: of T * width elements, and of first_position * width */
 };
+struct obi_push_attn_kv_store_int8 {
+    OB_U32 tokens, vectors, head_size, first_position;
+};
 struct obi_push_attn_attend {
     OB_U32 tokens, heads, kv_heads, head_size, first_position;
     OB_U32 first_token, count; /* the dispatch's, of `tokens` */

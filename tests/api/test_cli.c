@@ -1,6 +1,8 @@
 /* What the programs do with what they cannot use: one sentence, the right exit code, nothing on stdout, no file left. */
 #include "program.h"
 
+#include <math.h>
+
 #define STORIES "models/stories260K/stories260K.bin"
 #define STORIES_TOKENIZER "models/stories260K/tok512.bin"
 
@@ -275,6 +277,23 @@ static void test_prompt_longer_than_the_context(void **state)
     program_expect_failure(program_run("onebit-run-vk", "-m", program_model(), "--no-bos", "-n", "1"), 2, "--no-bos");
 }
 
+/* Of every kind of cache there is a text and a score; int8 is another than f32, and near it. */
+static void test_cache_types(void **state)
+{
+    (void)state;
+    static const char *const types[] = { "f32", "f16", "int8" };
+    double nll[3];
+    for (int i = 0; i < 3; i++) {
+        const program *run = program_run("onebit-run-vk", "-m", program_model(), "-n", "5", "--temp", "0", "-ctk", types[i]);
+        if (run->code != 0 || strlen(run->out) < 5) fail_msg("%s: %s%s", types[i], run->out, run->err);
+        run = program_run("onebit-eval-vk", "ppl", "-m", program_model(), "-f", test_data_path("text/tinystories_valid_head.txt"), "--bytes",
+                          "1000", "-c", "64", "--json", "--cache-type", types[i]);
+        if (run->code != 0) fail_msg("%s", run->err);
+        nll[i] = json_number(run->out, "nll");
+    }
+    if (nll[2] == nll[0] || !(fabs(nll[2] - nll[0]) < 0.02 * nll[0])) fail_msg("%.9g with f32, %.9g with int8", nll[0], nll[2]);
+}
+
 /* The same text with two tokens in flight and without, to its end, to that of the context and to that of -n. */
 static void test_overlapped_submissions(void **state)
 {
@@ -482,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_unknown_pretokenizer),
         cmocka_unit_test(test_tensor_of_the_wrong_shape),
         cmocka_unit_test(test_prompt_longer_than_the_context),
+        cmocka_unit_test(test_cache_types),
         cmocka_unit_test(test_overlapped_submissions),
         cmocka_unit_test(test_model_larger_than_memory),
         cmocka_unit_test(test_no_device),

@@ -92,6 +92,7 @@ static void test_texts(void **state)
     check_texts(stories, story_ids, 150, OBI_KV_F32);
     check_texts(odd, odd_ids, 64, OBI_KV_F32);
     check_texts(odd, odd_ids, 64, OBI_KV_F16);
+    check_texts(odd, odd_ids, 64, OBI_KV_INT8);
     test_device_check();
 }
 

@@ -1,11 +1,13 @@
 /* Mean negative log-likelihood of trained models on held-out text against an independent implementation (golden.json):
- * F32 weights within 1e-3 nats, F16 weights within 3e-3. */
+ * F32 weights within 1e-3 nats, F16 weights within 3e-3; with keys and values as bytes within 0.5 %. */
 #include "model_file.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "core/file.h"
+
+#define BYTES 0.005
 
 static void check(const char *what, double sum, size_t predicted, size_t expected_predicted, double expected, double tolerance)
 {
@@ -17,14 +19,14 @@ static void check(const char *what, double sum, size_t predicted, size_t expecte
 
 /* The windows protocol of SOURCES.md: one encoding with BOS in front, windows of `window` ids, the remainder dropped. */
 static void check_windows(const model_file *model, const char *what, const char *text, size_t length, uint32_t window, size_t tokens,
-                          size_t predicted, double expected, double tolerance)
+                          size_t predicted, double expected, double tolerance, int kv_type)
 {
     uint32_t *ids;
     size_t count, done = 0;
     double *nll = malloc(window * sizeof *nll), sum = 0;
     TEST_OK(obi_tokenizer_encode(model->tokenizer, text, length, OBI_ENCODE_BOS, &ids, &count));
     assert_int_equal(count, tokens);
-    obi_session_desc desc = { .kv_type = OBI_KV_F32, .batch = 256 };
+    obi_session_desc desc = { .kv_type = kv_type, .batch = 256 };
     obi_session *session = model_session(model, &desc);
     for (size_t first = 0; first + window <= count; first += window) {
         TEST_OK(obi_session_score(session, ids + first, window, nll));
@@ -45,11 +47,13 @@ static void test_stories260k(void **state)
     const char *data = (const char *)text.data;
     model_file model;
     model_open(&model, model_convert("stories260K/stories260K.bin", OBI_FORM_F32, "f32.gguf"));
-    check_windows(&model, "stories260K F32, windows of 256", data, 16384, 256, 7891, 7650, 1.412988, 1e-3);
-    check_windows(&model, "stories260K F32, windows of 512", data, 16384, 512, 7891, 7665, 1.387633, 1e-3);
+    check_windows(&model, "stories260K F32, windows of 256", data, 16384, 256, 7891, 7650, 1.412988, 1e-3, OBI_KV_F32);
+    check_windows(&model, "stories260K F32, windows of 512", data, 16384, 512, 7891, 7665, 1.387633, 1e-3, OBI_KV_F32);
+    check_windows(&model, "stories260K F32, keys and values as bytes", data, 16384, 512, 7891, 7665, 1.387633, BYTES * 1.387633,
+                  OBI_KV_INT8);
     model_close(&model);
     model_open(&model, model_convert("stories260K/stories260K.bin", OBI_FORM_F16, "f16.gguf"));
-    check_windows(&model, "stories260K F16, windows of 512", data, 16384, 512, 7891, 7665, 1.387633, 3e-3);
+    check_windows(&model, "stories260K F16, windows of 512", data, 16384, 512, 7891, 7665, 1.387633, 3e-3, OBI_KV_F32);
     model_close(&model);
     obi_mapping_close(&text);
     test_device_check();
@@ -67,10 +71,12 @@ static void test_babyllama105(void **state)
     obi_mapping_close(&text);
     model_file model;
     model_open(&model, model_convert("babyllama105/babyllama105.bin", OBI_FORM_F32, "f32.gguf"));
-    check_windows(&model, "babyllama105 F32, windows of 256", plain, length, 256, 16386, 16320, 0.782806, 1e-3);
+    check_windows(&model, "babyllama105 F32, windows of 256", plain, length, 256, 16386, 16320, 0.782806, 1e-3, OBI_KV_F32);
+    check_windows(&model, "babyllama105 F32, keys and values as bytes", plain, length, 256, 16386, 16320, 0.782806, BYTES * 0.782806,
+                  OBI_KV_INT8);
     model_close(&model);
     model_open(&model, model_convert("babyllama105/babyllama105.bin", OBI_FORM_F16, "f16.gguf"));
-    check_windows(&model, "babyllama105 F16, windows of 256", plain, length, 256, 16386, 16320, 0.782806, 3e-3);
+    check_windows(&model, "babyllama105 F16, windows of 256", plain, length, 256, 16386, 16320, 0.782806, 3e-3, OBI_KV_F32);
     model_close(&model);
     test_device_check();
 }

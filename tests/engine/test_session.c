@@ -399,8 +399,54 @@ static void test_halves_in_the_cache(void **state)
     free(exact);
     free(tolerance);
     obi_session *session;
-    obi_session_desc desc = { .kv_type = 3 };
-    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "cache type", "3");
+    obi_session_desc desc = { .kv_type = 4 };
+    EXPECT_ARGUMENT(obi_session_create(stories, &desc, &session), "cache type", "4");
+    test_device_check();
+}
+
+/* The same for bytes, of heads of 8 and of 10 elements: a word that is not full. */
+static void check_bytes(const obi_weights *weights, const reference_model *reference, const uint32_t *ids)
+{
+    static const uint32_t batches[] = { 1, 3, 16, 128 };
+    const obi_config *config = &weights->config;
+    uint32_t V = config->vocabulary, words = (config->head_size + 3) / 4 + 1;
+    float want[V_MAX], got[V_MAX], again[V_MAX];
+    double *exact = reference_run(reference, ids, TOKENS, NULL), largest = 0;
+    bool half = test_device()->tier >= OBI_TIER_C;
+    reference_noise kind = { .half_layers = half, .half_head = half, .byte_cache = true };
+    double *tolerance = reference_tolerance_of(reference, ids, TOKENS, exact, kind);
+    for (uint32_t i = 0; i < V; i++) largest = fmax(largest, fabs(exact[(TOKENS - 1) * V + i]));
+    print_message("bytes: logits up to %.3g, tolerance %.3g\n", largest, tolerance[TOKENS - 1]);
+    if (!(tolerance[TOKENS - 1] < largest / 4)) fail_msg("a tolerance of %g would find nothing", tolerance[TOKENS - 1]);
+    for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+        obi_session *floats = open_session(weights, 0, batches[b]), *bytes;
+        obi_session_desc desc = { .batch = batches[b], .kv_type = OBI_KV_INT8 };
+        TEST_OK(obi_session_create(weights, &desc, &bytes));
+        assert_int_equal(bytes->k_cache[0]->size, 4ull * bytes->context * config->kv_heads * words);
+        TEST_OK(obi_session_feed(floats, ids, TOKENS));
+        TEST_OK(obi_session_feed(bytes, ids, TOKENS));
+        get_logits(floats, want);
+        get_logits(bytes, got);
+        check_near(got, want, V, tolerance[TOKENS - 1], "bytes");
+        assert_memory_not_equal(got, want, V * sizeof(float)); /* they were used */
+        TEST_OK(obi_session_rewind(bytes, 7));
+        TEST_OK(obi_session_feed(bytes, ids + 9, 12));
+        TEST_OK(obi_session_rewind(bytes, 0));
+        TEST_OK(obi_session_feed(bytes, ids, TOKENS));
+        get_logits(bytes, again);
+        CHECK_SAME(got, again, V);
+        obi_session_destroy(floats);
+        obi_session_destroy(bytes);
+    }
+    free(exact);
+    free(tolerance);
+}
+
+static void test_bytes_in_the_cache(void **state)
+{
+    (void)state;
+    check_bytes(stories, story_reference, story_ids);
+    check_bytes(odd, odd_reference, odd_ids);
     test_device_check();
 }
 
@@ -467,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_one_submit_a_token),
         cmocka_unit_test(test_profile),
         cmocka_unit_test(test_halves_in_the_cache),
+        cmocka_unit_test(test_bytes_in_the_cache),
         cmocka_unit_test(test_scores),
     };
     test_leave_out_bytes();

@@ -156,10 +156,17 @@ static void test_a_context_without_memory(void **state)
     desc.context--;
     TEST_OK(obi_session_create(stories, &desc, &session));
     obi_session_destroy(session);
-    desc = (obi_session_desc){ .context = 512, .batch = 1, .kv_type = OBI_KV_F16 }; /* half as much */
-    device->caps.heap_bytes = device->memory.reserved_bytes + (512 << 10);
-    TEST_OK(obi_session_create(stories, &desc, &session));
-    obi_session_destroy(session);
+    uint64_t f32_bytes = 8ull * stories->config.layers * 512 * stories->config.kv_heads * stories->config.head_size;
+    for (int type = OBI_KV_F16; type <= OBI_KV_INT8; type++) { /* half as much, and 12 bytes for every 32 */
+        desc = (obi_session_desc){ .context = 512, .batch = 1, .kv_type = type };
+        device->caps.heap_bytes = device->memory.reserved_bytes + (512 << 10) - (type == OBI_KV_INT8 ? f32_bytes / 8 : 0);
+        TEST_OK(obi_session_create(stories, &desc, &session));
+        obi_session_destroy(session);
+        if (type == OBI_KV_F16) continue;
+        desc.kv_type = OBI_KV_F32;
+        assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
+        assert_non_null(strstr(obi_last_error(), "as int8 about a quarter"));
+    }
     device->caps.heap_bytes = device->memory.reserved_bytes + 1000;
     assert_int_equal(obi_session_create(stories, &desc, &session), OBI_ERROR_MEMORY);
     assert_non_null(strstr(obi_last_error(), "smaller model"));

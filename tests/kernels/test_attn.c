@@ -168,6 +168,42 @@ static void test_splits(void **state)
     *limit = before;
 }
 
+/* The same where it holds bytes: head sizes with one, two, three and no bytes left in the last word, more heads than are stored at once. */
+static void test_bytes(void **state)
+{
+    (void)state;
+    static const uint32_t positions[] = { 1, 2, 31, 32, 33, 63, 64, 65, 129, 1000 };
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++) {
+        TEST_CASE(obi_case_attn_decode_int8, 1, 4, 2, 48, positions[i] - 1, 1);
+        TEST_CASE(obi_case_attn_decode_int8, 1, 4, 2, 50, positions[i] - 1, 4);
+        TEST_CASE(obi_case_attn_prefill_int8, 7, 2, 1, 18, positions[i] - 1, 1);
+        TEST_CASE(obi_case_attn_prefill_int8, 5, 2, 1, 20, positions[i] - 1, 2);
+    }
+    static const uint32_t head_sizes[] = { 2, 4, 6, 30, 32, 34, 62, 64, 66, 80, 126, 128, 130, 192, 254, 256 };
+    for (size_t i = 0; i < sizeof head_sizes / sizeof head_sizes[0]; i++) {
+        TEST_CASE(obi_case_attn_decode_int8, 1, 2, 1, head_sizes[i], 76, 1);
+        TEST_CASE(obi_case_attn_prefill_int8, 6, 2, 1, head_sizes[i], 70, 1);
+        TEST_CASE(obi_case_attn_kv_store_int8, 3, 4, head_sizes[i], 2, 7);
+        TEST_CASE(obi_case_attn_kv_store_int8, 1, 3, head_sizes[i] - 1, 0, 1);
+    }
+    TEST_CASE(obi_case_attn_decode_int8, 1, 8, 8, 8, 40, 0);
+    TEST_CASE(obi_case_attn_decode_int8, 1, 9, 1, 8, 40, 0);
+    TEST_CASE(obi_case_attn_decode_int8, 1, 1, 1, 16, 140000); /* more than one workgroup may loop over */
+    TEST_CASE(obi_case_attn_prefill_int8, 3, 1, 1, 16, 4094);
+    TEST_CASE(obi_case_attn_kv_store_int8, 2, 64, 6, 1, 4);
+    TEST_CASE(obi_case_attn_kv_store_int8, 2, 65, 6, 1, 4);
+    TEST_CASE(obi_case_attn_kv_store_int8, 2, 200, 5, 1, 4);
+    uint32_t *size = &test_device()->caps.workgroup_size, before = *size;
+    *size = 32; /* more columns a lane */
+    TEST_CASE(obi_case_attn_decode_int8, 1, 2, 1, 66, 76, 1);
+    TEST_CASE(obi_case_attn_prefill_int8, 6, 2, 1, 70, 70, 1);
+    *size = before;
+    uint32_t *limit = &test_device()->caps.workgroup_count[0], most = *limit;
+    *limit = 10; /* more tokens than a grid axis has */
+    TEST_CASE(obi_case_attn_kv_store_int8, 29, 3, 6, 1, 31);
+    *limit = most;
+}
+
 /* Some queries of a tile or of many, alone: the others' rows stay. */
 static void test_ranges(void **state)
 {
@@ -359,13 +395,17 @@ static void test_bad_sizes_are_refused(void **state)
         assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     }
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, (obi_kv_cache){ OBI_KV_F32, view, view }, two, two, 3, 8, 6, 8);
+    obi_op_kv_store_fwd(env->cmd, (obi_kv_cache){ OBI_KV_F32, view, view }, two, two, 3, 8, 8, 6, 8);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     assert_non_null(strstr(obi_last_error(), "do not fit the context"));
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, (obi_kv_cache){ OBI_KV_F16, view, view }, two, two, 3, 9, 0, 8);
+    obi_op_kv_store_fwd(env->cmd, (obi_kv_cache){ OBI_KV_F16, view, view }, two, two, 3, 9, 9, 0, 8);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
     assert_non_null(strstr(obi_last_error(), "even length"));
+    obi_cmd_begin(env->cmd);
+    obi_op_kv_store_fwd(env->cmd, (obi_kv_cache){ OBI_KV_INT8, view, view }, two, two, 3, 12, 8, 0, 8);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    assert_non_null(strstr(obi_last_error(), "whole heads"));
     obi_cmd_begin(env->cmd);
     obi_op_rope_fwd(env->cmd, view, two, 1, 1, 8, 10, 0, OBI_ROPE_HALF);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
@@ -381,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_prompt_straight),
         cmocka_unit_test(test_heads_by_themselves),
         cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_ranges),         cmocka_unit_test(test_numbers_of_splits),
         cmocka_unit_test(test_extreme_scores), cmocka_unit_test(test_the_future_is_not_seen),
         cmocka_unit_test(test_later_tokens_are_not_seen),

@@ -203,8 +203,8 @@ static void qkv_of(obi_sign_family family, uint32_t H, uint32_t K, uint32_t C, u
                         .post_eps = kind & 1 ? EPS : OBI_POST_NORM_NONE } };
     make(&q.g, family, OBI_BUFFER_ALIGNMENT);
     q.table = view_of((uint64_t)CONTEXT * R, 0);
-    q.cache.k = view_of(CONTEXT * obi_kv_words(q.cache.type, (uint64_t)K * C), 0);
-    q.cache.v = view_of(CONTEXT * obi_kv_words(q.cache.type, (uint64_t)K * C), 0);
+    q.cache.k = view_of(CONTEXT * obi_kv_words(q.cache.type, (uint64_t)K * C, C), 0);
+    q.cache.v = view_of(CONTEXT * obi_kv_words(q.cache.type, (uint64_t)K * C, C), 0);
     output outputs[] = { output_of("q, k and v", q.g.y), output_of("the keys", q.cache.k), output_of("the values", q.cache.v) };
     float position = POSITION;
     memcpy(&outputs[0].before[words + 1], &position, 4);

@@ -40,6 +40,12 @@ static void test_qkv(void **state)
         TEST_CASE(obi_case_post_norm_qkv_f16, 5, 4, 2, 34, 34, kind); /* and with the last of one half and the first of the other */
         TEST_CASE(obi_case_post_norm_qkv_f16, 1, 32, 4, 64, 64, kind);
         TEST_CASE(obi_case_post_norm_qkv_f16, 16, 4, 2, 64, 64, kind);
+        TEST_CASE(obi_case_post_norm_qkv_int8, 1, 1, 1, 2, 2, kind);
+        TEST_CASE(obi_case_post_norm_qkv_int8, 5, 6, 3, 34, 10, kind);
+        TEST_CASE(obi_case_post_norm_qkv_int8, 5, 4, 2, 34, 34, kind);
+        TEST_CASE(obi_case_post_norm_qkv_int8, 1, 32, 4, 64, 64, kind);
+        TEST_CASE(obi_case_post_norm_qkv_int8, 3, 142, 71, 6, 4, kind); /* more heads than are stored at once */
+        TEST_CASE(obi_case_post_norm_qkv_int8, 16, 4, 2, 64, 64, kind); /* the separate kernels, on lavapipe */
     }
 }
 
