@@ -54,6 +54,38 @@ static uint32_t decode(const obi_weights *weights, obi_kv_type type, bool fused,
     return dispatches;
 }
 
+/* What the session chooses by itself, with two tokens in flight (engine/ahead) or one. */
+static void generate(const obi_weights *weights, bool fused, int ahead, uint32_t ids[TOKENS], float *logits)
+{
+    obi_session_desc desc = { .ahead = ahead };
+    obi_session *session;
+    test_device()->fused = fused;
+    TEST_OK(obi_session_create(weights, &desc, &session));
+    ids[0] = 3;
+    for (uint32_t i = 0; i + 1 < TOKENS; i++) {
+        TEST_OK(obi_session_feed(session, ids + i, 1));
+        TEST_OK(obi_session_sample(session, ids + i + 1));
+        assert_int_equal(session->ahead.flying, ahead > 0 && i > 0);
+    }
+    TEST_OK(obi_session_logits(session, logits));
+    obi_session_destroy(session);
+    test_device()->fused = !test_device()->caps.software;
+}
+
+static void test_two_in_flight(void **state)
+{
+    (void)state;
+    uint32_t want[TOKENS], got[TOKENS];
+    float last[2][V];
+    obi_weights *weights = model_of(OBI_SIGN_XOR, true);
+    generate(weights, false, -1, want, last[0]);
+    generate(weights, true, 1, got, last[1]);
+    assert_memory_equal(want, got, sizeof want);
+    assert_memory_equal(last[0], last[1], sizeof last[0]);
+    obi_weights_free(weights);
+    test_device_check();
+}
+
 static void compare(obi_sign_family family, obi_kv_type type, bool pairs)
 {
     static float two[TOKENS][V], one[TOKENS][V];
@@ -109,6 +141,7 @@ static void test_by_default(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_in_flight),
         cmocka_unit_test(test_f32),
         cmocka_unit_test(test_halves),
         cmocka_unit_test(test_by_default),
