@@ -172,6 +172,18 @@ static obi_status choose_tier(obi_device *device, int requested)
     return OBI_OK;
 }
 
+/* Whether a projection and what follows it are one dispatch where they can be: on GPUs, or as ONEBIT_FUSED has it. */
+static obi_status choose_fused(obi_device *device)
+{
+    const char *forced = getenv("ONEBIT_FUSED");
+    device->fused = !device->caps.software;
+    if (!forced || !forced[0]) return OBI_OK;
+    if (strcmp(forced, "0") != 0 && strcmp(forced, "1") != 0)
+        return obi_fail(OBI_ERROR_ARGUMENT, "ONEBIT_FUSED is \"%.40s\", which is neither 0 nor 1", forced);
+    device->fused = forced[0] == '1';
+    return OBI_OK;
+}
+
 static obi_status create_device(obi_device *device)
 {
     const obi_caps *caps = &device->caps;
@@ -239,8 +251,8 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     device->caps = candidates[chosen].entry.caps;
     device->addresses = device->caps.straight;
     device->exact = desc->exact;
-    device->fused = !device->caps.software;
     OBI_TRY_GOTO(choose_tier(device, desc->tier));
+    OBI_TRY_GOTO(choose_fused(device));
     for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;
     OBI_TRY_GOTO(create_device(device));
     obi_cache_directory(desc->cache_dir, cache_dir, sizeof cache_dir);
@@ -258,12 +270,13 @@ uint64_t obi_device_key(const obi_device *device)
     const obi_caps *caps = &device->caps;
     uint8_t bytes[16 + 16 + 4 + 4 + 8 + sizeof caps->name + sizeof caps->driver];
     memset(bytes, 0, sizeof bytes);
-    uint32_t tier = (uint32_t)device->tier;
+    uint32_t tier = (uint32_t)device->tier | (uint32_t)device->fused << 8;
     uint8_t *at = bytes;
     memcpy(at, caps->device_uuid, 16), at += 16;
     memcpy(at, caps->driver_uuid, 16), at += 16;
     memcpy(at, &caps->driver_version, 4), at += 4;
-    memcpy(at, &tier, 4), at += 4; /* a run limited to tier A has shown nothing about B */
+    memcpy(at, &tier, 4), at += 4; /* a run limited to tier A has shown nothing about B, nor one
+                                       * without fused kernels about these */
     memcpy(at, &device->pipelines.shader_hash, 8), at += 8;
     memcpy(at, caps->name, strnlen(caps->name, sizeof caps->name)), at += sizeof caps->name;
     memcpy(at, caps->driver, strnlen(caps->driver, sizeof caps->driver));

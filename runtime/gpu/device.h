@@ -31,7 +31,7 @@ typedef struct obi_device {
     atomic_uint kernels_changed;   /* counts runs of the self-test: commands recorded before one are not submitted after it */
     atomic_bool kernel_off[OBI_KERNEL_COUNT]; /* found wrong, or not to be made, and others do its work (ops/sign_family.h) */
     bool fused;                    /* a projection and what follows it may be one dispatch (ops/op_bitlinear_post.h): not on software
-                                    * drivers; tests set it there */
+                                    * drivers, unless ONEBIT_FUSED or a test says so */
     bool exact;                    /* no kernel may round activations to bytes or halves */
     obi_memory memory;
     obi_pipelines pipelines;

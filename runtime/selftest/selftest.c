@@ -89,6 +89,7 @@ static obi_status run_with(obi_case_env *env, const obi_case *const *cases, uint
                 device->kernel_off[kernel] = true;
                 obi_log(OBI_LOG_WARNING, "%s: %s does not work (%s); other kernels are used instead", device->caps.name, row->name,
                         row->where);
+                break;
             } else if (tier == OBI_TIER_A) {
                 if (!wrong) wrong = row;
             } else if ((int)allowed[kernel] >= tier) {

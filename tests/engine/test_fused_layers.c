@@ -138,6 +138,24 @@ static void test_by_default(void **state)
     test_device_check();
 }
 
+static void test_the_environment(void **state)
+{
+    (void)state;
+    static const struct { const char *text; int fused; } settings[] = { { "0", 0 }, { "1", 1 }, { "", -1 } };
+    obi_device_desc desc = { .cache_dir = "" };
+    obi_device *device;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        setenv("ONEBIT_FUSED", settings[i].text, 1);
+        TEST_OK(obi_device_open(&device, &desc));
+        assert_int_equal(device->fused, settings[i].fused < 0 ? !device->caps.software : settings[i].fused);
+        obi_device_close(device);
+    }
+    setenv("ONEBIT_FUSED", "yes", 1);
+    assert_int_equal(obi_device_open(&device, &desc), OBI_ERROR_ARGUMENT);
+    assert_non_null(strstr(obi_last_error(), "ONEBIT_FUSED is \"yes\", which is neither 0 nor 1"));
+    unsetenv("ONEBIT_FUSED");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_f32),
         cmocka_unit_test(test_halves),
         cmocka_unit_test(test_by_default),
+        cmocka_unit_test(test_the_environment),
     };
     test_device()->caps.straight = false; /* lavapipe's own kernels have their own sums */
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, scratch_close));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/log.h"
 #include "ops/matrix.h"
 #include "ops/op_bitlinear_post.h"
 #include "ops/sign_family.h"
@@ -387,6 +388,51 @@ static void test_the_reference(void **state)
     test_device()->fused = before;
 }
 
+/* A driver that gets it wrong: one line, and two dispatches. */
+static char logged[1024];
+static unsigned lines;
+
+static void keep_log(obi_log_level level, const char *message, void *user)
+{
+    (void)level, (void)user;
+    lines++;
+    (void)snprintf(logged, sizeof logged, "%s", message);
+}
+
+static obi_status wrong(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    (void)env, (void)sizes;
+    result->worst = 5;
+    return OBI_OK;
+}
+
+static void test_one_that_does_not_work(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    obi_case planted = obi_case_bitlinear_residual;
+    const obi_case *cases[] = { &planted };
+    planted.run = wrong;
+    obi_log_set(keep_log, NULL);
+    TEST_OK(obi_selftest_run_cases(device, cases, 1, NULL, NULL));
+    obi_log_set(NULL, NULL);
+    assert_int_equal(lines, 1);
+    assert_non_null(strstr(logged, "bitlinear_residual does not work"));
+    assert_true(device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_RESIDUAL]);
+    residual r = { .g = { .count = 1, .rows = { 30 }, .n = 70 }, .post_eps = EPS };
+    make(&r.g, OBI_SIGN_XOR, 0);
+    r.w = view_of(30, 0);
+    r.x = view_of(30, 0);
+    r.normed = view_of(30, 0);
+    device->fused = true;
+    assert_int_equal(dispatches(record_residual, &r), 2);
+    device->kernel_off[OBI_KERNEL_BITLINEAR_GEMV_RESIDUAL] = false;
+    assert_int_equal(dispatches(record_residual, &r), 1);
+    device->fused = !device->caps.software;
+    destroy(&r.g);
+    test_device_check();
+}
+
 static void test_sizes_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -417,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_a_folded_grid),
         cmocka_unit_test(test_one_after_the_other),
         cmocka_unit_test(test_the_reference),
+        cmocka_unit_test(test_one_that_does_not_work),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_refused),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
