@@ -24,7 +24,7 @@ a directory of its own.
 On a software driver the report says so, and prompts and generated texts are shorter. Exit code: 0 all that ran passed, 1 something
 failed or the self-test did not end, 2 wrong use. What the budget left out or stopped does not change it: a slow machine is no fault,
 and the last table names it. ONEBIT_BIN is a directory of built programs: then nothing is installed or built (the
-tests are beside it, in ../tests). ONEBIT_KERNEL, ONEBIT_TIER and ONEBIT_VALIDATION are ignored.
+tests are beside it, in ../tests). ONEBIT_KERNEL, ONEBIT_TIER, ONEBIT_FUSED, ONEBIT_OVERLAP and ONEBIT_VALIDATION are ignored.
 END
 }
 
@@ -63,7 +63,7 @@ trap '[ -z "$running" ] || kill "$running" 2>/dev/null || :; rm -rf "$work"' EXI
 trap 'exit 130' INT
 trap 'exit 143' TERM
 : >"$work/steps"
-unset ONEBIT_KERNEL ONEBIT_TIER ONEBIT_VALIDATION
+unset ONEBIT_KERNEL ONEBIT_TIER ONEBIT_FUSED ONEBIT_OVERLAP ONEBIT_VALIDATION
 export ONEBIT_CACHE_DIR="$work/cache" MESA_SHADER_CACHE_DIR="$work/mesa" __GL_SHADER_DISK_CACHE_PATH="$work/nvidia"
 mkdir "$work/cache" "$work/mesa" "$work/nvidia"
 
@@ -224,6 +224,15 @@ model() {
 model 0.26M 10 20 65536 226560
 model 1.1B 20 30 131072000 968884224
 model 7B 30 60 262144000 6476005376
+for way in ONEBIT_FUSED=0 ONEBIT_OVERLAP=0; do # what a GPU has by itself, without it
+    sizes="-n 128 -r 3"
+    [ -z "$software" ] || sizes="-n 8 -r 1"
+    # shellcheck disable=SC2086 # words
+    if step "decode, random 1.1B, $way" 10 30 env "$way" "$bin/onebit-bench-vk" decode --device "$device" --random 1.1B $sizes; then
+        printf '%s\n\n' "$way" | report
+        show
+    fi
+done
 
 # ---- families -------------------------------------------------------------------------------------------------------
 heading "Families of kernels for one token"
