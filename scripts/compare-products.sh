@@ -14,7 +14,7 @@ usage: scripts/compare-products.sh [--rounds N] [--threads N] [--vulkan] [TxMxN]
 Ours is a whole 1-bit linear layer, y = h (S (g x)); ggml's is q1_0's product alone; OpenBLAS's sgemm, for 8 rows and more, is dense f32.
 "exact" is ours with ONEBIT_KERNEL=straight, f32 throughout. Times are by the clock, one product and the wait for it, and for ours on the
 device by its timestamps, too. ggml comes as scripts/compare-peers.sh fetches it: run that first. OpenBLAS is what numpy has
-(Debian: python3-numpy libopenblas0-pthread).
+(Debian: python3-numpy libopenblas0-pthread); without numpy its columns stay empty. PYTHON names another Python.
 
 A comparison on CPUs: VK_ICD_FILENAMES=/usr/share/vulkan/icd.d/lvp_icd.x86_64.json scripts/compare-products.sh
 END
@@ -49,20 +49,31 @@ bench=${ONEBIT_BIN:-build/release/apps}/onebit-bench-vk
 peers=${ONEBIT_PEERS_CACHE:-build/cache/peers}/node_modules/@node-llama-cpp
 libraries=$(find "$peers" -name libggml-base.so 2>/dev/null | grep -v vulkan | head -n 1)
 [ -n "$libraries" ] || refuse "there is no ggml below $peers; scripts/compare-peers.sh fetches it" 1
-python=/usr/bin/python3
-blas=
-$python -c 'import numpy' 2>/dev/null && blas=1
+if [ -n "$vulkan" ]; then
+    vulkan=$(find "$peers" -name libggml-vulkan.so 2>/dev/null | head -n 1)
+    [ -n "$vulkan" ] || refuse "there is no Vulkan backend below $peers; scripts/compare-peers.sh --vulkan fetches it" 1
+fi
+python=${PYTHON:-}
+for candidate in python3 /usr/bin/python3; do # the one that has numpy, if any has it
+    [ -n "$python" ] || ! "$candidate" -c 'import numpy' 2>/dev/null || python=$candidate
+done
+python=${python:-python3} blas=
+! "$python" -c 'import numpy' 2>/dev/null || blas=1
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
-# Our layer: "clock device" in microseconds.
+# ours KERNEL NAME SHAPE: our layer's microseconds, by the clock to NAME, on the device to NAME_device.
 ours() {
-    LP_NUM_THREADS=$threads ONEBIT_KERNEL=$1 "$bench" kernels --filter onebit_forward --rounds 51 -o csv "$2" 2>/dev/null |
-        awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) { gsub(/"/, "", $i); at[$i] = i } } /matmul_onebit_forward/ { print 1000 * $at["wall_ms"], 1000 * $at["device_ms"] }'
+    LP_NUM_THREADS=$threads ONEBIT_KERNEL=$1 "$bench" kernels --filter onebit_forward --rounds 51 -o csv "$3" >"$results/table" \
+        2>"$results/words" || refuse "our product failed: $(tail -n 1 "$results/words")" 1
+    for column in wall_ms device_ms; do
+        awk -F, -v column=$column 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) at = i } NR > 1 { print 1000 * $at }' \
+            "$results/table" >>"$results/$2$([ $column = wall_ms ] || echo _device)"
+    done
 }
 
 sgemm() {
-    OPENBLAS_NUM_THREADS=$threads $python - "$1" <<END
+    OPENBLAS_NUM_THREADS=$threads "$python" - "$1" <<END
 import statistics, sys, time
 import numpy
 T, M, N = (int(part) for part in sys.argv[1].split("x"))
@@ -87,14 +98,15 @@ for shape in $shapes; do
     rm -f "$results"/*
     round=0
     while [ $round -lt "$rounds" ]; do
-        ours straight "$shape" | { read -r clock device; echo "$clock" >>"$results/exact"; echo "$device" >>"$results/exact_device"; }
-        $python scripts/ggml_product.py "$(dirname "$libraries")" best "$threads" q1_0 "$shape" 1 2>/dev/null >>"$results/ggml"
-        ours '' "$shape" | { read -r clock device; echo "$clock" >>"$results/ours"; echo "$device" >>"$results/ours_device"; }
+        ours straight exact "$shape"
+        "$python" scripts/ggml_product.py "$(dirname "$libraries")" best "$threads" q1_0 "$shape" 1 2>"$results/words" >>"$results/ggml" ||
+            refuse "ggml did not multiply: $(tail -n 1 "$results/words")" 1
+        ours '' ours "$shape"
         [ -z "$blas" ] || [ "${shape%%x*}" -lt 8 ] || sgemm "$shape" >>"$results/sgemm"
         round=$((round + 1))
     done
     if [ -n "$vulkan" ]; then
-        GGML_VK_VISIBLE_DEVICES=0 $python scripts/ggml_product.py "$(dirname "$libraries")" libggml-vulkan.so "$threads" q1_0 "$shape" 1 \
+        GGML_VK_VISIBLE_DEVICES=0 "$python" scripts/ggml_product.py "$(dirname "$vulkan")" libggml-vulkan.so "$threads" q1_0 "$shape" 1 \
             2>/dev/null >"$results/vulkan" || true
     fi
     for kind in exact exact_device ours ours_device ggml sgemm vulkan; do touch "$results/$kind"; done
