@@ -99,7 +99,7 @@ for shape in $shapes; do
     round=0
     while [ $round -lt "$rounds" ]; do
         ours straight exact "$shape"
-        "$python" scripts/ggml_product.py "$(dirname "$libraries")" best "$threads" q1_0 "$shape" 1 2>"$results/words" >>"$results/ggml" ||
+        "$python" scripts/ggml_product.py "$(dirname "$libraries")" best "$threads" q1_0 "$shape" 3 2>"$results/words" >>"$results/ggml" ||
             refuse "ggml did not multiply: $(tail -n 1 "$results/words")" 1
         ours '' ours "$shape"
         [ -z "$blas" ] || [ "${shape%%x*}" -lt 8 ] || sgemm "$shape" >>"$results/sgemm"
