@@ -102,7 +102,8 @@ for shape in $shapes; do
         "$python" scripts/ggml_product.py "$(dirname "$libraries")" best "$threads" q1_0 "$shape" 3 2>"$results/words" >>"$results/ggml" ||
             refuse "ggml did not multiply: $(tail -n 1 "$results/words")" 1
         ours '' ours "$shape"
-        [ -z "$blas" ] || [ "${shape%%x*}" -lt 8 ] || sgemm "$shape" >>"$results/sgemm"
+        [ -z "$blas" ] || [ "${shape%%x*}" -lt 8 ] || sgemm "$shape" >>"$results/sgemm" ||
+            refuse "numpy did not multiply $shape" 1
         round=$((round + 1))
     done
     if [ -n "$vulkan" ]; then

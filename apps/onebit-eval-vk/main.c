@@ -50,7 +50,8 @@ static int parse(eval_options *o, int argc, char **argv)
         APP_ROW_INTEGER(0, "docs", "N", "only the first N documents (default: all)", &o->documents, 1, INT32_MAX),
         APP_ROW_INTEGER('b', "batch-size", "N", "tokens of a window processed at once (default 128); with fewer\n"
                         "than 8 by the kernels that generate text", &o->batch, 1, 65536),
-        APP_ROW_CHOICE(0, "cache-type", "f32|f16|int8", "how keys and values are kept (default: f32, the model's own scores)",
+        APP_ROW_CHOICE(0, "cache-type", "f32|f16|int8", "how keys and values are kept (default: f32; with --exact\n"
+                       "scores are the model's own, without rounding to bytes or halves)",
                        &o->cache_type),
         APP_ROW_HEADING("Output"),
         APP_ROW_FLAG(0, "json", "print the result as JSON", &o->json),

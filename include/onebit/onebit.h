@@ -204,8 +204,8 @@ typedef struct ob_sampling { /* applied in this order */
     uint64_t seed;
 } ob_sampling;
 
-/* How a session keeps the keys and values of earlier tokens. F16 takes half of the memory and rounds each to 11 bits; INT8 takes little
- * more than a quarter: each head's key and value are bytes with a scale. AUTO is F16 on GPUs of tier B and above, F32 elsewhere.
+/* How a session keeps the keys and values of earlier tokens. F16 takes half of the memory and rounds each to 11 bits; INT8 takes
+ * 1/4 + 1/C of F32, C being the size of a head: its key and value are bytes with a scale. AUTO is F16 on GPUs of tier B and above, F32 elsewhere.
  * Take F32 where scores shall not depend on it. */
 typedef enum ob_cache_type { OB_CACHE_AUTO = 0, OB_CACHE_F32 = 1, OB_CACHE_F16 = 2, OB_CACHE_INT8 = 3 } ob_cache_type;
 

@@ -137,8 +137,8 @@ static uint32_t batch_that_fits(const obi_weights *weights, uint32_t batch)
     return batch <= most ? batch : most > 0 ? (uint32_t)most : 1;
 }
 
-/* Halves take half of the memory and of what decoding reads; tier A promises nothing but 32-bit words. A software driver is what results
- * are compared on, and keeps all digits; so does who asks for exact ones. */
+/* Halves take half of the memory and of what decoding reads; tier A promises nothing but 32-bit words. A software driver
+ * has no faster way with halves, and who asks for exact arithmetic keeps all digits. */
 obi_kv_type obi_session_kv_type(const obi_device *device)
 {
     return device->tier > OBI_TIER_A && !device->caps.software && !device->exact ? OBI_KV_F16 : OBI_KV_F32;
@@ -154,6 +154,9 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
         return obi_fail(OBI_ERROR_ARGUMENT, "a context of %u positions was asked for and this model was trained for %u", context,
                         config->context);
     if (desc->kv_type < 0 || desc->kv_type > OBI_KV_INT8) return obi_fail(OBI_ERROR_ARGUMENT, "there is no cache type %d", desc->kv_type);
+    if (desc->kv_type == OBI_KV_INT8 && !obi_kv_int8_possible(weights->device))
+        return obi_fail(OBI_ERROR_ARGUMENT, "%s does not keep keys and values as bytes: its kernels for them do not work; take f16 or f32",
+                        weights->device->caps.name);
     uint32_t positions = obi_op_attn_positions_max(weights->device, config->head_size);
     if (context > positions)
         return obi_fail(OBI_ERROR_ARGUMENT,

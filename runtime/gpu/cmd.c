@@ -91,8 +91,14 @@ uint32_t obi_cmd_submits(const obi_cmd *cmd) { return cmd->submits; }
 uint32_t obi_cmd_barriers(const obi_cmd *cmd) { return cmd->barriers; }
 uint32_t obi_cmd_dispatches(const obi_cmd *cmd) { return cmd->dispatches; }
 
+static obi_status make_counters(obi_cmd *cmd)
+{
+    return cmd->counters ? OBI_OK : obi_buffer_create(cmd->device, OBI_COUNTERS * 4, OBI_MEMORY_DEVICE, &cmd->counters);
+}
+
 obi_status obi_cmd_reserve(obi_cmd *cmd, uint64_t bytes)
 {
+    if (cmd->device->fused) OBI_TRY(make_counters(cmd)); /* so that no memory is taken later */
     if (bytes == 0 || (cmd->scratch && cmd->scratch->size >= bytes)) return OBI_OK;
     obi_buffer *larger;
     OBI_TRY(obi_buffer_create(cmd->device, bytes, OBI_MEMORY_DEVICE, &larger));
@@ -120,8 +126,7 @@ bool obi_cmd_scratch(obi_cmd *cmd, uint64_t bytes, obi_view *view)
 /* Zeros are stored once in a command buffer, by which what was left behind by a run that broke off is of no matter either. */
 bool obi_cmd_counters(obi_cmd *cmd, obi_view *view)
 {
-    if (cmd->status == OBI_OK && !cmd->counters)
-        cmd->status = obi_buffer_create(cmd->device, OBI_COUNTERS * 4, OBI_MEMORY_DEVICE, &cmd->counters);
+    if (cmd->status == OBI_OK) cmd->status = make_counters(cmd);
     if (cmd->status != OBI_OK) return false;
     *view = obi_view_of(cmd->counters);
     if (!cmd->counting) obi_cmd_fill(cmd, *view, 0);

@@ -230,6 +230,12 @@ uint32_t obi_op_attn_splits(const obi_device *device, uint32_t T, uint32_t H, ui
     return splits;
 }
 
+bool obi_kv_int8_possible(const obi_device *device)
+{
+    return !device->kernel_off[OBI_KERNEL_ATTN_KV_STORE_INT8] && !device->kernel_off[OBI_KERNEL_ATTN_DECODE_INT8] &&
+           !device->kernel_off[OBI_KERNEL_ATTN_PREFILL_INT8] && !device->kernel_off[OBI_KERNEL_POST_NORM_QKV_INT8];
+}
+
 uint32_t obi_op_attn_positions_max(const obi_device *device, uint32_t C)
 {
     uint32_t lanes = fewest_lanes(device, C), most = 1u << 30;

@@ -54,6 +54,9 @@ void obi_op_attn_fwd(obi_cmd *cmd, obi_view out /* (T,H,C) */, obi_view q /* (T,
                      uint32_t H, uint32_t K, uint32_t C, uint32_t first_position);
 
 /* A part of it. */
+/* Whether the kernels of a cache of type INT8 work on this device. */
+bool obi_kv_int8_possible(const obi_device *device);
+
 typedef struct obi_attn_range {
     uint32_t first, count; /* queries of the T; at least one */
     uint32_t splits;       /* at most OBI_ATTN_SPLITS_MAX; 0: obi_op_attn_splits for all T */

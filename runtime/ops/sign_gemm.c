@@ -125,7 +125,8 @@ static void stretch_of_k(piece *some, uint32_t words)
     some->words = smaller(words - some->word, WORDS_MAX);
     uint32_t length = smaller(some->words, STRETCH_WORDS), shortest = (length + 1) / 2;
     while (length > shortest && (some->words % length || some->words / length > STRETCHES_MAX)) length--;
-    if (some->words % length || some->words / length > STRETCHES_MAX) length = smaller(some->words, STRETCH_WORDS);
+    if (words > WORDS_MAX || some->words % length || some->words / length > STRETCHES_MAX) /* the same in all pieces of a long row */
+        length = smaller(some->words, STRETCH_WORDS);
     some->length = length;
     some->stretches = (uint32_t)obi_div_ceil(some->words, length);
     some->earlier = some->stretches * length - some->words;

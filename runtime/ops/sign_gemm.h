@@ -9,8 +9,7 @@
 /* Whether the kernels of bytes work on this device. */
 bool obi_gemm_int8_straight_possible(const obi_device *device);
 
-/* Columns of a row of n that share a step, but for the last of them: a multiple of 32, at most 256. Rows of more than 8192 begin anew
- * at every 8192nd. */
+/* Columns of a row of n that share a step, but for the last of them: a multiple of 32, at most 256. */
 uint32_t obi_sign_gemm_block(uint32_t n);
 
 /* The most scratch of the cmd that they take for rows of n and T tokens or fewer, of up to `count` parts together. */

@@ -27,10 +27,21 @@ bool obi_case_is_straight(const obi_case *test)
 
 bool obi_case_is_optional(const obi_case *test)
 {
-    if (test->kernel >= OBI_KERNEL_BITLINEAR_GEMV_RESIDUAL && test->kernel <= OBI_KERNEL_BITLINEAR_GEMV_HALF_QKV_F16) return true;
-    return test->kernel == OBI_KERNEL_BITLINEAR_GEMV_TABLE || test->kernel == OBI_KERNEL_BITLINEAR_GEMV_HALF ||
-           test->kernel == OBI_KERNEL_BITLINEAR_QUANTISE ||
-           test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8 || test->kernel == OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT;
+    static const int optional[] = {
+        OBI_KERNEL_BITLINEAR_GEMV_TABLE,          OBI_KERNEL_BITLINEAR_GEMV_HALF,
+        OBI_KERNEL_BITLINEAR_QUANTISE,            OBI_KERNEL_BITLINEAR_GEMV_INT8,
+        OBI_KERNEL_BITLINEAR_GEMV_INT8_DOT,       OBI_KERNEL_BITLINEAR_SUMS_INT8_STRAIGHT,
+        OBI_KERNEL_BITLINEAR_GEMM_INT8_STRAIGHT,  OBI_KERNEL_BITLINEAR_GEMV_RESIDUAL,
+        OBI_KERNEL_BITLINEAR_GEMV_SWIGLU,         OBI_KERNEL_BITLINEAR_GEMV_QKV,
+        OBI_KERNEL_BITLINEAR_GEMV_QKV_F16,        OBI_KERNEL_BITLINEAR_GEMV_HALF_RESIDUAL,
+        OBI_KERNEL_BITLINEAR_GEMV_HALF_SWIGLU,    OBI_KERNEL_BITLINEAR_GEMV_HALF_QKV,
+        OBI_KERNEL_BITLINEAR_GEMV_HALF_QKV_F16,   OBI_KERNEL_ATTN_KV_STORE_INT8,
+        OBI_KERNEL_ATTN_DECODE_INT8,              OBI_KERNEL_ATTN_PREFILL_INT8,
+        OBI_KERNEL_POST_NORM_QKV_INT8,
+    };
+    for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++)
+        if (test->kernel == optional[i]) return true;
+    return false;
 }
 
 static bool is_lowest_tier(int kernel, int tier)
@@ -81,15 +92,15 @@ static obi_status run_with(obi_case_env *env, const obi_case *const *cases, uint
                 break;
             }
             if (row->passed) continue;
-            if (obi_case_is_straight(cases[i])) {
-                device->caps.straight = false;
-                obi_log(OBI_LOG_WARNING, "%s: %s does not work (%s); the kernels for any device are used instead", device->caps.name,
-                        row->name, row->where);
-            } else if (obi_case_is_optional(cases[i]) && is_lowest_tier(kernel, tier)) {
+            if (obi_case_is_optional(cases[i]) && is_lowest_tier(kernel, tier)) {
                 device->kernel_off[kernel] = true;
                 obi_log(OBI_LOG_WARNING, "%s: %s does not work (%s); other kernels are used instead", device->caps.name, row->name,
                         row->where);
                 break;
+            } else if (obi_case_is_straight(cases[i])) {
+                device->caps.straight = false;
+                obi_log(OBI_LOG_WARNING, "%s: %s does not work (%s); the kernels for any device are used instead", device->caps.name,
+                        row->name, row->where);
             } else if (tier == OBI_TIER_A) {
                 if (!wrong) wrong = row;
             } else if ((int)allowed[kernel] >= tier) {

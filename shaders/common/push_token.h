@@ -1,4 +1,4 @@
-/* push_token: push constants of the kernels for rows of single tokens on software drivers, read by C and by GLSL. */
+/* push_token: push constants of the kernels for what a token's rows need on software drivers, read by C and by GLSL. */
 #ifndef OB_PUSH_TOKEN_H
 #define OB_PUSH_TOKEN_H
 

@@ -156,8 +156,10 @@ static void test_timed(void **state)
     feed_pair(both, &id, 1);
     assert_false(both.ahead->ahead.flying);
     uint32_t count = obi_cmd_profile_rows(both.ahead->cmd, rows);
+    uint64_t choices = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (rows[i].kernel == OBI_KERNEL_UTIL_ARGMAX_FWD) assert_int_equal(rows[i].calls, 1);
+        if (rows[i].kernel == OBI_KERNEL_UTIL_ARGMAX_FWD) choices += rows[i].calls;
+    assert_int_equal(choices, count > 0); /* no rows where a device has no timestamps */
     obi_cmd_profile(both.ahead->cmd, false);
     generate(both, 3);
     check_pair(both);

@@ -93,7 +93,9 @@ static void test_gemm_int8_straight(void **state)
     TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 256 * 128 + 70, 70, 9); /* more than a grid's side of tiles */
     TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 96, 1376, 18);      /* 43 words: the last stretch begins earlier */
     TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 64, 5632, 16);      /* 22 stretches */
-    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 128, 9000, 13);     /* in two pieces */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 128, 9000, 13);     /* in two pieces, */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 64, 8512, 9);       /* of ten words */
+    TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 64, 8200, 9);       /* and of one */
     TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 160, 512, 300);     /* more tokens than a dispatch takes */
 }
 

@@ -62,6 +62,14 @@ static obi_status run_on_purpose(obi_case_env *env, const uint32_t *sizes, obi_c
     return wrong_status ? obi_fail(wrong_status, "failed on purpose") : OBI_OK;
 }
 
+static obi_status run_always_wrong(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    (void)env;
+    (void)sizes;
+    result->worst = 2.0;
+    return OBI_OK;
+}
+
 static const obi_case on_purpose = { "on_purpose", KERNEL, "", { 0 }, run_on_purpose };
 
 static obi_status run_wrong_at(obi_tier tier, double worst, obi_status status, obi_selftest_row **rows, uint32_t *count)
@@ -131,6 +139,25 @@ static void test_a_device_wrong_at_tier_a_is_refused(void **state)
     assert_true(count >= 2); /* the report is complete all the same */
     obi_free(rows);
     restore_tiers(test_device());
+}
+
+/* Kernels that others can do the work of are taken off by themselves: those of bytes on lavapipe do not take its other kernels along. */
+static void test_an_optional_kernel_is_taken_off(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    static const int kernels[] = { OBI_KERNEL_BITLINEAR_GEMM_INT8_STRAIGHT, OBI_KERNEL_BITLINEAR_SUMS_INT8_STRAIGHT,
+                                   OBI_KERNEL_ATTN_DECODE_INT8, OBI_KERNEL_BITLINEAR_GEMV_RESIDUAL };
+    bool straight = device->caps.straight;
+    for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
+        obi_case wrong = { "on_purpose", kernels[i], "", { 0 }, run_always_wrong };
+        const obi_case *const cases[] = { &wrong, &obi_case_norm_rmsnorm };
+        TEST_OK(obi_selftest_run_cases(device, cases, 2, NULL, NULL));
+        assert_true(device->kernel_off[kernels[i]]);
+        assert_int_equal(device->caps.straight, straight);
+        device->kernel_off[kernels[i]] = false;
+        restore_tiers(device);
+    }
 }
 
 static void test_a_lost_device_ends_the_run(void **state)
@@ -293,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_every_case_passes),
         cmocka_unit_test(test_a_wrong_variant_lowers_the_tier),
         cmocka_unit_test(test_a_device_wrong_at_tier_a_is_refused),
+        cmocka_unit_test(test_an_optional_kernel_is_taken_off),
         cmocka_unit_test(test_a_lost_device_ends_the_run),
         cmocka_unit_test(test_exact_is_no_finding),
         cmocka_unit_test(test_the_second_run_only_reads),
