@@ -88,7 +88,10 @@ static void test_gemm_tiles(void **state)
 static void test_gemm_int8_straight(void **state)
 {
     (void)state;
-    gemm_sizes(&obi_case_bitlinear_gemm_int8_straight);
+    static const uint32_t sizes[][4] = { { 37, 1, 9 }, { 37, 33, 8 }, { 31, 70, 14 }, { 130, 333, 100 }, { 130, 333, 65, 1 },
+                                         { 130, 333, 33, 129 } };
+    for (size_t i = 0; i < COUNT(sizes); i++)
+        TEST_CASE(obi_case_bitlinear_gemm_int8_straight, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3]);
     TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 300, 333, 12, 256); /* the second block has 44 rows */
     TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 256 * 128 + 70, 70, 9); /* more than a grid's side of tiles */
     TEST_CASE(obi_case_bitlinear_gemm_int8_straight, 96, 1376, 18);      /* 43 words: the last stretch begins earlier */
