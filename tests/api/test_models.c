@@ -52,14 +52,10 @@ static void test_bytes_lose_nothing(void **state)
     if (!(fabs(bytes - exact) < 0.005 * exact) || bytes == exact) fail_msg("the loss is %g with bytes, %g without", bytes, exact);
 }
 
-/* The same for long steps, on drivers that have a family for it: blocks of bytes are longer there. */
+/* The same for long steps, where blocks of bytes are longer: lavapipe with 8 lanes, which this program runs on. */
 static void test_bytes_of_prompts_lose_nothing(void **state)
 {
     (void)state;
-    setenv("ONEBIT_KERNEL", "straight-int8", 1);
-    bool refused = program_run("onebit-info-vk", OB_SOURCE_DIR "/models/stories-onebit.gguf")->code != 0;
-    setenv("ONEBIT_KERNEL", "", 1);
-    if (refused) skip();
     double exact = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf", "128", "xor");
     double bytes = loss_of(OB_SOURCE_DIR "/models/stories-onebit.gguf", "128", "straight-int8");
     if (!(fabs(bytes - exact) < 0.005 * exact) || bytes == exact) fail_msg("the loss is %g with bytes, %g without", bytes, exact);
