@@ -21,7 +21,8 @@ static int kernel_of(const obi_device *device, const obi_weight *weight, after w
     if (!device->fused || device->caps.bindings < OBI_BINDINGS_MAX) return -1;
     if (weight->type != OBI_WEIGHT_SIGN || weight->block_count != 1 || (!half && weight->family != OBI_SIGN_XOR)) return -1;
     int kernel = kernels[half][what];
-    if (!half && device->kernel_tier[kernel] != device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV]) return -1; /* it would add up in another order */
+    /* In another tier it would add up in another order. */
+    if (!half && device->kernel_tier[kernel] != device->kernel_tier[OBI_KERNEL_BITLINEAR_GEMV]) return -1;
     return device->kernel_off[kernel] || (half && device->kernel_tier[kernel] < OBI_TIER_C) ? -1 : kernel;
 }
 

@@ -111,7 +111,8 @@ static void record_tiles(obi_cmd *cmd, const piece *some, obi_view sums, uint32_
 static void record_rows(obi_cmd *cmd, const piece *some, obi_view sums)
 {
     uint32_t whole = some->tokens / tokens_of_record(some) / TILE_RECORDS;
-    uint32_t block_tiles = smaller((uint32_t)(BLOCK_BYTES / (TILE_RECORDS * record_bytes(some, sums_words(some)))), smaller(whole, BLOCK_TILES_MAX));
+    uint32_t fitting = (uint32_t)(BLOCK_BYTES / (TILE_RECORDS * record_bytes(some, sums_words(some))));
+    uint32_t block_tiles = smaller(fitting, smaller(whole, BLOCK_TILES_MAX));
     if (block_tiles == 0) block_tiles = 1;
     bool careful = some->rows % OBI_TILE_ROWS != 0 || some->other_rows % OBI_TILE_ROWS != 0;
     uint32_t blocks = whole / block_tiles, done = blocks * block_tiles * TILE_RECORDS, all = records(some, some->tokens);
@@ -201,7 +202,8 @@ bool obi_gemm_int8_straight_possible(const obi_device *device)
 
 void obi_sign_gemm(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, obi_view scales, uint32_t T)
 {
-    piece some = { .int8 = in_bytes(cmd, weight), .m = weight->rows, .n = weight->columns, .T = T, .parts = 1, .y = y, .x = x, .scales = scales };
+    piece some = { .int8 = in_bytes(cmd, weight), .m = weight->rows, .n = weight->columns, .T = T, .parts = 1, .y = y,
+                   .x = x, .scales = scales };
     some.bits = obi_weight_block(weight, block, &some.first_row, &some.rows);
     some.tiles = (uint32_t)obi_div_ceil(some.rows, OBI_TILE_ROWS);
     record(cmd, &some, tokens_at_once(&some, weight->row_words));
@@ -214,7 +216,8 @@ bool obi_sign_gemm_group(obi_cmd *cmd, const obi_bitlinear_part *parts, uint32_t
     uint64_t tiles = 0, limit = obi_cmd_device(cmd)->caps.storage_range;
     for (uint32_t i = 0; i < count; i++) tiles += obi_div_ceil(parts[i].weight->rows, OBI_TILE_ROWS);
     if (weight->type != OBI_WEIGHT_SIGN_TILES || tiles > TILES_MAX) return false;
-    piece all = { .int8 = in_bytes(cmd, weight), .m = weight->rows, .n = weight->columns, .T = T, .parts = count, .rows = weight->rows, .x = x,
+    piece all = { .int8 = in_bytes(cmd, weight), .m = weight->rows, .n = weight->columns, .T = T,
+                  .parts = count, .rows = weight->rows, .x = x,
                   .other_rows = last->weight->rows, .tiles = (uint32_t)tiles };
     uint32_t first_row, row_count;
     all.y = obi_view_span(parts[0].y, last->y);

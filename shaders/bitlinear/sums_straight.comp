@@ -91,7 +91,8 @@ void main()
         bool finite = top < 0x7f800000u, some = finite && top >= OB_BYTE_TOP_MIN;
         float scale = byte_scale(some ? top : OB_BYTE_TOP_MIN);
         [[unroll]] for (uint i = 0u; i < 4u * OB_WORDS; i++) bytes[i] += (some ? int(roundEven(u[i] * scale)) : 0) << 16u * t;
-        sums[at_record + push.words * 88u + 2u * stretch + t] = floatBitsToInt(some ? 1.0 / scale : finite ? 0.0 : uintBitsToFloat(0x7fc00000u));
+        float inverse = some ? 1.0 / scale : finite ? 0.0 : uintBitsToFloat(0x7fc00000u);
+        sums[at_record + push.words * 88u + 2u * stretch + t] = floatBitsToInt(inverse);
         x += uint64_t(second * push.n) * 4ul;
     }
 #endif
