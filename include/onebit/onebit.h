@@ -35,7 +35,12 @@
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
+/* On Windows a program that uses the shared library defines ONEBIT_SHARED, and the build of that library ONEBIT_BUILDING, too. */
+#if defined(_WIN32) && defined(ONEBIT_SHARED) && defined(ONEBIT_BUILDING)
+#define OB_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(ONEBIT_SHARED)
+#define OB_API __declspec(dllimport)
+#elif defined(__GNUC__) && !defined(_WIN32)
 #define OB_API __attribute__((visibility("default")))
 #else
 #define OB_API
