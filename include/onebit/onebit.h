@@ -111,6 +111,7 @@ typedef struct ob_context_desc {
     bool validation;       /* Vulkan validation with synchronization checks; needs the Khronos layer */
     const char *cache_dir; /* for compiled pipelines and the self-test's result; NULL: the user's cache directory; "": none */
     bool skip_selftest;    /* do not check the kernels against the CPU on a device not seen before */
+    bool low_priority;     /* the driver puts other programs' work first, where it can (VK_EXT/KHR_global_priority) */
     bool exact;            /* no kernels that round activations to bytes or halves; without it they are taken where they are the fastest */
 } ob_context_desc;
 

@@ -89,13 +89,15 @@ ob_status ob_device_list(ob_device_info *infos, uint32_t room, uint32_t *count)
     return obi_public(status);
 }
 
-ob_status ob_context_create(ob_context **out, const ob_context_desc *desc)
+ob_status ob_context_create(ob_context **out, const ob_context_desc *desc) { return obi_context_open(out, desc, NULL); }
+
+ob_status obi_context_open(ob_context **out, const ob_context_desc *desc, const obi_adoption *adopt)
 {
     *out = NULL;
     ob_context *context = obi_calloc(1, sizeof *context);
     if (!context) return OB_ERROR_MEMORY;
     obi_device_desc device = { .select = desc->device, .tier = desc->tier, .validation = desc->validation, .cache_dir = desc->cache_dir,
-                               .exact = desc->exact };
+                               .exact = desc->exact, .low_priority = desc->low_priority, .adopt = adopt };
     obi_status status;
     OBI_TRY_GOTO(obi_device_open(&context->device, &device));
     if (!desc->skip_selftest) {

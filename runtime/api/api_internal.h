@@ -27,4 +27,7 @@ struct ob_session {
 /* ob_status has the same numbers as obi_status. */
 static inline ob_status obi_public(obi_status status) { return (ob_status)status; }
 
+/* Makes a context on a device of our own, or on one that is adopted. */
+ob_status obi_context_open(ob_context **out, const ob_context_desc *desc, const obi_adoption *adopt);
+
 #endif

@@ -12,11 +12,13 @@ static bool has_extension(const VkExtensionProperties *extensions, uint32_t coun
     return false;
 }
 
+#define FAMILIES_MAX 32u
+
 /* A family for compute only runs beside a renderer; the first that computes will do. */
 static bool choose_queue_family(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical)
 {
-    VkQueueFamilyProperties families[32];
-    uint32_t count = 32;
+    VkQueueFamilyProperties families[FAMILIES_MAX];
+    uint32_t count = FAMILIES_MAX;
     instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
     bool found = false;
     for (uint32_t i = 0; i < count; i++) {
@@ -64,6 +66,11 @@ static void read_driver(obi_caps *caps, const VkPhysicalDeviceDriverProperties *
         snprintf(caps->driver, sizeof caps->driver, "version 0x%08x", caps->driver_version);
 }
 
+static obi_tier tier_of(const obi_caps *caps)
+{
+    return !caps->subgroup_arithmetic ? OBI_TIER_A : caps->fp16 && caps->storage16 ? OBI_TIER_C : OBI_TIER_B;
+}
+
 obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical)
 {
     const obi_instance_table *vk = &instance->vk;
@@ -74,6 +81,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     caps->vendor_id = basic.vendorID;
     caps->device_id = basic.deviceID;
     caps->driver_version = basic.driverVersion;
+    if (instance->adopted && instance->api_version < basic.apiVersion) basic.apiVersion = instance->api_version;
     caps->api_version = basic.apiVersion;
     caps->type = basic.deviceType;
     read_memory(caps, instance, physical);
@@ -164,7 +172,30 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     caps->software = caps->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
     caps->straight = caps->software && caps->subgroup_size == 8 && caps->workgroup_size >= 128 && features.features.shaderInt64 &&
                      (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) && address.bufferDeviceAddress;
-    caps->tier = !caps->subgroup_arithmetic ? OBI_TIER_A : caps->fp16 && caps->storage16 ? OBI_TIER_C : OBI_TIER_B;
+    caps->tier = tier_of(caps);
+    return OBI_OK;
+}
+
+void obi_caps_limit(obi_caps *caps, const obi_enabled *enabled)
+{
+    caps->storage16 &= enabled->storage16;
+    caps->fp16 &= enabled->fp16;
+    caps->integer_dot &= enabled->integer_dot;
+    caps->integer_dot_fast &= enabled->integer_dot;
+    caps->straight &= enabled->shader_int64 && enabled->addresses;
+    if (!enabled->import) caps->import_alignment = 0;
+    caps->tier = tier_of(caps);
+}
+
+obi_status obi_caps_use_family(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical, uint32_t family)
+{
+    VkQueueFamilyProperties families[FAMILIES_MAX];
+    uint32_t count = FAMILIES_MAX;
+    instance->vk.vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
+    if (family >= count || !(families[family].queueFlags & VK_QUEUE_COMPUTE_BIT))
+        return obi_fail(OBI_ERROR_ARGUMENT, "%s has no queue family %u that computes", caps->name, family);
+    caps->queue_family = family;
+    caps->timestamp_bits = families[family].timestampValidBits;
     return OBI_OK;
 }
 

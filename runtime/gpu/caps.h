@@ -48,8 +48,18 @@ typedef struct obi_caps {
     obi_tier tier;                  /* the highest that the flags above allow */
 } obi_caps;
 
+/* What of the optional parts a device was made with that its owner made. */
+typedef struct obi_enabled {
+    bool storage16, fp16, shader_int64, addresses, integer_dot, import;
+} obi_enabled;
+
 /* Reads everything. OBI_ERROR_NO_DEVICE when the device is below the baseline (no compute queue, Vulkan 1.0). */
 obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical);
+
+/* Takes away what needs more than is enabled. */
+void obi_caps_limit(obi_caps *caps, const obi_enabled *enabled);
+/* Makes `family` the queue family in use. OBI_ERROR_ARGUMENT when there is no such one, or it does not compute. */
+obi_status obi_caps_use_family(obi_caps *caps, const obi_instance *instance, VkPhysicalDevice physical, uint32_t family);
 
 const char *obi_caps_type_name(VkPhysicalDeviceType type); /* "discrete GPU", "integrated GPU", "virtual GPU", "CPU", "other" */
 const char *obi_tier_name(obi_tier tier);                  /* "A", "B", "C" */

@@ -342,9 +342,9 @@ static obi_status submit(obi_cmd *cmd)
     VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd->handle };
     VkResult result = device->vk.vkResetFences(device->handle, 1, &cmd->fence);
     if (result == VK_SUCCESS) {
-        pthread_mutex_lock(&device->queue_lock);
+        obi_device_lock_queue(device);
         result = device->vk.vkQueueSubmit(device->queue, 1, &info, cmd->fence);
-        pthread_mutex_unlock(&device->queue_lock);
+        obi_device_unlock_queue(device);
     }
     if (result != VK_SUCCESS) {
         if (result == VK_ERROR_DEVICE_LOST) device->lost = true;

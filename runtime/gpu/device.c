@@ -184,11 +184,21 @@ static obi_status choose_fused(obi_device *device)
     return OBI_OK;
 }
 
-static obi_status create_device(obi_device *device)
+/* Names the extension by which a queue steps back behind those of other programs; NULL where there is none. */
+static const char *priority_extension(const VkExtensionProperties *available, uint32_t count)
+{
+    static const char *const names[] = { VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME, VK_EXT_GLOBAL_PRIORITY_EXTENSION_NAME };
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++)
+        for (uint32_t i = 0; i < count; i++)
+            if (strcmp(available[i].extensionName, names[n]) == 0) return names[n];
+    return NULL;
+}
+
+static obi_status create_device(obi_device *device, bool low_priority)
 {
     const obi_caps *caps = &device->caps;
     const obi_instance_table *vk = &device->instance->vk;
-    const char *extensions[5];
+    const char *extensions[6], *priority_name = NULL;
     uint32_t extension_count = 0, available_count = 0;
     bool fp16 = device->tier >= OBI_TIER_C;
     if (fp16 && caps->api_version < VK_API_VERSION_1_2) extensions[extension_count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
@@ -198,15 +208,20 @@ static obi_status create_device(obi_device *device)
     OBI_VK(vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, NULL));
     VkExtensionProperties *available = obi_calloc(available_count, sizeof *available);
     if (!available) return OBI_ERROR_MEMORY;
-    if (vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0)
+    if (vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0) {
+        if (low_priority) priority_name = priority_extension(available, available_count);
         for (uint32_t i = 0; i < available_count; i++) /* the specification demands that it be enabled where it exists */
             if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0) {
                 extensions[extension_count++] = "VK_KHR_portability_subset";
                 break;
             }
+    }
     obi_free(available);
+    if (priority_name) extensions[extension_count++] = priority_name;
 
     float priority = 0.5f;
+    VkDeviceQueueGlobalPriorityCreateInfoKHR global = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_GLOBAL_PRIORITY_CREATE_INFO_KHR,
+                                                        .globalPriority = VK_QUEUE_GLOBAL_PRIORITY_LOW_KHR };
     VkDeviceQueueCreateInfo queue = { .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                       .queueFamilyIndex = caps->queue_family,
                                       .queueCount = 1,
@@ -224,42 +239,98 @@ static obi_status create_device(obi_device *device)
     VkDeviceCreateInfo info = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = caps->integer_dot ? (void *)&dot : dot.pNext,
                                 .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue, .enabledExtensionCount = extension_count,
                                 .ppEnabledExtensionNames = extensions, .pEnabledFeatures = &features };
-    OBI_VK(vk->vkCreateDevice(device->physical, &info, NULL, &device->handle));
+    if (priority_name) queue.pNext = &global;
+    VkResult result = vk->vkCreateDevice(device->physical, &info, NULL, &device->handle);
+    if (result == VK_ERROR_NOT_PERMITTED_KHR && priority_name) { /* a wish, no more */
+        queue.pNext = NULL;
+        result = vk->vkCreateDevice(device->physical, &info, NULL, &device->handle);
+    }
+    if (result != VK_SUCCESS) {
+        device->handle = VK_NULL_HANDLE;
+        return obi_vk_fail(result, "vkCreateDevice");
+    }
     obi_instance_load_device(device->instance, device->handle, &device->vk);
     device->vk.vkGetDeviceQueue(device->handle, caps->queue_family, 0, &device->queue);
     return OBI_OK;
 }
 
-obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
+void obi_device_lock_queue(obi_device *device)
 {
-    *out = NULL;
+    if (device->adopted.lock_queue) device->adopted.lock_queue(device->adopted.user);
+    else pthread_mutex_lock(&device->queue_lock);
+}
+
+void obi_device_unlock_queue(obi_device *device)
+{
+    if (device->adopted.unlock_queue) device->adopted.unlock_queue(device->adopted.user);
+    else pthread_mutex_unlock(&device->queue_lock);
+}
+
+/* Finds the device to use, ours to make, and what it can do. */
+static obi_status find_device(obi_device *device, const obi_device_desc *desc)
+{
     const char *validate = getenv("ONEBIT_VALIDATION");
     bool validation = desc->validation || (validate && strcmp(validate, "1") == 0);
-    obi_device *device = obi_calloc(1, sizeof *device);
-    if (!device) return OBI_ERROR_MEMORY;
-    pthread_mutex_init(&device->queue_lock, NULL);
-    pthread_mutex_init(&device->choices.lock, NULL);
-    obi_memory_init(&device->memory);
     candidate *candidates = NULL;
     uint32_t count, chosen;
-    char cache_dir[1024];
     obi_status status;
     OBI_TRY_GOTO(obi_instance_create(&device->instance, validation));
     OBI_TRY_GOTO(find_candidates(device->instance, &candidates, &count));
     OBI_TRY_GOTO(select_candidate(candidates, count, desc->select, &chosen));
     device->physical = candidates[chosen].physical;
     device->caps = candidates[chosen].entry.caps;
+done:
+    obi_free(candidates);
+    return status;
+}
+
+/* The same for a device of somebody else's. */
+static obi_status adopt_device(obi_device *device, const obi_adoption *adopt)
+{
+    if (!adopt->physical || !adopt->device || !adopt->queue)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a physical device, a device and a queue are needed");
+    if (!adopt->lock_queue != !adopt->unlock_queue)
+        return obi_fail(OBI_ERROR_ARGUMENT, "the queue's lock and unlock functions come together or not at all");
+    OBI_TRY(obi_instance_adopt(&device->instance, adopt->instance, adopt->get_instance_proc_addr, adopt->api_version));
+    OBI_TRY(obi_caps_read(&device->caps, device->instance, adopt->physical));
+    OBI_TRY(obi_caps_use_family(&device->caps, device->instance, adopt->physical, adopt->queue_family));
+    obi_caps_limit(&device->caps, &adopt->enabled);
+    device->adopted = *adopt;
+    device->physical = adopt->physical;
+    return OBI_OK;
+}
+
+/* Of what is adopted nothing is made, and so nothing destroyed. */
+static obi_status make_device(obi_device *device, const obi_device_desc *desc)
+{
+    if (!desc->adopt) return create_device(device, desc->low_priority);
+    device->handle = desc->adopt->device;
+    device->queue = desc->adopt->queue;
+    obi_instance_load_device(device->instance, device->handle, &device->vk);
+    return OBI_OK;
+}
+
+obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
+{
+    *out = NULL;
+    obi_device *device = obi_calloc(1, sizeof *device);
+    if (!device) return OBI_ERROR_MEMORY;
+    pthread_mutex_init(&device->queue_lock, NULL);
+    pthread_mutex_init(&device->choices.lock, NULL);
+    obi_memory_init(&device->memory);
+    char cache_dir[1024];
+    obi_status status;
+    OBI_TRY_GOTO(desc->adopt ? adopt_device(device, desc->adopt) : find_device(device, desc));
     device->addresses = device->caps.straight;
     device->exact = desc->exact;
     OBI_TRY_GOTO(choose_tier(device, desc->tier));
     OBI_TRY_GOTO(choose_fused(device));
     for (int i = 0; i < OBI_KERNEL_COUNT; i++) device->kernel_tier[i] = device->tier;
-    OBI_TRY_GOTO(create_device(device));
+    OBI_TRY_GOTO(make_device(device, desc));
     obi_cache_directory(desc->cache_dir, cache_dir, sizeof cache_dir);
     OBI_TRY_GOTO(obi_pipelines_init(device, cache_dir));
     OBI_TRY_GOTO(obi_choices_init(&device->choices, cache_dir, obi_device_key(device)));
 done:
-    obi_free(candidates);
     if (status != OBI_OK) obi_device_close(device);
     else *out = device;
     return status;
@@ -289,7 +360,7 @@ void obi_device_close(obi_device *device)
     if (device->handle) {
         obi_pipelines_finish(device);
         obi_memory_finish(device);
-        device->vk.vkDestroyDevice(device->handle, NULL);
+        if (!device->adopted.device) device->vk.vkDestroyDevice(device->handle, NULL);
     } else {
         pthread_mutex_destroy(&device->memory.lock);
     }

@@ -9,10 +9,27 @@
 #include "gpu/memory.h"
 #include "gpu/pipeline.h"
 
+/* A device that somebody else made: nothing of it is destroyed here, and the queue is shared. */
+typedef struct obi_adoption {
+    VkInstance instance;
+    PFN_vkGetInstanceProcAddr get_instance_proc_addr;
+    uint32_t api_version;          /* that the instance was made for */
+    VkPhysicalDevice physical;
+    VkDevice device;
+    VkQueue queue;
+    uint32_t queue_family;
+    obi_enabled enabled;
+    void (*lock_queue)(void *user); /* around every use of the queue; both or none */
+    void (*unlock_queue)(void *user);
+    void *user;
+} obi_adoption;
+
 typedef struct obi_device_desc {
     const char *select;      /* index, name (part of it, any case) or UUID; NULL or "": the best one */
     int tier;                /* 0: the best the device has; 'A', 'B' or 'C': at most that one (ONEBIT_TIER does the same) */
     bool validation;         /* turn the validation layer on; ONEBIT_VALIDATION=1 does the same */
+    bool low_priority;       /* of the queue among all programs on the device, where the driver has such a thing */
+    const obi_adoption *adopt; /* instead of making a device; `select` and `validation` are not looked at */
     bool exact;              /* no kernel that rounds activations to bytes or halves */
     const char *cache_dir; /* of the pipeline cache; NULL: $ONEBIT_CACHE_DIR, else $XDG_CACHE_HOME/onebit, else ~/.cache/onebit; "": none */
 } obi_device_desc;
@@ -23,7 +40,8 @@ typedef struct obi_device {
     VkDevice handle;
     struct VolkDeviceTable vk;     /* this device's functions: device->vk.vkQueueSubmit(...) */
     VkQueue queue;
-    pthread_mutex_t queue_lock;    /* hold it around vkQueueSubmit */
+    pthread_mutex_t queue_lock;    /* obi_device_lock_queue */
+    obi_adoption adopted;          /* zeros when the device is our own */
     obi_caps caps;
     bool addresses;                /* buffers have addresses in shaders: caps.straight when the device was opened */
     obi_tier tier;                 /* the tier in use */
@@ -43,6 +61,10 @@ typedef struct obi_device {
  * memory first among equals. OBI_ERROR_NO_DEVICE lists what there is. Close with obi_device_close. */
 obi_status obi_device_open(obi_device **out, const obi_device_desc *desc);
 void obi_device_close(obi_device *device); /* waits for this library's own work only; NULL is allowed */
+
+/* Between these the queue may be used: in vkQueueSubmit. */
+void obi_device_lock_queue(obi_device *device);
+void obi_device_unlock_queue(obi_device *device);
 
 /* What is there, in ranking order: index i is what "--device i" opens. Devices below the baseline are listed with
  * usable = false. Free with obi_free. */

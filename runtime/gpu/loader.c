@@ -76,6 +76,37 @@ static obi_status find_parts(bool validation, bool *portability)
     return find_extension(NULL, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME, portability);
 }
 
+/* False when one is missing that every instance of Vulkan 1.1 has. */
+static bool load_functions(obi_instance *instance, PFN_vkGetInstanceProcAddr get)
+{
+    bool all = true;
+#define LOAD(name)                                                        \
+    instance->vk.name = (PFN_##name)get(instance->handle, #name);         \
+    all &= instance->vk.name || strstr(#name, "DebugUtilsMessenger") != NULL;
+    OBI_INSTANCE_FUNCTIONS(LOAD)
+#undef LOAD
+    return all;
+}
+
+obi_status obi_instance_adopt(obi_instance **out, VkInstance handle, PFN_vkGetInstanceProcAddr get, uint32_t api_version)
+{
+    *out = NULL;
+    if (!handle || !get) return obi_fail(OBI_ERROR_ARGUMENT, "an instance and its vkGetInstanceProcAddr are needed");
+    if (api_version < VK_API_VERSION_1_1)
+        return obi_fail(OBI_ERROR_NO_DEVICE, "the instance was made for Vulkan 1.0 (VkApplicationInfo.apiVersion); 1.1 or later is needed");
+    obi_instance *instance = obi_calloc(1, sizeof *instance);
+    if (!instance) return OBI_ERROR_MEMORY;
+    instance->handle = handle;
+    instance->adopted = true;
+    instance->api_version = api_version;
+    if (!load_functions(instance, get)) {
+        obi_instance_destroy(instance);
+        return obi_fail(OBI_ERROR_NO_DEVICE, "vkGetInstanceProcAddr of this instance does not give the functions of Vulkan 1.1");
+    }
+    *out = instance;
+    return OBI_OK;
+}
+
 obi_status obi_instance_create(obi_instance **out, bool validation)
 {
     *out = NULL;
@@ -136,9 +167,7 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
         if (status == OBI_ERROR_RUNTIME) status = OBI_ERROR_NO_DEVICE;
         goto done;
     }
-#define LOAD(name) instance->vk.name = (PFN_##name)vkGetInstanceProcAddr(instance->handle, #name);
-    OBI_INSTANCE_FUNCTIONS(LOAD)
-#undef LOAD
+    (void)load_functions(instance, vkGetInstanceProcAddr);
     if (validation) {
         messenger.pNext = NULL;
         PFN_vkCreateDebugUtilsMessengerEXT create = instance->vk.vkCreateDebugUtilsMessengerEXT;
@@ -155,7 +184,7 @@ void obi_instance_destroy(obi_instance *instance)
 {
     if (!instance) return;
     if (instance->messenger) instance->vk.vkDestroyDebugUtilsMessengerEXT(instance->handle, instance->messenger, NULL);
-    if (instance->handle) instance->vk.vkDestroyInstance(instance->handle, NULL);
+    if (instance->handle && !instance->adopted) instance->vk.vkDestroyInstance(instance->handle, NULL);
     obi_free(instance);
 }
 

@@ -26,7 +26,8 @@ typedef struct obi_instance_table { OBI_INSTANCE_FUNCTIONS(OBI_INSTANCE_MEMBER) 
 typedef struct obi_instance {
     VkInstance handle;
     obi_instance_table vk;              /* the last two are NULL without validation */
-    uint32_t api_version;               /* of the instance */
+    uint32_t api_version;               /* of the loader; of an adopted instance: the version its owner made it for */
+    bool adopted;                       /* somebody else's: never destroyed here */
     bool validation;
     VkDebugUtilsMessengerEXT messenger;
     atomic_uint messages;               /* validation warnings and errors so far; also logged */
@@ -36,9 +37,12 @@ typedef struct obi_instance {
 /* OBI_ERROR_NO_DEVICE when there is no loader or no driver. `validation` asks for the Khronos layer with
  * synchronization validation and is OBI_ERROR_NO_DEVICE when the layer is not installed. */
 obi_status obi_instance_create(obi_instance **out, bool validation);
+/* Uses an instance that somebody else made, through its own vkGetInstanceProcAddr; the loader is not looked for. `api_version` is what
+ * it was made for: below 1.1 is OBI_ERROR_NO_DEVICE. */
+obi_status obi_instance_adopt(obi_instance **out, VkInstance handle, PFN_vkGetInstanceProcAddr get, uint32_t api_version);
 void obi_instance_destroy(obi_instance *instance); /* NULL is allowed */
 
-/* Fills the table of a device that this instance made. */
+/* Fills the table of a device of this instance. */
 void obi_instance_load_device(const obi_instance *instance, VkDevice device, struct VolkDeviceTable *table);
 
 /* The words of a VkResult, and the obi_status it belongs to. */

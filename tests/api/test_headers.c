@@ -8,7 +8,7 @@
 
 extern char **environ;
 
-static const char *const headers[] = { "onebit/onebit.h", "onebit/onebit_train.h", "onebit/onebit_bench.h" };
+static const char *const headers[] = { "onebit/onebit.h", "onebit/onebit_train.h", "onebit/onebit_bench.h", "onebit/onebit_vulkan.h" };
 enum { HEADERS = sizeof headers / sizeof *headers };
 
 /* ---- compiling ----------------------------------------------------------------------------------------------------------- */
