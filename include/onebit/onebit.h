@@ -56,7 +56,7 @@ typedef enum ob_status {
     OB_ERROR_MEMORY = -4,      /* host or device memory ran out */
     OB_ERROR_DATA = -5,        /* a model or text file is missing, damaged or of a kind we do not read */
     OB_ERROR_DEVICE_LOST = -6, /* the device stopped answering; destroy the context and make a new one */
-    OB_ERROR_CANCELLED = -7    /* a callback asked to stop */
+    OB_ERROR_CANCELLED = -7    /* a callback or ob_session_cancel asked to stop */
 } ob_status;
 
 /* The last failure on this thread, one sentence; "" if none. Valid until the next call on this thread fails. */
@@ -230,6 +230,11 @@ OB_API uint32_t ob_session_position(const ob_session *session); /* tokens fed so
 /* Appends tokens; logits for the next one are then ready. OB_ERROR_ARGUMENT, and nothing done, when they do not fit into
  * the context or an id is not in the vocabulary. */
 OB_API ob_status ob_session_feed(ob_session *session, const uint32_t *ids, size_t count);
+/* From any thread, or from a signal handler, while the session lives: the call in progress on it (feed, score, agree, generate) ends with
+ * OB_ERROR_CANCELLED at its next submission, some tenths of a second on a slow device; when none is, the next such call ends so at
+ * once. The call that reports it uses it up, and several before that are one. After it the session is where it was before the call
+ * (position 0 for what starts anew); feed at least one token before sampling again. */
+OB_API void ob_session_cancel(ob_session *session);
 /* Forgets everything after `position` (<= the current one). Feed at least one token before sampling again. */
 OB_API ob_status ob_session_rewind(ob_session *session, uint32_t position);
 /* Chooses the next token by the session's sampling; the same seed, device and driver give the same choices. It is not fed. */

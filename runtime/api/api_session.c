@@ -44,6 +44,7 @@ ob_status ob_session_feed(ob_session *session, const uint32_t *ids, size_t count
 {
     return obi_public(obi_session_feed(session->engine, ids, count));
 }
+void ob_session_cancel(ob_session *session) { obi_session_cancel(session->engine); }
 ob_status ob_session_rewind(ob_session *session, uint32_t position) { return obi_public(obi_session_rewind(session->engine, position)); }
 ob_status ob_session_sample(ob_session *session, uint32_t *id) { return obi_public(obi_session_sample(session->engine, id)); }
 ob_status ob_session_logits(ob_session *session, float *logits) { return obi_public(obi_session_logits(session->engine, logits)); }

@@ -11,7 +11,7 @@ void obi_forward_layers(obi_session *session, uint32_t T, obi_view ids, obi_view
     const obi_weights *weights = session->weights;
     const obi_config *config = &weights->config;
     obi_cmd *cmd = session->cmd;
-    obi_pace pace = obi_pace_start(cmd, T);
+    obi_pace pace = obi_pace_start(cmd, &session->cancelled, T);
     obi_view x = obi_view_rows(session->x, 0, T, config->width), normed = obi_view_rows(session->normed, 0, T, config->width);
     if (T == 1) {
         obi_view place = { session->qkv, obi_layer_place(config) * 4ull, 4 };

@@ -14,10 +14,10 @@
 #define ATTENTION_COST_GPU 4
 #define PRODUCTS_COST 3
 
-obi_pace obi_pace_start(obi_cmd *cmd, uint32_t T)
+obi_pace obi_pace_start(obi_cmd *cmd, const atomic_bool *cancelled, uint32_t T)
 {
     const obi_caps *caps = &obi_cmd_device(cmd)->caps;
-    obi_pace pace = { cmd, WORK_PER_SUBMIT_GPU, ATTENTION_COST_GPU, PRODUCTS_COST, 0 };
+    obi_pace pace = { cmd, cancelled, WORK_PER_SUBMIT_GPU, ATTENTION_COST_GPU, PRODUCTS_COST, 0 };
     if (caps->type == VK_PHYSICAL_DEVICE_TYPE_CPU) {
         pace.budget = caps->straight ? WORK_PER_SUBMIT_STRAIGHT : WORK_PER_SUBMIT_CPU;
         pace.attention_cost = caps->straight ? ATTENTION_COST_STRAIGHT : ATTENTION_COST_CPU;
@@ -28,7 +28,10 @@ obi_pace obi_pace_start(obi_cmd *cmd, uint32_t T)
 
 void obi_pace_before(obi_pace *pace, double work)
 {
-    if (pace->recorded > 0 && pace->recorded + work > pace->budget && obi_cmd_run(pace->cmd) == OBI_OK) {
+    bool cut = pace->recorded > 0 && pace->recorded + work > pace->budget;
+    if (cut && atomic_load(pace->cancelled)) {
+        obi_cmd_fail(pace->cmd, obi_fail(OBI_ERROR_CANCELLED, "the call was cancelled"));
+    } else if (cut && obi_cmd_run(pace->cmd) == OBI_OK) {
         obi_cmd_begin(pace->cmd);
         pace->recorded = 0;
     }

@@ -2,10 +2,13 @@
 #ifndef OBI_ENGINE_PACE_H
 #define OBI_ENGINE_PACE_H
 
+#include <stdatomic.h>
+
 #include "gpu/cmd.h"
 
 typedef struct obi_pace {
     obi_cmd *cmd;
+    const atomic_bool *cancelled; /* another thread sets it: at the next cut the cmd fails with OBI_ERROR_CANCELLED */
     double budget;          /* of a submission, in multiplications of a matrix product */
     double attention_cost;  /* what one of attention counts, */
     double products_cost;   /* and where attention is made of matrix products (obi_op_attn_by_heads) */
@@ -13,7 +16,7 @@ typedef struct obi_pace {
 } obi_pace;
 
 /* For T tokens, nothing being recorded yet. One token is never cut. */
-obi_pace obi_pace_start(obi_cmd *cmd, uint32_t T);
+obi_pace obi_pace_start(obi_cmd *cmd, const atomic_bool *cancelled, uint32_t T);
 
 /* Call it before the ops that make `work` multiplications: submits what was recorded and begins anew when they are too many together.
  * A failure stays in the cmd. */

@@ -172,6 +172,7 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     session->kv_type = desc->kv_type ? (obi_kv_type)desc->kv_type : obi_session_kv_type(weights->device);
     session->sampling = desc->sampling;
     session->rng = obi_rng_seed(desc->sampling.seed);
+    atomic_init(&session->cancelled, false);
     obi_status status;
     OBI_TRY_GOTO(obi_sampling_resolve(&session->sampling));
     session->candidates = obi_sampling_candidates(&session->sampling);
@@ -286,12 +287,26 @@ static obi_status submit_tokens(obi_session *session, uint32_t T, bool last)
     return obi_cmd_submit(session->cmd);
 }
 
+void obi_session_cancel(obi_session *session) { atomic_store(&session->cancelled, true); }
+
+obi_status obi_session_take_cancel(obi_session *session)
+{
+    return atomic_exchange(&session->cancelled, false) ? obi_fail(OBI_ERROR_CANCELLED, "the call was cancelled") : OBI_OK;
+}
+
+obi_status obi_session_end_call(obi_session *session, obi_status status)
+{
+    if (status == OBI_ERROR_CANCELLED) atomic_store(&session->cancelled, false);
+    return status;
+}
+
 static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t count)
 {
     obi_ahead_drop(session);
     session->current = 0;
     for (size_t done = 0; done < count;) {
         uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
+        if (done > 0) OBI_TRY(obi_session_take_cancel(session));
         OBI_TRY(put_ids(session, ids + done, T));
         OBI_TRY(submit_tokens(session, T, done + T == count));
         OBI_TRY(obi_cmd_wait(session->cmd));
@@ -331,6 +346,7 @@ obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t co
             "%zu tokens do not fit: the context has %u positions and %u are taken; use a larger context (-c) or a shorter prompt", count,
             session->context, session->position);
     OBI_TRY(check_ids(session, ids, count));
+    OBI_TRY(obi_session_take_cancel(session));
     uint32_t start = session->position;
     bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !obi_cmd_profiled(session->cmd);
     session->ready = session->chose = false;
@@ -338,7 +354,7 @@ obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t co
     session->ready = status == OBI_OK;
     session->on_host = session->candidates == 0;
     if (status != OBI_OK) session->position = start; /* what was stored beyond it will be overwritten */
-    return status;
+    return obi_session_end_call(session, status);
 }
 
 obi_status obi_session_rewind(obi_session *session, uint32_t position)
@@ -410,6 +426,7 @@ obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, si
     if (count > session->context)
         return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit into a context of %u positions", count, session->context);
     OBI_TRY(check_ids(session, ids, count));
+    OBI_TRY(obi_session_take_cancel(session));
     OBI_TRY(prepare_scoring(session));
     obi_ahead_drop(session);
     session->position = 0;
@@ -423,6 +440,7 @@ obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uin
     obi_view logits = obi_view_rows(session->score_logits, 0, T, config->vocabulary);
     obi_view host = obi_view_rows(session->score_host, 0, T, config->vocabulary);
     obi_status status;
+    OBI_TRY_GOTO(obi_session_take_cancel(session));
     OBI_TRY_GOTO(put_ids(session, ids, T));
     obi_cmd_begin(session->cmd);
     obi_forward_layers(session, T, (obi_view){ session->ids, 0, (uint64_t)T * 4 }, (obi_view){ session->ids, session->batch * 4ull, 4 });
@@ -435,7 +453,7 @@ obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uin
     session->position += T;
 done:
     if (status != OBI_OK) session->position = 0;
-    return status;
+    return obi_session_end_call(session, status);
 }
 
 obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll)

@@ -2,6 +2,8 @@
 #ifndef OBI_ENGINE_SESSION_H
 #define OBI_ENGINE_SESSION_H
 
+#include <stdatomic.h>
+
 #include "engine/ahead.h"
 #include "engine/sampler.h"
 #include "engine/weights.h"
@@ -37,6 +39,7 @@ typedef struct obi_session {
     obi_sampling sampling;
     obi_rng rng;
     uint32_t candidates;     /* k of the device's top-k; 0: all logits come to the host */
+    atomic_bool cancelled;   /* by obi_session_cancel, for the call in progress or the next one */
     bool chose;              /* `chosen` is what was sampled after the last token */
     uint32_t chosen;
     obi_ahead ahead;
@@ -69,6 +72,12 @@ uint32_t obi_session_reach(const obi_session *session);
 
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out);
 void obi_session_destroy(obi_session *session); /* NULL is allowed */
+
+/* From any thread: the call at work, or else the next, ends with OBI_ERROR_CANCELLED between two submissions. Calls are feed and what
+ * scores; each begins with obi_session_take_cancel or has it done, and passes its result through obi_session_end_call. */
+void obi_session_cancel(obi_session *session);
+obi_status obi_session_take_cancel(obi_session *session); /* OBI_ERROR_CANCELLED once for what was asked */
+obi_status obi_session_end_call(obi_session *session, obi_status status); /* what ended by a cancellation has used it up */
 
 /* Appends `count` ids; then the logits of the last are ready. One submit for one token; prompts go in batches. */
 obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/pace.h"
 #include "ops/op_attn.h"
 
 static void test_memory_comes_back(void **state)
@@ -232,12 +233,34 @@ static void test_what_fits_runs_a_prompt(void **state)
     test_device_check();
 }
 
+/* A batch that is cut into submissions ends at the next cut: what was recorded is dropped, and the cmd is as good as before. */
+static void test_cancelled_where_it_is_cut(void **state)
+{
+    (void)state;
+    obi_session *session = open_session(stories, 23, 0);
+    obi_cmd_begin(session->cmd);
+    obi_pace pace = obi_pace_start(session->cmd, &session->cancelled, 8);
+    uint32_t submits = obi_cmd_submits(session->cmd);
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i == 2) obi_session_cancel(session);
+        obi_pace_before(&pace, pace.budget);
+        obi_cmd_fill(session->cmd, obi_view_of(session->x), i);
+        assert_int_equal(obi_cmd_submits(session->cmd), submits + (i > 0)); /* the second cut makes none */
+    }
+    assert_int_equal(obi_cmd_submit(session->cmd), OBI_ERROR_CANCELLED);
+    assert_int_equal(obi_session_end_call(session, OBI_ERROR_CANCELLED), OBI_ERROR_CANCELLED);
+    TEST_OK(obi_session_feed(session, story_ids, 11)); /* it was used up */
+    obi_session_destroy(session);
+    test_device_check();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_comes_back),
         cmocka_unit_test(test_mistakes_change_nothing),
         cmocka_unit_test(test_what_cannot_be_asked_for),
+        cmocka_unit_test(test_cancelled_where_it_is_cut),
         cmocka_unit_test(test_which_cache_is_taken),
         cmocka_unit_test(test_what_the_device_allows),
         cmocka_unit_test(test_a_context_without_memory),
