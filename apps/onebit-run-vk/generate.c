@@ -1,34 +1,20 @@
 #include "generate.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "common/stop.h"
 #include "common/stream.h"
 #include "common/term.h"
 
-static ob_status feed_prompt(ob_session *session, const generate_options *options, generate_result *result)
-{
-    app_progress progress;
-    app_progress_start(&progress);
-    ob_status status = OB_OK;
-    while (result->prompt_done < options->prompt_count && !app_stop_signal()) {
-        size_t part = options->prompt_count - result->prompt_done;
-        if (part > options->batch) part = options->batch;
-        status = ob_session_feed(session, options->prompt + result->prompt_done, part);
-        if (status != OB_OK) break;
-        result->prompt_done += part;
-        app_progress_step((double)result->prompt_done / (double)options->prompt_count, "reading the prompt", &progress);
-    }
-    app_progress_end(&progress);
-    return status;
-}
-
 /* The output, as text or as ids. */
 typedef struct writer {
     app_stream stream;
-    const ob_model *model;
     bool ids, any;
+    bool open;             /* stdout takes more */
+    app_progress progress; /* of the prompt */
+    size_t prompt_count;
+    generate_result *result;
+    double start, first;   /* when the work began, and when the first token came */
 } writer;
 
 static bool write_id(writer *out, uint32_t id)
@@ -37,21 +23,6 @@ static bool write_id(writer *out, uint32_t id)
     int length = snprintf(text, sizeof text, "%s%u", out->any ? " " : "", id);
     out->any = true;
     return app_stream_write(&out->stream, text, (size_t)length);
-}
-
-static bool write_token(writer *out, int64_t previous, uint32_t id)
-{
-    if (out->ids) return write_id(out, id);
-    char room[256], *bytes = room;
-    size_t length = ob_model_piece(out->model, previous, id, bytes, sizeof room);
-    if (length > sizeof room) {
-        bytes = malloc(length);
-        if (!bytes) return false;
-        ob_model_piece(out->model, previous, id, bytes, length);
-    }
-    bool good = app_stream_write(&out->stream, bytes, length);
-    if (bytes != room) free(bytes);
-    return good;
 }
 
 static bool write_prompt(writer *out, const generate_options *options)
@@ -63,54 +34,62 @@ static bool write_prompt(writer *out, const generate_options *options)
     return true;
 }
 
-static bool ends_text(const generate_options *options, uint32_t id)
+static bool on_prompt(double fraction, const char *what, void *user)
 {
-    /* Models trained on stories in a row begin the next one with bos instead of ending this one with eos. */
-    return !options->ignore_end && ((int64_t)id == options->eos || (int64_t)id == options->bos);
+    writer *out = user;
+    out->result->prompt_done = (size_t)(fraction * (double)out->prompt_count + 0.5);
+    if (fraction >= 1) app_progress_end(&out->progress);
+    else app_progress_step(fraction, what, &out->progress);
+    return !app_stop_signal();
 }
 
-ob_status generate(ob_session *session, const ob_model *model, const generate_options *options, generate_result *result)
+static bool on_text(const char *text, size_t bytes, uint32_t id, void *user)
+{
+    writer *out = user;
+    double now = app_seconds();
+    if (id != OB_NO_TOKEN) {
+        if (out->result->generated++ == 0) {
+            out->first = now;
+            out->result->first_seconds = now - out->start;
+        }
+        out->result->more_seconds = now - out->first;
+    }
+    if (!out->ids) out->open = app_stream_write(&out->stream, text, bytes);
+    else if (id != OB_NO_TOKEN) out->open = write_id(out, id);
+    return out->open && !app_stop_signal();
+}
+
+static generate_stop stop_of(const writer *out, ob_stop stop)
+{
+    if (app_stop_signal()) return GENERATE_SIGNAL;
+    if (!out->open) return GENERATE_CLOSED;
+    return stop == OB_STOP_END ? GENERATE_END : stop == OB_STOP_FULL ? GENERATE_FULL : GENERATE_COUNT;
+}
+
+ob_status generate(ob_session *session, const generate_options *options, generate_result *result)
 {
     *result = (generate_result){ .stop = GENERATE_COUNT };
-    writer out = { .stream = { .file = stdout }, .model = model, .ids = options->ids };
-    bool open = write_prompt(&out, options);
-
-    double start = app_seconds(), first = 0;
-    ob_status status = feed_prompt(session, options, result);
-    result->prompt_seconds = app_seconds() - start;
-
-    int64_t previous = options->prompt[options->prompt_count - 1];
-    while (status == OB_OK) {
-        if (app_stop_signal()) result->stop = GENERATE_SIGNAL;
-        else if (!open) result->stop = GENERATE_CLOSED;
-        else result->stop = GENERATE_COUNT;
-        if (result->stop != GENERATE_COUNT || (int64_t)result->generated == options->predict) break;
-        if (result->generated > 0) { /* the last token was written, and is not fed before one more is wanted */
-            if (ob_session_position(session) == ob_session_context(session)) {
-                result->stop = GENERATE_FULL;
-                break;
-            }
-            uint32_t last = (uint32_t)previous;
-            status = ob_session_feed(session, &last, 1);
-            if (status != OB_OK) break;
-        }
-        uint32_t id;
-        status = ob_session_sample(session, &id);
-        if (status != OB_OK) break;
-        double now = app_seconds();
-        if (result->generated == 0) {
-            first = now;
-            result->first_seconds = now - start;
-        }
-        if (ends_text(options, id)) {
-            result->stop = GENERATE_END;
-            break;
-        }
-        result->generated++;
-        result->more_seconds = now - first;
-        open = write_token(&out, previous, id);
-        previous = id;
+    writer out = { .stream = { .file = stdout }, .ids = options->ids, .prompt_count = options->prompt_count, .result = result };
+    out.open = write_prompt(&out, options);
+    app_progress_start(&out.progress);
+    out.start = app_seconds();
+    ob_status status;
+    ob_generate_result made = { .stop = OB_STOP_LENGTH };
+    if (options->predict == 0) {
+        status = ob_session_feed(session, options->prompt, options->prompt_count);
+        made.prompt_seconds = app_seconds() - out.start;
+        if (status == OB_OK) result->prompt_done = options->prompt_count;
+    } else {
+        ob_generate_desc desc = { .ids = options->prompt, .id_count = options->prompt_count, .ignore_eos = options->ignore_end,
+                                  .max_tokens = options->predict > 0 ? (uint32_t)options->predict : 0,
+                                  .on_text = on_text, .progress = on_prompt, .user = &out };
+        status = ob_session_generate(session, &desc, &made);
     }
+    app_progress_end(&out.progress);
+    result->prompt_seconds = made.prompt_seconds;
+    if (status == OB_ERROR_CANCELLED && app_stop_signal()) status = OB_OK;
+    result->stop = stop_of(&out, made.stop);
+    if (made.held_bytes > 0 && !out.ids) (void)app_stream_write(&out.stream, "\xEF\xBF\xBD", 3); /* U+FFFD: nothing will finish it */
     if (!app_stream_end(&out.stream) && result->stop != GENERATE_SIGNAL) result->stop = GENERATE_CLOSED;
     return status;
 }

@@ -14,10 +14,8 @@ typedef struct generate_options {
     const char *echo;       /* text shown before the generated one; NULL: none */
     size_t echo_bytes;
     int64_t predict;        /* most tokens to generate; -1: as many as there is room for */
-    size_t batch;           /* tokens of the prompt between two looks at the signals */
     bool ids;               /* ids instead of text, those of the prompt too when echo is not NULL */
     bool ignore_end;
-    int32_t bos, eos;       /* of the model */
 } generate_options;
 
 typedef enum generate_stop {
@@ -38,6 +36,6 @@ typedef struct generate_result {
 } generate_result;
 
 /* What is in *result holds after a failure too. */
-ob_status generate(ob_session *session, const ob_model *model, const generate_options *options, generate_result *result);
+ob_status generate(ob_session *session, const generate_options *options, generate_result *result);
 
 #endif

@@ -146,11 +146,10 @@ static int run_session(const run_options *o, ob_context *context, ob_model *mode
 
     generate_options options = {
         .prompt = ids, .prompt_count = count, .echo = o->no_display_prompt ? NULL : text, .echo_bytes = bytes,
-        .predict = o->predict, .batch = o->batch ? (size_t)o->batch : 128, .ids = o->ids, .ignore_end = o->ignore_eos,
-        .bos = info.bos, .eos = info.eos,
+        .predict = o->predict, .ids = o->ids, .ignore_end = o->ignore_eos,
     };
     generate_result result;
-    status = generate(session, model, &options, &result);
+    status = generate(session, &options, &result);
     code = status == OB_OK ? 0 : app_fail(status);
     if (result.stop == GENERATE_SIGNAL && code == 0) code = 128 + app_stop_signal();
     if (result.stop == GENERATE_CLOSED && code == 0) code = 1;

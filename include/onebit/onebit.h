@@ -195,6 +195,10 @@ OB_API ob_status ob_model_tokenize(const ob_model *model, const char *text, size
 /* The bytes of one token that follows `previous` (-1 at the start of a text): at most `room` are written, without a NUL;
  * returns how many there are. They may be part of a UTF-8 character. */
 OB_API size_t ob_model_piece(const ob_model *model, int64_t previous, uint32_t id, char *bytes, size_t room);
+/* The bytes of `count` tokens from the start of a text: at most `room` are written, without a NUL; *length is how many there are in all
+ * (call with room 0 to ask). Control tokens have none; what the model made may begin or end inside a UTF-8 character. OB_ERROR_DATA when
+ * the model has no tokenizer, OB_ERROR_ARGUMENT for an id that is not in the vocabulary; *length is then 0. */
+OB_API ob_status ob_model_detokenize(const ob_model *model, const uint32_t *ids, size_t count, char *text, size_t room, size_t *length);
 
 /* ---- session --------------------------------------------------------------------------------------------------- */
 
@@ -239,6 +243,54 @@ OB_API void ob_session_cancel(ob_session *session);
 OB_API ob_status ob_session_rewind(ob_session *session, uint32_t position);
 /* Chooses the next token by the session's sampling; the same seed, device and driver give the same choices. It is not fed. */
 OB_API ob_status ob_session_sample(ob_session *session, uint32_t *id);
+typedef enum ob_stop { /* why ob_session_generate came to an end */
+    OB_STOP_END = 0,     /* the model ended its text */
+    OB_STOP_LENGTH = 1,  /* max_tokens were made */
+    OB_STOP_FULL = 2,    /* the context is full */
+    OB_STOP_STRING = 3,  /* a stop string came; it and what follows it are not given out */
+    OB_STOP_CALLBACK = 4 /* on_text returned false */
+} ob_stop;
+
+#define OB_NO_TOKEN UINT32_MAX
+
+/* Called on the thread that generates, once for each token, with what can be said since the last call: always whole, valid UTF-8,
+ * `bytes` of it and no NUL. 0 bytes: the token is a control token, or its text is held back, being part of a character or maybe of a stop
+ * string. What is left of it comes at the end with `id` OB_NO_TOKEN. Bytes that are no character become U+FFFD. `text` is valid during
+ * the call. False ends the generation. It may call ob_session_cancel, but nothing else with this session. */
+typedef bool (*ob_text_function)(const char *text, size_t bytes, uint32_t id, void *user);
+
+typedef struct ob_generate_desc {
+    const char *prompt;            /* text, prompt_bytes of it, appended to what was fed before; "" at position 0 lets the model begin freely */
+    size_t prompt_bytes;
+    const uint32_t *ids;           /* or id_count ids. Neither: go on where the last call ended */
+    size_t id_count;
+    bool no_bos;                   /* else a text at position 0 gets the bos that the model expects */
+    bool special;                  /* OB_TOKENIZE_SPECIAL */
+    uint32_t max_tokens;           /* 0: until the model ends its text or the context is full */
+    bool ignore_eos;               /* go on when the model ends its text: by its eos, or with the bos of another */
+    const char *const *stop;       /* stop_count strings, not empty, UTF-8; tokens may cut them anyhow */
+    size_t stop_count;
+    ob_text_function on_text;      /* NULL: none */
+    ob_progress_function progress; /* after each batch of the prompt; false is OB_ERROR_CANCELLED. NULL: none */
+    void *user;                    /* of both */
+} ob_generate_desc;
+
+typedef struct ob_generate_result {
+    ob_stop stop;
+    uint32_t tokens;        /* made, the one that ended the text not counted */
+    uint32_t prompt_tokens; /* of the prompt that were fed: all or, after a failure there, none */
+    uint32_t held_bytes;    /* of a character that the last token began, after OB_STOP_LENGTH and OB_STOP_CALLBACK */
+    double prompt_seconds;  /* feeding the prompt */
+    double seconds;         /* what came after it */
+} ob_generate_result;
+
+/* Feeds the prompt and makes tokens by the session's sampling. The last token given out is not fed, as nobody needs its logits yet: the
+ * next generate on this session, with a prompt or without, feeds it first; ob_session_feed, rewind and score forget it. Without a prompt
+ * the text goes on as if it had not been interrupted, in the middle of a character too; after OB_STOP_END a prompt must follow.
+ * OB_ERROR_ARGUMENT when the prompt does not fit or there is none and nothing to go on from, OB_ERROR_DATA when a text prompt or a stop
+ * string needs a tokenizer that the model lacks. After a failure *result says how far it came, and what was given out counts: a call
+ * without a prompt (with the same one if prompt_tokens is 0) goes on. `result` may be NULL. */
+OB_API ob_status ob_session_generate(ob_session *session, const ob_generate_desc *desc, ob_generate_result *result);
 /* Copies the logits after the last fed token: vocabulary floats. */
 OB_API ob_status ob_session_logits(ob_session *session, float *logits);
 /* Starts anew with `count` tokens and gives nll[i] = -ln p(ids[i+1] | ids[0..i]) for i = 0 .. count-2. */

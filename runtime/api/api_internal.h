@@ -24,6 +24,8 @@ struct ob_session {
     obi_session *engine;
 };
 
+obi_status obi_no_tokenizer(void); /* the failure of who needs a model's */
+
 /* ob_status has the same numbers as obi_status. */
 static inline ob_status obi_public(obi_status status) { return (ob_status)status; }
 

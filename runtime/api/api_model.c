@@ -85,12 +85,16 @@ ob_status ob_model_info_get(const ob_model *model, ob_model_info *info)
     return OB_OK;
 }
 
+obi_status obi_no_tokenizer(void)
+{
+    return obi_fail(OBI_ERROR_DATA, "the model file has no tokenizer; convert it again with --tokenizer FILE");
+}
+
 ob_status ob_model_tokenize(const ob_model *model, const char *text, size_t length, unsigned flags, uint32_t *ids, size_t room,
                             size_t *count)
 {
     *count = 0;
-    if (!model->tokenizer)
-        return obi_public(obi_fail(OBI_ERROR_DATA, "the model file has no tokenizer; convert it again with --tokenizer FILE"));
+    if (!model->tokenizer) return obi_public(obi_no_tokenizer());
     unsigned encode = 0;
     if ((flags & OB_TOKENIZE_BOS) && obi_tokenizer_vocab(model->tokenizer)->add_bos) encode |= OBI_ENCODE_BOS;
     if (flags & OB_TOKENIZE_EOS) encode |= OBI_ENCODE_EOS;
@@ -100,6 +104,22 @@ ob_status ob_model_tokenize(const ob_model *model, const char *text, size_t leng
     if (status == OBI_OK && room > 0 && *count > 0) memcpy(ids, encoded, (*count < room ? *count : room) * sizeof *ids);
     obi_free(encoded);
     return obi_public(status);
+}
+
+ob_status ob_model_detokenize(const ob_model *model, const uint32_t *ids, size_t count, char *text, size_t room, size_t *length)
+{
+    *length = 0;
+    if (!model->tokenizer) return obi_public(obi_no_tokenizer());
+    uint32_t vocabulary = model->weights->config.vocabulary;
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] >= vocabulary)
+            return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "token %u is not in the model's vocabulary of %u", ids[i], vocabulary));
+        int64_t previous = i > 0 ? (int64_t)ids[i - 1] : -1;
+        bytes += ob_model_piece(model, previous, ids[i], bytes < room ? text + bytes : NULL, bytes < room ? room - bytes : 0);
+    }
+    *length = bytes;
+    return OB_OK;
 }
 
 size_t ob_model_piece(const ob_model *model, int64_t previous, uint32_t id, char *bytes, size_t room)

@@ -227,6 +227,7 @@ void obi_session_destroy(obi_session *session)
     obi_free(session->k_cache);
     obi_free(session->v_cache);
     obi_free(session->history);
+    obi_text_free(&session->generation.text);
     obi_free(session);
 }
 
@@ -300,7 +301,8 @@ obi_status obi_session_end_call(obi_session *session, obi_status status)
     return status;
 }
 
-static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t count)
+static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t count,
+                            bool (*progress)(double fraction, const char *what, void *user), void *user)
 {
     obi_ahead_drop(session);
     session->current = 0;
@@ -313,6 +315,8 @@ static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t co
         memcpy(session->history + session->position, ids + done, (size_t)T * 4);
         session->position += T;
         done += T;
+        if (progress && !progress((double)done / (double)count, "reading the prompt", user))
+            return obi_fail(OBI_ERROR_CANCELLED, "reading the prompt was cancelled");
     }
     return OBI_OK;
 }
@@ -339,6 +343,12 @@ static obi_status feed_chosen(obi_session *session)
 
 obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count)
 {
+    return obi_session_feed_part(session, ids, count, NULL, NULL);
+}
+
+obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size_t count,
+                                 bool (*progress)(double fraction, const char *what, void *user), void *user)
+{
     if (count == 0) return obi_fail(OBI_ERROR_ARGUMENT, "there is no token to feed");
     if (count > session->context - session->position)
         return obi_fail(
@@ -350,7 +360,7 @@ obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t co
     uint32_t start = session->position;
     bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !obi_cmd_profiled(session->cmd);
     session->ready = session->chose = false;
-    obi_status status = chosen ? feed_chosen(session) : feed_many(session, ids, count);
+    obi_status status = chosen ? feed_chosen(session) : feed_many(session, ids, count, progress, user);
     session->ready = status == OBI_OK;
     session->on_host = session->candidates == 0;
     if (status != OBI_OK) session->position = start; /* what was stored beyond it will be overwritten */
@@ -362,6 +372,7 @@ obi_status obi_session_rewind(obi_session *session, uint32_t position)
     if (position > session->position)
         return obi_fail(OBI_ERROR_ARGUMENT, "cannot rewind to position %u: only %u tokens were fed", position, session->position);
     obi_ahead_drop(session);
+    obi_generation_forget(&session->generation);
     session->position = position;
     session->ready = session->chose = false;
     return OBI_OK;
@@ -429,6 +440,7 @@ obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, si
     OBI_TRY(obi_session_take_cancel(session));
     OBI_TRY(prepare_scoring(session));
     obi_ahead_drop(session);
+    obi_generation_forget(&session->generation);
     session->position = 0;
     session->ready = session->chose = false;
     return OBI_OK;

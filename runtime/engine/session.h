@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "engine/ahead.h"
+#include "engine/generate.h"
 #include "engine/sampler.h"
 #include "engine/weights.h"
 #include "ops/op_attn.h"
@@ -43,6 +44,7 @@ typedef struct obi_session {
     bool chose;              /* `chosen` is what was sampled after the last token */
     uint32_t chosen;
     obi_ahead ahead;
+    obi_generation generation;
     /* device buffers; B = batch */
     obi_buffer *ids;         /* (B) u32, and behind them the position as a float, and those of tokens ahead, one for each result;
                               * host-visible */
@@ -81,6 +83,9 @@ obi_status obi_session_end_call(obi_session *session, obi_status status); /* wha
 
 /* Appends `count` ids; then the logits of the last are ready. One submit for one token; prompts go in batches. */
 obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count);
+/* The same with a look at how far it is, after each batch; false cancels. NULL: none. */
+obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size_t count,
+                                 bool (*progress)(double fraction, const char *what, void *user), void *user);
 obi_status obi_session_rewind(obi_session *session, uint32_t position);
 obi_status obi_session_sample(obi_session *session, uint32_t *id);
 obi_status obi_session_logits(obi_session *session, float *logits);
