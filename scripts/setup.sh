@@ -19,7 +19,7 @@ onebit_packages=(
     libutf8proc-dev libpcre2-dev libjansson-dev libxxhash-dev libyaml-dev # tokenizers, importers, checksums, training configs
     libopenmpi-dev openmpi-bin                                # to train with several processes
     libvulkan1 mesa-vulkan-drivers                            # to run: the loader, lavapipe, AMD's compiler
-    libcmocka-dev vulkan-validationlayers g++                 # to test; g++ compiles the public headers as C++
+    libcmocka-dev vulkan-validationlayers g++ mandoc          # to test; g++ compiles the public headers as C++, mandoc reads the manual
 )
 
 onebit_say() { printf '%s\n' "$*"; }
