@@ -224,6 +224,7 @@ typedef struct ob_session_desc {
     uint32_t batch;       /* tokens processed at once in a prompt; 0: 128 */
     ob_sampling sampling;
     ob_cache_type cache_type;
+    bool stepped;         /* for ob_session_step: makes every pipeline now that it can need, so that no frame waits for a compiler */
 } ob_session_desc;
 
 OB_API ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc);
@@ -295,6 +296,38 @@ OB_API ob_status ob_session_generate(ob_session *session, const ob_generate_desc
 OB_API ob_status ob_session_logits(ob_session *session, float *logits);
 /* Starts anew with `count` tokens and gives nll[i] = -ln p(ids[i+1] | ids[0..i]) for i = 0 .. count-2. */
 OB_API ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll);
+
+/* ---- generation inside a frame ---------------------------------------------------------------------------------- */
+
+/* Appends `count` ids to what ob_session_step shall feed, and returns at once. They are copied. OB_ERROR_ARGUMENT, and nothing done, when
+ * they do not fit into the context behind what is fed and waited for, or an id is not in the vocabulary. */
+OB_API ob_status ob_session_push(ob_session *session, const uint32_t *ids, size_t count);
+
+typedef enum ob_step_state {
+    OB_STEP_IDLE = 0,  /* nothing to do: push something */
+    OB_STEP_BUSY = 1,  /* at work: call again in the next frame */
+    OB_STEP_TOKEN = 2, /* `id` was chosen, and is what is fed next, as if it had been pushed */
+    OB_STEP_FULL = 3   /* the context is full */
+} ob_step_state;
+
+typedef struct ob_step {
+    ob_step_state state;
+    uint32_t id;           /* of OB_STEP_TOKEN */
+    double device_seconds; /* that the piece took which this call found done; 0: none was, or the queue has no time stamps */
+} ob_step;
+
+/* Goes on with what was pushed, and then with one token after another of the session's own choice: submits one piece that takes the
+ * device at most `microseconds`, and returns; it waits for nothing but the queue's lock. Call it once a frame, after the frame's own
+ * submit. A token may span many frames, and while the last piece is not done the call does nothing. How long a piece takes is learned from
+ * time stamps; a single dispatch that takes longer than `microseconds` is a piece by itself, and prompts go in batches so small that this
+ * is rare.
+ *
+ * Stop by not calling it any more, or by any other call on the session: ob_session_feed, _rewind, _score and _destroy first wait for
+ * the piece at work (a few frames at most) and drop what was pushed; ob_session_position counts only what is wholly fed. To drop a token that
+ * was just chosen: ob_session_rewind(session, ob_session_position(session)).
+ *
+ * OB_ERROR_DEVICE_LOST, OB_ERROR_MEMORY: what was pushed is dropped. The text is that of ob_session_feed up to rounding: batches differ. */
+OB_API ob_status ob_session_step(ob_session *session, uint32_t microseconds, ob_step *step);
 
 typedef struct ob_agreement { /* of two models on one token */
     double nll, teacher_nll;  /* -ln p(ids[i+1] | ids[0..i]) by each */

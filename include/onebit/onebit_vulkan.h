@@ -20,7 +20,7 @@
 
 #include <vulkan/vulkan_core.h>
 
-#include "onebit.h"
+#include "onebit/onebit.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -18,6 +18,7 @@ ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_
     obi_session_desc engine = { .context = desc->context,
                                 .batch = desc->batch,
                                 .kv_type = (int)desc->cache_type, /* the same numbers */
+                                .stepped = desc->stepped,
                                 .sampling = { .repeat_penalty = sampling->repeat_penalty,
                                               .repeat_last = sampling->repeat_last,
                                               .top_k = sampling->top_k,
@@ -48,6 +49,21 @@ void ob_session_cancel(ob_session *session) { obi_session_cancel(session->engine
 ob_status ob_session_rewind(ob_session *session, uint32_t position) { return obi_public(obi_session_rewind(session->engine, position)); }
 ob_status ob_session_sample(ob_session *session, uint32_t *id) { return obi_public(obi_session_sample(session->engine, id)); }
 ob_status ob_session_logits(ob_session *session, float *logits) { return obi_public(obi_session_logits(session->engine, logits)); }
+
+ob_status ob_session_push(ob_session *session, const uint32_t *ids, size_t count)
+{
+    return obi_public(obi_session_push(session->engine, ids, count));
+}
+
+ob_status ob_session_step(ob_session *session, uint32_t microseconds, ob_step *step)
+{
+    _Static_assert((int)OB_STEP_IDLE == (int)OBI_STEP_IDLE && (int)OB_STEP_BUSY == (int)OBI_STEP_BUSY &&
+                       (int)OB_STEP_TOKEN == (int)OBI_STEP_TOKEN && (int)OB_STEP_FULL == (int)OBI_STEP_FULL, "the same numbers");
+    obi_step_result result;
+    obi_status status = obi_session_step(session->engine, microseconds * 1e-6, &result);
+    *step = (ob_step){ (ob_step_state)result.state, result.id, result.device_seconds };
+    return obi_public(status);
+}
 
 ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll)
 {

@@ -1,4 +1,4 @@
-/* clock: monotonic seconds, for progress and timing only; no logic depends on it. */
+/* clock: monotonic seconds, for progress, timing and time limits. */
 #ifndef OBI_CORE_CLOCK_H
 #define OBI_CORE_CLOCK_H
 

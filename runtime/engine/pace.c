@@ -22,7 +22,7 @@ obi_pace obi_pace_start(obi_cmd *cmd, const atomic_bool *cancelled, uint32_t T)
         pace.budget = caps->straight ? WORK_PER_SUBMIT_STRAIGHT : WORK_PER_SUBMIT_CPU;
         pace.attention_cost = caps->straight ? ATTENTION_COST_STRAIGHT : ATTENTION_COST_CPU;
     }
-    if (T == 1) pace.budget = (double)INFINITY;
+    if (T == 1 || obi_cmd_sliced(cmd)) pace.budget = (double)INFINITY;
     return pace;
 }
 

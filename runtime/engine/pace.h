@@ -15,7 +15,7 @@ typedef struct obi_pace {
     double recorded;        /* since the last submission */
 } obi_pace;
 
-/* For T tokens, nothing being recorded yet. One token is never cut. */
+/* For T tokens, nothing being recorded yet. One token is never cut, nor what is recorded as pieces (gpu/slice.h). */
 obi_pace obi_pace_start(obi_cmd *cmd, const atomic_bool *cancelled, uint32_t T);
 
 /* Call it before the ops that make `work` multiplications: submits what was recorded and begins anew when they are too many together.

@@ -188,6 +188,7 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     }
     OBI_TRY_GOTO(obi_cmd_create(session->device, &session->cmd));
     OBI_TRY_GOTO(make_buffers(session));
+    if (desc->stepped) OBI_TRY_GOTO(obi_step_prepare(session));
 done:
     if (status != OBI_OK) obi_session_destroy(session);
     else *out = session;
@@ -198,6 +199,7 @@ void obi_session_destroy(obi_session *session)
 {
     if (!session) return;
     obi_device *device = session->device;
+    obi_step_destroy(session);
     obi_ahead_destroy(session);
     obi_cmd_destroy(session->cmd);
     obi_buffer *buffers[] = { session->ids,
@@ -231,7 +233,7 @@ void obi_session_destroy(obi_session *session)
     obi_free(session);
 }
 
-static obi_status check_ids(const obi_session *session, const uint32_t *ids, size_t count)
+obi_status obi_session_check_ids(const obi_session *session, const uint32_t *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (ids[i] >= session->weights->config.vocabulary)
@@ -240,8 +242,7 @@ static obi_status check_ids(const obi_session *session, const uint32_t *ids, siz
     return OBI_OK;
 }
 
-/* Puts T ids where the embedding reads them. */
-static obi_status put_ids(obi_session *session, const uint32_t *ids, uint32_t T)
+obi_status obi_session_put_ids(obi_session *session, const uint32_t *ids, uint32_t T)
 {
     float position = (float)session->position; /* exact: positions end long before 2^24 */
     memcpy(session->ids->mapped, ids, (size_t)T * 4);
@@ -256,7 +257,7 @@ uint32_t obi_session_reach(const obi_session *session)
     return reach < session->context ? (uint32_t)reach : session->context;
 }
 
-static void record(obi_session *session, uint32_t T, bool last)
+void obi_session_record(obi_session *session, uint32_t T, bool last)
 {
     obi_forward_layers(session, T, (obi_view){ session->ids, 0, (uint64_t)T * 4 }, (obi_view){ session->ids, session->batch * 4ull, 4 });
     if (last) obi_forward_choice(session, T, 0);
@@ -269,7 +270,7 @@ static void prepare(obi_session *session, uint32_t T)
     if (*prepared) return;
     *prepared = true;
     obi_cmd_begin_noting(session->cmd);
-    record(session, T, true); /* the choice, too, which a long prompt's first part is not followed by */
+    obi_session_record(session, T, true); /* the choice, too, which a long prompt's first part is not followed by */
     (void)obi_cmd_prepare(session->cmd); /* what fails here fails again below */
 }
 
@@ -284,7 +285,7 @@ static obi_status submit_tokens(obi_session *session, uint32_t T, bool last)
     if (keep) obi_cmd_begin_kept(session->cmd);
     else obi_cmd_begin(session->cmd);
     session->kept_reach = reach;
-    record(session, T, last);
+    obi_session_record(session, T, last);
     return obi_cmd_submit(session->cmd);
 }
 
@@ -301,6 +302,12 @@ obi_status obi_session_end_call(obi_session *session, obi_status status)
     return status;
 }
 
+void obi_session_fed(obi_session *session, const uint32_t *ids, uint32_t T)
+{
+    memcpy(session->history + session->position, ids, (size_t)T * 4);
+    session->position += T;
+}
+
 static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t count,
                             bool (*progress)(double fraction, const char *what, void *user), void *user)
 {
@@ -309,11 +316,10 @@ static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t co
     for (size_t done = 0; done < count;) {
         uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
         if (done > 0) OBI_TRY(obi_session_take_cancel(session));
-        OBI_TRY(put_ids(session, ids + done, T));
+        OBI_TRY(obi_session_put_ids(session, ids + done, T));
         OBI_TRY(submit_tokens(session, T, done + T == count));
         OBI_TRY(obi_cmd_wait(session->cmd));
-        memcpy(session->history + session->position, ids + done, (size_t)T * 4);
-        session->position += T;
+        obi_session_fed(session, ids + done, T);
         done += T;
         if (progress && !progress((double)done / (double)count, "reading the prompt", user))
             return obi_fail(OBI_ERROR_CANCELLED, "reading the prompt was cancelled");
@@ -331,7 +337,7 @@ static obi_status feed_chosen(obi_session *session)
         cmd = session->ahead.cmd[session->current];
     } else {
         session->current = 0;
-        OBI_TRY(put_ids(session, &session->chosen, 1));
+        OBI_TRY(obi_session_put_ids(session, &session->chosen, 1));
         OBI_TRY(submit_tokens(session, 1, true));
     }
     session->history[session->position++] = session->chosen;
@@ -355,8 +361,9 @@ obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size
             OBI_ERROR_ARGUMENT,
             "%zu tokens do not fit: the context has %u positions and %u are taken; use a larger context (-c) or a shorter prompt", count,
             session->context, session->position);
-    OBI_TRY(check_ids(session, ids, count));
+    OBI_TRY(obi_session_check_ids(session, ids, count));
     OBI_TRY(obi_session_take_cancel(session));
+    obi_step_drop(session);
     uint32_t start = session->position;
     bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !obi_cmd_profiled(session->cmd);
     session->ready = session->chose = false;
@@ -371,6 +378,7 @@ obi_status obi_session_rewind(obi_session *session, uint32_t position)
 {
     if (position > session->position)
         return obi_fail(OBI_ERROR_ARGUMENT, "cannot rewind to position %u: only %u tokens were fed", position, session->position);
+    obi_step_drop(session);
     obi_ahead_drop(session);
     obi_generation_forget(&session->generation);
     session->position = position;
@@ -436,9 +444,10 @@ obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, si
     if (count < 2) return obi_fail(OBI_ERROR_ARGUMENT, "scoring needs at least two tokens");
     if (count > session->context)
         return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit into a context of %u positions", count, session->context);
-    OBI_TRY(check_ids(session, ids, count));
+    OBI_TRY(obi_session_check_ids(session, ids, count));
     OBI_TRY(obi_session_take_cancel(session));
     OBI_TRY(prepare_scoring(session));
+    obi_step_drop(session);
     obi_ahead_drop(session);
     obi_generation_forget(&session->generation);
     session->position = 0;
@@ -453,7 +462,7 @@ obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uin
     obi_view host = obi_view_rows(session->score_host, 0, T, config->vocabulary);
     obi_status status;
     OBI_TRY_GOTO(obi_session_take_cancel(session));
-    OBI_TRY_GOTO(put_ids(session, ids, T));
+    OBI_TRY_GOTO(obi_session_put_ids(session, ids, T));
     obi_cmd_begin(session->cmd);
     obi_forward_layers(session, T, (obi_view){ session->ids, 0, (uint64_t)T * 4 }, (obi_view){ session->ids, session->batch * 4ull, 4 });
     obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), T);

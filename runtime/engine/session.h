@@ -7,6 +7,7 @@
 #include "engine/ahead.h"
 #include "engine/generate.h"
 #include "engine/sampler.h"
+#include "engine/step.h"
 #include "engine/weights.h"
 #include "ops/op_attn.h"
 
@@ -19,6 +20,7 @@ typedef struct obi_session_desc {
     obi_sampling sampling;
     int kv_type;      /* obi_kv_type; 0: the device's, obi_session_kv_type */
     int ahead;        /* obi_ahead_choose */
+    bool stepped;     /* obi_step_prepare at once */
 } obi_session_desc;
 
 /* What a token leaves: its logits (V) and the best of them, candidates of which there are OBI_CANDIDATES_MAX at most. */
@@ -45,6 +47,7 @@ typedef struct obi_session {
     uint32_t chosen;
     obi_ahead ahead;
     obi_generation generation;
+    obi_step step;
     /* device buffers; B = batch */
     obi_buffer *ids;         /* (B) u32, and behind them the position as a float, and those of tokens ahead, one for each result;
                               * host-visible */
@@ -86,6 +89,13 @@ obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t co
 /* The same with a look at how far it is, after each batch; false cancels. NULL: none. */
 obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size_t count,
                                  bool (*progress)(double fraction, const char *what, void *user), void *user);
+/* What feed is made of, for step: checks ids; puts T of them where the embedding reads them; records T tokens, with a choice behind the
+ * `last` of what is fed; and notes that they are in the cache. */
+obi_status obi_session_check_ids(const obi_session *session, const uint32_t *ids, size_t count);
+obi_status obi_session_put_ids(obi_session *session, const uint32_t *ids, uint32_t T);
+void obi_session_record(obi_session *session, uint32_t T, bool last);
+void obi_session_fed(obi_session *session, const uint32_t *ids, uint32_t T);
+
 obi_status obi_session_rewind(obi_session *session, uint32_t position);
 obi_status obi_session_sample(obi_session *session, uint32_t *id);
 obi_status obi_session_logits(obi_session *session, float *logits);

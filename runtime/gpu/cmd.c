@@ -3,11 +3,14 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "gpu/barrier.h"
 #include "gpu/descriptors.h"
 #include "gpu/profile.h"
 
 #define WAIT_SECONDS 60u
+#define PART_BYTES_CPU (4ull << 20) /* well below a millisecond of reading memory, on a CPU and on a small GPU */
+#define PART_BYTES_GPU (32ull << 20)
 #define SCRATCH_SIZES 64 /* each is at least twice as large as the one before */
 #define WAITS_MAX 5u /* 5 minutes in all: a software driver under a sanitizer is that slow */
 
@@ -21,6 +24,8 @@ struct obi_cmd {
     obi_tracker tracker;
     obi_status status;
     bool recording, submitted;
+    double submitted_at;
+    obi_slice *slice; /* NULL: everything is recorded; set until it was waited for */
     bool noting; /* between obi_cmd_begin_noting and obi_cmd_prepare */
     obi_pipeline_key *noted;
     uint32_t noted_count, noted_room;
@@ -161,6 +166,7 @@ static void begin(obi_cmd *cmd, bool kept)
         cmd->status = OBI_OK;
     }
     if (cmd->device->lost) cmd->status = obi_fail(OBI_ERROR_DEVICE_LOST, "%s was lost earlier; open it again", cmd->device->caps.name);
+    cmd->slice = NULL;
     if (cmd->status != OBI_OK) return;
     if (cmd->recording) cmd->device->vk.vkResetCommandBuffer(cmd->handle, 0); /* begun and never submitted */
     cmd->recording = false;
@@ -188,6 +194,23 @@ static void begin(obi_cmd *cmd, bool kept)
 
 void obi_cmd_begin(obi_cmd *cmd) { begin(cmd, false); }
 void obi_cmd_begin_kept(obi_cmd *cmd) { begin(cmd, true); }
+
+void obi_cmd_begin_slice(obi_cmd *cmd, obi_slice *slice)
+{
+    if (cmd->noting) return;
+    begin(cmd, false);
+    if (cmd->status != OBI_OK) return;
+    cmd->slice = slice;
+    obi_slice_begin(cmd->device, slice, cmd->handle);
+}
+
+bool obi_cmd_sliced(const obi_cmd *cmd) { return cmd->slice; }
+
+uint64_t obi_cmd_part_bytes(const obi_cmd *cmd)
+{
+    if (!cmd->slice) return UINT64_MAX;
+    return cmd->device->caps.software ? PART_BYTES_CPU : PART_BYTES_GPU;
+}
 
 void obi_cmd_begin_noting(obi_cmd *cmd)
 {
@@ -280,6 +303,7 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
         note(cmd, dispatch);
         return;
     }
+    if (cmd->slice && !obi_slice_takes(cmd->slice, dispatch->bytes)) return;
     VkPipeline pipeline;
     VkDescriptorSet sets[OBI_BINDINGS_MAX / OBI_BINDINGS_SET];
     uint32_t set_count = 0;
@@ -303,6 +327,7 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
     bool timed = cmd->profile && obi_profile_start(device, cmd->profile, cmd->handle, dispatch->kernel, dispatch->bytes);
     device->vk.vkCmdDispatch(cmd->handle, dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
     if (timed) obi_profile_stop(device, cmd->profile, cmd->handle);
+    if (cmd->slice) obi_slice_taken(device, cmd->slice, cmd->handle);
     cmd->dispatches++;
 }
 
@@ -315,11 +340,12 @@ void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from)
         cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a copy of %llu bytes runs past the end of a buffer", (unsigned long long)to.size);
         return;
     }
-    if (cmd->noting) return;
+    if (cmd->noting || (cmd->slice && !obi_slice_takes(cmd->slice, to.size))) return;
     obi_binding bindings[2] = { obi_writes(to), obi_reads(from) };
     order_accesses(cmd, bindings, 2);
     VkBufferCopy region = { from.buffer->first + from.offset, to.buffer->first + to.offset, to.size };
     cmd->device->vk.vkCmdCopyBuffer(cmd->handle, from.buffer->handle, to.buffer->handle, 1, &region);
+    if (cmd->slice) obi_slice_taken(cmd->device, cmd->slice, cmd->handle);
 }
 
 void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word)
@@ -330,10 +356,11 @@ void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word)
         cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a fill of %llu bytes runs past the end of a buffer", (unsigned long long)view.size);
         return;
     }
-    if (cmd->noting) return;
+    if (cmd->noting || (cmd->slice && !obi_slice_takes(cmd->slice, view.size))) return;
     obi_binding binding = obi_writes(view);
     order_accesses(cmd, &binding, 1);
     cmd->device->vk.vkCmdFillBuffer(cmd->handle, view.buffer->handle, view.buffer->first + view.offset, view.size, word);
+    if (cmd->slice) obi_slice_taken(cmd->device, cmd->slice, cmd->handle);
 }
 
 static obi_status submit(obi_cmd *cmd)
@@ -351,6 +378,7 @@ static obi_status submit(obi_cmd *cmd)
         return cmd->status = obi_vk_fail(result, "vkQueueSubmit");
     }
     cmd->submitted = true;
+    cmd->submitted_at = obi_clock_seconds();
     cmd->submits++;
     return OBI_OK;
 }
@@ -392,6 +420,20 @@ bool obi_cmd_kept(const obi_cmd *cmd)
            cmd->kept_kernels == atomic_load(&cmd->device->kernels_changed);
 }
 
+/* What follows when the fence was signalled, or will not be. */
+static obi_status finished(obi_cmd *cmd, VkResult result, const char *call)
+{
+    cmd->submitted = false;
+    if (result != VK_SUCCESS) {
+        if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) cmd->device->lost = true;
+        return cmd->status = obi_vk_fail(result, call);
+    }
+    if (cmd->profile) obi_profile_collect(cmd->device, cmd->profile);
+    if (cmd->slice) obi_slice_collect(cmd->device, cmd->slice);
+    cmd->slice = NULL;
+    return OBI_OK;
+}
+
 obi_status obi_cmd_wait(obi_cmd *cmd)
 {
     if (!cmd->submitted) return cmd->status;
@@ -399,13 +441,20 @@ obi_status obi_cmd_wait(obi_cmd *cmd)
     VkResult result = VK_TIMEOUT;
     for (unsigned wait = 0; wait < WAITS_MAX && result == VK_TIMEOUT; wait++)
         result = device->vk.vkWaitForFences(device->handle, 1, &cmd->fence, VK_TRUE, WAIT_SECONDS * 1000000000ull);
-    cmd->submitted = false;
-    if (result != VK_SUCCESS) {
-        if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) device->lost = true;
-        return cmd->status = obi_vk_fail(result, "vkWaitForFences");
+    return finished(cmd, result, "vkWaitForFences");
+}
+
+obi_status obi_cmd_poll(obi_cmd *cmd, bool *done)
+{
+    *done = true;
+    if (!cmd->submitted) return cmd->status;
+    VkResult result = cmd->device->vk.vkGetFenceStatus(cmd->device->handle, cmd->fence);
+    if (result == VK_NOT_READY) {
+        *done = obi_clock_seconds() - cmd->submitted_at > WAIT_SECONDS * WAITS_MAX;
+        if (!*done) return OBI_OK;
+        result = VK_TIMEOUT;
     }
-    if (cmd->profile) obi_profile_collect(device, cmd->profile);
-    return OBI_OK;
+    return finished(cmd, result, "vkGetFenceStatus");
 }
 
 obi_status obi_cmd_run(obi_cmd *cmd)

@@ -11,6 +11,7 @@
 #define OBI_GPU_CMD_H
 
 #include "gpu/device.h"
+#include "gpu/slice.h"
 
 /* A range of a buffer: what an op reads or writes. offset is a multiple of OBI_BUFFER_ALIGNMENT, size > 0. */
 typedef struct obi_view {
@@ -63,6 +64,13 @@ obi_status obi_cmd_prepare(obi_cmd *cmd);
 obi_status obi_cmd_again(obi_cmd *cmd);
 bool obi_cmd_kept(const obi_cmd *cmd); /* false while kernels are timed, too */
 bool obi_cmd_profiled(const obi_cmd *cmd); /* they are */
+/* The same as obi_cmd_begin for a piece of a list of commands (obi_slice_set): what is recorded until the submit is the whole list, every
+ * time the same, and only the piece is submitted. The slice must live until it has been waited for. */
+void obi_cmd_begin_slice(obi_cmd *cmd, obi_slice *slice);
+/* The most bytes that an op which can do its work in parts should have one dispatch move; UINT64_MAX while no piece is recorded. The same
+ * for all pieces of a list on a device. */
+uint64_t obi_cmd_part_bytes(const obi_cmd *cmd);
+bool obi_cmd_sliced(const obi_cmd *cmd); /* a piece is being recorded */
 void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch);
 void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from); /* to.size bytes; from may be larger */
 void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word); /* size a multiple of 4 */
@@ -82,6 +90,9 @@ obi_status obi_cmd_status(const obi_cmd *cmd);
 obi_status obi_cmd_submit(obi_cmd *cmd);
 /* Waits for the last submit. Finite: after 5 minutes without an answer the device counts as lost. */
 obi_status obi_cmd_wait(obi_cmd *cmd);
+/* Looks whether the last submit is done, without waiting; then it was waited for. A device that does not answer for 5 minutes counts as
+ * lost. */
+obi_status obi_cmd_poll(obi_cmd *cmd, bool *done);
 obi_status obi_cmd_run(obi_cmd *cmd); /* submit, wait */
 
 /* Counts since creation, for tests: */

@@ -5,17 +5,34 @@
 #include "ops/matrix.h"
 #include "ops/straight.h"
 
+/* Rows of a block that one dispatch takes: all, or where pieces of a list are recorded a number of bytes. A multiple of 64, so that a
+ * part begins where a binding may, and where a workgroup's rows do. */
+static uint32_t part_rows(const obi_cmd *cmd, const obi_weight *weight, uint32_t row_count)
+{
+    uint64_t rows = obi_cmd_part_bytes(cmd) / ((uint64_t)weight->row_words * 4) / 64 * 64;
+    if (rows == 0) rows = 64;
+    return rows < row_count ? (uint32_t)rows : row_count;
+}
+
 static void gemv(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight *weight, uint32_t block, uint32_t T)
 {
-    struct obi_push_dense_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words };
-    obi_view view = obi_weight_block(weight, block, &push.first_row, &push.row_count);
-    obi_dispatch dispatch = { .kernel = weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMV_F32,
-                              .push = &push,
-                              .push_bytes = sizeof push,
-                              .bindings = { obi_writes(y), obi_reads(x), obi_reads(view) },
-                              .binding_count = 3,
-                              .bytes = y.size + x.size + view.size };
-    obi_matrix_gemv(cmd, &dispatch, weight, push.row_count, T);
+    uint32_t first_row, row_count;
+    obi_view view = obi_weight_block(weight, block, &first_row, &row_count);
+    uint32_t part = part_rows(cmd, weight, row_count);
+    for (uint32_t row = 0; row < row_count; row += part) {
+        struct obi_push_dense_gemv push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
+                                            .first_row = first_row + row, .row_count = row_count - row < part ? row_count - row : part };
+        obi_view from = view;
+        from.offset += (uint64_t)row * weight->row_words * 4;
+        from.size -= (uint64_t)row * weight->row_words * 4;
+        obi_dispatch dispatch = { .kernel = weight->type == OBI_WEIGHT_F16 ? OBI_KERNEL_DENSE_GEMV_F16 : OBI_KERNEL_DENSE_GEMV_F32,
+                                  .push = &push,
+                                  .push_bytes = sizeof push,
+                                  .bindings = { obi_writes(y), obi_reads(x), obi_reads(from) },
+                                  .binding_count = 3,
+                                  .bytes = y.size + x.size + (uint64_t)push.row_count * weight->row_words * 4 };
+        obi_matrix_gemv(cmd, &dispatch, weight, push.row_count, T);
+    }
 }
 
 /* ---- software drivers -------------------------------------------------------------------------------------------- */
@@ -47,14 +64,16 @@ static void gemv_straight(obi_cmd *cmd, obi_view y, obi_view x, const obi_weight
 {
     uint32_t first_row, row_count, steps = stretch_steps(weight);
     obi_view view = obi_weight_block(weight, block, &first_row, &row_count);
-    uint32_t stretches = weight->row_words / (steps * STEP_WORDS);
-    for (uint32_t row = 0; row < row_count; row += GROUPS_MAX * GROUP_ROWS) {
-        uint32_t rows = row_count - row < GROUPS_MAX * GROUP_ROWS ? row_count - row : GROUPS_MAX * GROUP_ROWS;
+    uint32_t stretches = weight->row_words / (steps * STEP_WORDS), part = part_rows(cmd, weight, row_count);
+    if (part > GROUPS_MAX * GROUP_ROWS) part = GROUPS_MAX * GROUP_ROWS;
+    for (uint32_t row = 0; row < row_count; row += part) {
+        uint32_t rows = row_count - row < part ? row_count - row : part;
         uint32_t groups = (uint32_t)obi_div_ceil(rows, GROUP_ROWS), side = groups < GROUPS_SIDE ? groups : GROUPS_SIDE;
         struct obi_push_dense_gemv_straight push = { .m = weight->rows, .n = weight->columns, .row_words = weight->row_words,
                                                      .first_row = first_row + row, .row_count = rows };
         obi_view from = view;
         from.offset += (uint64_t)row * weight->row_words * 4;
+        from.size -= (uint64_t)row * weight->row_words * 4;
         obi_straight_address(x, &push.x_low, &push.x_high);
         obi_straight_address(from, &push.w_low, &push.w_high);
         obi_straight_digits(push.digit);

@@ -28,7 +28,7 @@ typedef struct host {
 
 static unsigned host_misuses; /* calls that end or stop what is not the library's */
 static char host_misuse[64];  /* the last of them */
-static unsigned host_submits;
+static unsigned host_submits, host_waits, host_pipelines; /* calls of the library */
 
 static VKAPI_ATTR VkBool32 VKAPI_CALL host_on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
                                                       VkDebugUtilsMessageTypeFlagsEXT types,
@@ -81,6 +81,20 @@ static VKAPI_ATTR VkResult VKAPI_CALL watched_submit(VkQueue queue, uint32_t cou
     return vkQueueSubmit(queue, count, submits, fence);
 }
 
+static VKAPI_ATTR VkResult VKAPI_CALL watched_wait(VkDevice device, uint32_t count, const VkFence *fences, VkBool32 all, uint64_t timeout)
+{
+    __atomic_add_fetch(&host_waits, 1, __ATOMIC_RELAXED);
+    return vkWaitForFences(device, count, fences, all, timeout);
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL watched_pipelines(VkDevice device, VkPipelineCache cache, uint32_t count,
+                                                        const VkComputePipelineCreateInfo *infos, const VkAllocationCallbacks *callbacks,
+                                                        VkPipeline *pipelines)
+{
+    __atomic_add_fetch(&host_pipelines, 1, __ATOMIC_RELAXED);
+    return vkCreateComputePipelines(device, cache, count, infos, callbacks, pipelines);
+}
+
 static PFN_vkVoidFunction watched(const char *name)
 {
     if (strcmp(name, "vkDestroyInstance") == 0) return (PFN_vkVoidFunction)watched_destroy_instance;
@@ -88,6 +102,8 @@ static PFN_vkVoidFunction watched(const char *name)
     if (strcmp(name, "vkDeviceWaitIdle") == 0) return (PFN_vkVoidFunction)watched_device_wait;
     if (strcmp(name, "vkQueueWaitIdle") == 0) return (PFN_vkVoidFunction)watched_queue_wait;
     if (strcmp(name, "vkQueueSubmit") == 0) return (PFN_vkVoidFunction)watched_submit;
+    if (strcmp(name, "vkWaitForFences") == 0) return (PFN_vkVoidFunction)watched_wait;
+    if (strcmp(name, "vkCreateComputePipelines") == 0) return (PFN_vkVoidFunction)watched_pipelines;
     return NULL;
 }
 

@@ -8,7 +8,8 @@ static ob_context *adopt(host *own, char tier)
 {
     ob_context *context;
     ob_vulkan_desc vulkan = host_desc(own);
-    API_OK(ob_context_create_vulkan(&context, &(ob_context_desc){ .cache_dir = "", .skip_selftest = true, .tier = tier }, &vulkan));
+    ob_context_desc desc = { .cache_dir = scratch_directory, .skip_selftest = true, .tier = tier };
+    API_OK(ob_context_create_vulkan(&context, &desc, &vulkan));
     return context;
 }
 
@@ -35,7 +36,8 @@ static void generate(ob_context *context, uint32_t ids[IDS])
 static void generate_alone(char tier, uint32_t ids[IDS])
 {
     ob_context *context;
-    API_OK(ob_context_create(&context, &(ob_context_desc){ .cache_dir = "", .skip_selftest = true, .tier = tier, .low_priority = true }));
+    ob_context_desc desc = { .cache_dir = scratch_directory, .skip_selftest = true, .tier = tier, .low_priority = true };
+    API_OK(ob_context_create(&context, &desc));
     generate(context, ids);
     ob_context_destroy(context);
 }

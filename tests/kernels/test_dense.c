@@ -46,7 +46,8 @@ static void gemv_straight_sizes(const obi_case *test)
     static const uint32_t wide[] = { 32, 64, 96, 128, 333, 512, 1000, 2048, 4096, 11008, 16384, 65536 };
     for (size_t i = 0; i < COUNT(wide); i++) TEST_CASE(*test, 37, wide[i], 1);
     for (size_t i = 0; i < COUNT(rows); i++) TEST_CASE(*test, rows[i], 128, 1 + (uint32_t)i % 7);
-    TEST_CASE(*test, 4100, 64, 2);     /* more rows than a dispatch */
+    TEST_CASE(*test, 4100, 64, 2);
+    TEST_CASE(*test, 65600, 32, 1);    /* more rows than a dispatch */
     TEST_CASE(*test, 130, 128, 3, 1);  /* 130 row blocks */
     TEST_CASE(*test, 130, 128, 2, 129);
 }

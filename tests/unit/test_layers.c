@@ -36,8 +36,11 @@ static const room rooms[] = {
     { "quant/train/", "core gpu ops model quant quant/import", "xxhash yaml" },
     { "quant/", "core gpu ops model quant quant/import", "" },
     { "apps/onebit-train-vk/", "common onebit", "mpi" },
+    { "apps/onebit-scene-vk/", "common onebit", "volk vulkan" }, /* a renderer that the library lives in */
     { "apps/", "common onebit", "" },
+    { "tests/api/host.h", "onebit", "volk" },                   /* likewise */
     { "tests/api/", "onebit", "" },
+    { "include/onebit/onebit_vulkan.h", "onebit", "vulkan" },
     { "include/", "onebit", "" },
     { "scripts/", "", "" }, /* shares nothing with what it measures */
 };

@@ -1,0 +1,190 @@
+#include "engine/step.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "engine/ahead.h"
+#include "engine/session.h"
+#include "ops/matrix.h"
+
+#define BATCH_FIRST OBI_MATRIX_GEMM_TOKENS
+
+static uint32_t list_of(uint32_t T) { return T == 1 ? 0 : T < OBI_MATRIX_GEMM_TOKENS ? 1 : 2; }
+
+void obi_step_destroy(obi_session *session)
+{
+    obi_step *step = &session->step;
+    obi_step_drop(session);
+    obi_slice_destroy(session->device, step->slice);
+    for (int i = 0; i < OBI_STEP_LISTS; i++) obi_costs_free(&step->costs[i]);
+    obi_free(step->pending);
+    memset(step, 0, sizeof *step);
+}
+
+void obi_step_drop(obi_session *session)
+{
+    obi_step *step = &session->step;
+    if (step->flying) (void)obi_cmd_wait(session->cmd); /* a lost device is found by what comes next */
+    step->flying = false;
+    step->count = step->fed = 0;
+    step->T = 0;
+}
+
+/* ---- what is pending ------------------------------------------------------------------------------------------------ */
+
+/* Room for `more` ids behind those not yet in the cache, which move to the front. */
+static obi_status make_room(obi_step *step, size_t more)
+{
+    size_t left = step->count - step->fed;
+    if (step->fed > 0) memmove(step->pending, step->pending + step->fed, left * sizeof *step->pending);
+    step->count = left;
+    step->fed = 0;
+    if (left + more <= step->room) return OBI_OK;
+    size_t room = left + more + 64;
+    uint32_t *grown = obi_realloc(step->pending, room, sizeof *grown);
+    if (!grown) return OBI_ERROR_MEMORY;
+    step->pending = grown;
+    step->room = room;
+    return OBI_OK;
+}
+
+obi_status obi_session_push(obi_session *session, const uint32_t *ids, size_t count)
+{
+    obi_step *step = &session->step;
+    if (count == 0) return obi_fail(OBI_ERROR_ARGUMENT, "there is no token to feed");
+    size_t taken = (size_t)session->position + (step->count - step->fed);
+    if (count > session->context - taken)
+        return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit: the context has %u positions and %zu are taken or waited for", count,
+                        session->context, taken);
+    OBI_TRY(obi_session_check_ids(session, ids, count));
+    obi_generation_forget(&session->generation);
+    if (!step->slice) {
+        OBI_TRY(obi_slice_create(session->device, &step->slice));
+        step->batch = session->batch < BATCH_FIRST ? session->batch : BATCH_FIRST;
+    }
+    OBI_TRY(make_room(step, count));
+    if (!step->flying && step->T == 0) obi_ahead_drop(session);
+    memcpy(step->pending + step->count, ids, count * sizeof *ids);
+    step->count += count;
+    return OBI_OK;
+}
+
+/* ---- a piece ---------------------------------------------------------------------------------------------------------- */
+
+/* Costs of the same list are those of another number of tokens, more or less in proportion. */
+static obi_costs *costs_for(obi_step *step, uint32_t T)
+{
+    uint32_t list = list_of(T);
+    obi_costs *costs = &step->costs[list];
+    if (step->costs_T[list] != T && step->costs_T[list] > 0) obi_costs_scale(costs, (double)T / step->costs_T[list]);
+    step->costs_T[list] = T;
+    return costs;
+}
+
+static obi_status submit_piece(obi_session *session, double seconds)
+{
+    obi_step *step = &session->step;
+    bool last = step->fed + step->T == step->count;
+    obi_slice_set(step->slice, costs_for(step, step->T), step->next, seconds);
+    obi_cmd_begin_slice(session->cmd, step->slice);
+    obi_session_record(session, step->T, last);
+    OBI_TRY(obi_cmd_submit(session->cmd));
+    step->flying = true;
+    return OBI_OK;
+}
+
+static obi_status begin_batch(obi_session *session)
+{
+    obi_step *step = &session->step;
+    if (step->T > 0) return OBI_OK; /* it has begun */
+    size_t left = step->count - step->fed;
+    OBI_TRY(obi_session_put_ids(session, step->pending + step->fed, left < step->batch ? (uint32_t)left : step->batch));
+    step->T = left < step->batch ? (uint32_t)left : step->batch;
+    step->next = 0;
+    session->current = 0;
+    session->ready = session->chose = false;
+    return OBI_OK;
+}
+
+/* As many tokens at once as the longest command of a batch allows. A short rest of a prompt says nothing. */
+static void adapt_batch(obi_session *session, double seconds)
+{
+    obi_step *step = &session->step;
+    if (step->T != step->batch || step->batch == 1) return;
+    double longest = obi_costs_longest(&step->costs[list_of(step->batch)]);
+    if (longest > seconds) step->batch /= 2;
+    else if (longest < seconds / 4 && step->batch * 2 <= session->batch) step->batch *= 2;
+}
+
+/* What a piece that is done leaves to do. */
+static void finish_piece(obi_session *session, double seconds)
+{
+    obi_step *step = &session->step;
+    step->flying = false;
+    step->next = obi_slice_end(step->slice);
+    if (!obi_slice_at_end(step->slice)) return;
+    obi_session_fed(session, step->pending + step->fed, step->T);
+    step->fed += step->T;
+    adapt_batch(session, seconds);
+    step->T = 0;
+    if (step->fed < step->count) return;
+    session->ready = true;
+    session->on_host = session->candidates == 0;
+}
+
+static obi_status go_on(obi_session *session, double seconds, obi_step_result *result)
+{
+    obi_step *step = &session->step;
+    if (step->flying) {
+        bool done;
+        OBI_TRY(obi_cmd_poll(session->cmd, &done));
+        if (!done) return OBI_OK;
+        finish_piece(session, seconds);
+        result->device_seconds = obi_slice_seconds(step->slice);
+    }
+    if (step->T == 0 && step->fed == step->count) { /* all is fed: the next token */
+        OBI_TRY(make_room(step, 1));
+        OBI_TRY(obi_session_sample(session, &result->id));
+        result->state = OBI_STEP_TOKEN;
+        if (session->position == session->context) return OBI_OK;
+        step->pending[step->count++] = result->id;
+    }
+    obi_status status = begin_batch(session);
+    if (status == OBI_OK) status = submit_piece(session, seconds);
+    return result->state == OBI_STEP_TOKEN ? OBI_OK : status; /* the token is there; what failed will fail again */
+}
+
+obi_status obi_session_step(obi_session *session, double seconds, obi_step_result *result)
+{
+    obi_step *step = &session->step;
+    *result = (obi_step_result){ .state = OBI_STEP_IDLE };
+    if (!step->slice || (!step->flying && step->T == 0 && step->fed == step->count)) {
+        if (session->position == session->context) result->state = OBI_STEP_FULL;
+        return OBI_OK;
+    }
+    result->state = OBI_STEP_BUSY;
+    obi_status status = obi_session_take_cancel(session);
+    if (status == OBI_OK) status = go_on(session, seconds, result);
+    if (status != OBI_OK) {
+        obi_step_drop(session);
+        session->ready = session->chose = false;
+        result->state = OBI_STEP_IDLE;
+    }
+    return status;
+}
+
+/* ---- pipelines -------------------------------------------------------------------------------------------------------- */
+
+obi_status obi_step_prepare(obi_session *session)
+{
+    uint32_t position = session->position;
+    obi_cmd_begin_noting(session->cmd);
+    for (uint64_t reach = 1; reach <= session->context; reach *= 2) /* what attention takes depends on the position */
+        for (uint32_t T = 1; T <= session->batch; T = T < OBI_MATRIX_GEMM_TOKENS ? T + 1 : T * 2) {
+            session->position = (uint32_t)reach - 1;
+            if (session->position + T > session->context) continue;
+            obi_session_record(session, T, true);
+        }
+    session->position = position;
+    return obi_cmd_prepare(session->cmd);
+}
