@@ -1,5 +1,7 @@
 #include "engine/forward.h"
 
+#include <math.h>
+
 #include "engine/layer.h"
 #include "ops/op_dense.h"
 #include "ops/op_embed.h"
@@ -11,7 +13,8 @@ void obi_forward_layers(obi_session *session, uint32_t T, obi_view ids, obi_view
     const obi_weights *weights = session->weights;
     const obi_config *config = &weights->config;
     obi_cmd *cmd = session->cmd;
-    obi_pace pace = obi_pace_start(cmd, &session->cancelled, T);
+    obi_pace pace = obi_pace_start(cmd, &session->cancelled, &session->pace, T);
+    if (T == 1 && !session->slow) pace.limit = (double)INFINITY; /* so that its commands can be submitted again */
     obi_view x = obi_view_rows(session->x, 0, T, config->width), normed = obi_view_rows(session->normed, 0, T, config->width);
     if (T == 1) {
         obi_view place = { session->qkv, obi_layer_place(config) * 4ull, 4 };

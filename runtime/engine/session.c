@@ -5,6 +5,8 @@
 
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "core/clock.h"
+#include "core/log.h"
 #include "engine/distribution.h"
 #include "engine/forward.h"
 #include "ops/matrix.h"
@@ -144,6 +146,9 @@ obi_kv_type obi_session_kv_type(const obi_device *device)
     return device->tier > OBI_TIER_A && !device->caps.software && !device->exact ? OBI_KV_F16 : OBI_KV_F32;
 }
 
+/* Multiplications of a token; attention is left out. */
+static double token_work(const obi_session *session) { return (double)session->weights->parameters; }
+
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out)
 {
     *out = NULL;
@@ -187,6 +192,8 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
         goto done;
     }
     OBI_TRY_GOTO(obi_cmd_create(session->device, &session->cmd));
+    session->slow = obi_pace_slow(session->device, &session->pace, token_work(session));
+    session->ahead.on &= !session->slow;
     OBI_TRY_GOTO(make_buffers(session));
     if (desc->stepped) OBI_TRY_GOTO(obi_step_prepare(session));
 done:
@@ -199,6 +206,8 @@ void obi_session_destroy(obi_session *session)
 {
     if (!session) return;
     obi_device *device = session->device;
+    if (session->cmd)
+        obi_log(OBI_LOG_DEBUG, "the longest submission of the session took %.0f ms", obi_cmd_longest(session->cmd) * 1e3);
     obi_step_destroy(session);
     obi_ahead_destroy(session);
     obi_cmd_destroy(session->cmd);
@@ -278,7 +287,7 @@ static void prepare(obi_session *session, uint32_t T)
  * once and submitted again for each token after it. */
 static obi_status submit_tokens(obi_session *session, uint32_t T, bool last)
 {
-    bool keep = T == 1 && last;
+    bool keep = T == 1 && last && !session->slow;
     uint32_t reach = obi_session_reach(session);
     if (keep && session->kept_reach == reach && obi_cmd_kept(session->cmd)) return obi_cmd_again(session->cmd);
     prepare(session, T);
@@ -308,6 +317,15 @@ void obi_session_fed(obi_session *session, const uint32_t *ids, uint32_t T)
     session->position += T;
 }
 
+/* After a token alone: one that took long twice in a row is cut from then on, until what its parts take says otherwise. */
+static void learn_token(obi_session *session, double seconds)
+{
+    bool whole = !session->slow, late = seconds > OBI_PACE_SECONDS;
+    if (whole && late && session->late) obi_pace_learn(&session->pace, token_work(session), seconds);
+    session->late = late;
+    if (!whole || late) session->slow = obi_pace_slow(session->device, &session->pace, token_work(session));
+}
+
 static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t count,
                             bool (*progress)(double fraction, const char *what, void *user), void *user)
 {
@@ -317,8 +335,10 @@ static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t co
         uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
         if (done > 0) OBI_TRY(obi_session_take_cancel(session));
         OBI_TRY(obi_session_put_ids(session, ids + done, T));
+        double start = obi_clock_seconds();
         OBI_TRY(submit_tokens(session, T, done + T == count));
         OBI_TRY(obi_cmd_wait(session->cmd));
+        if (T == 1) learn_token(session, obi_clock_seconds() - start);
         obi_session_fed(session, ids + done, T);
         done += T;
         if (progress && !progress((double)done / (double)count, "reading the prompt", user))
@@ -365,7 +385,7 @@ obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size
     OBI_TRY(obi_session_take_cancel(session));
     obi_step_drop(session);
     uint32_t start = session->position;
-    bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !obi_cmd_profiled(session->cmd);
+    bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !session->slow && !obi_cmd_profiled(session->cmd);
     session->ready = session->chose = false;
     obi_status status = chosen ? feed_chosen(session) : feed_many(session, ids, count, progress, user);
     session->ready = status == OBI_OK;

@@ -6,6 +6,7 @@
 
 #include "engine/ahead.h"
 #include "engine/generate.h"
+#include "engine/pace.h"
 #include "engine/sampler.h"
 #include "engine/step.h"
 #include "engine/weights.h"
@@ -34,6 +35,9 @@ typedef struct obi_session {
     obi_kv_type kv_type;
     uint32_t position;       /* tokens in the cache */
     uint32_t *history;       /* (context) ids fed */
+    obi_pace_found pace;
+    bool slow;               /* a token takes more than one submission should, and is cut (obi_pace_slow) */
+    bool late;               /* the last did */
     uint32_t kept_reach;     /* the reach with which the commands of one token were recorded last */
     bool prepared[3];        /* the pipelines of one token, of few and of many were made */
     uint32_t current;        /* `result` of the last token */

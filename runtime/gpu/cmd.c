@@ -24,7 +24,7 @@ struct obi_cmd {
     obi_tracker tracker;
     obi_status status;
     bool recording, submitted;
-    double submitted_at;
+    double submitted_at, longest;
     obi_slice *slice; /* NULL: everything is recorded; set until it was waited for */
     bool noting; /* between obi_cmd_begin_noting and obi_cmd_prepare */
     obi_pipeline_key *noted;
@@ -93,6 +93,7 @@ void obi_cmd_destroy(obi_cmd *cmd)
 obi_device *obi_cmd_device(const obi_cmd *cmd) { return cmd->device; }
 obi_status obi_cmd_status(const obi_cmd *cmd) { return cmd->status; }
 uint32_t obi_cmd_submits(const obi_cmd *cmd) { return cmd->submits; }
+double obi_cmd_longest(const obi_cmd *cmd) { return cmd->longest; }
 uint32_t obi_cmd_barriers(const obi_cmd *cmd) { return cmd->barriers; }
 uint32_t obi_cmd_dispatches(const obi_cmd *cmd) { return cmd->dispatches; }
 
@@ -423,6 +424,8 @@ bool obi_cmd_kept(const obi_cmd *cmd)
 /* What follows when the fence was signalled, or will not be. */
 static obi_status finished(obi_cmd *cmd, VkResult result, const char *call)
 {
+    double seconds = obi_clock_seconds() - cmd->submitted_at;
+    if (seconds > cmd->longest) cmd->longest = seconds;
     cmd->submitted = false;
     if (result != VK_SUCCESS) {
         if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) cmd->device->lost = true;

@@ -97,6 +97,7 @@ obi_status obi_cmd_run(obi_cmd *cmd); /* submit, wait */
 
 /* Counts since creation, for tests: */
 uint32_t obi_cmd_submits(const obi_cmd *cmd);
+double obi_cmd_longest(const obi_cmd *cmd);      /* seconds from a submit to the end of the wait for it */
 uint32_t obi_cmd_barriers(const obi_cmd *cmd);   /* since the last begin */
 uint32_t obi_cmd_dispatches(const obi_cmd *cmd); /* since the last begin */
 

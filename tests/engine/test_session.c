@@ -75,6 +75,38 @@ static void test_long_work_is_cut(void **state)
     test_device_check();
 }
 
+/* So is a token on a device that is very slow, and on one that turns out to be; when it is quick again, a token is one submission. */
+static void test_slow_tokens_are_cut(void **state)
+{
+    (void)state;
+    float want[V_MAX], got[V_MAX];
+    double work = (double)stories->parameters;
+    obi_session *whole = open_session(stories, 0, 1), *cut = open_session(stories, 0, 1);
+    cut->pace.speed = work; /* a second a token */
+    cut->slow = obi_pace_slow(test_device(), &cut->pace, work);
+    assert_true(cut->slow);
+    assert_false(whole->slow);
+    TEST_OK(obi_session_feed(whole, story_ids, 1));
+    TEST_OK(obi_session_feed(cut, story_ids, 1));
+    assert_int_equal(obi_cmd_submits(whole->cmd), 1);
+    assert_true(obi_cmd_submits(cut->cmd) > stories->config.layers);
+    get_logits(whole, want);
+    get_logits(cut, got);
+    CHECK_SAME(got, want, stories->config.vocabulary);
+    obi_session_destroy(whole);
+    obi_session_destroy(cut);
+
+    obi_pace_found found = { 0 };
+    obi_pace_learn(&found, 1e9, 1e-3); /* what is over at once says nothing */
+    assert_false(found.speed > 0);
+    obi_pace_learn(&found, 1e9, 2);
+    assert_true(fabs(found.speed - 5e8) < 1);
+    assert_true(obi_pace_slow(test_device(), &found, 1e9));
+    for (int i = 0; i < 8; i++) obi_pace_learn(&found, 1e9, 0.021);
+    assert_false(obi_pace_slow(test_device(), &found, 1e9));
+    test_device_check();
+}
+
 /* Attention over what is in the context already counts too, and is cut within a layer. */
 static void test_attention_is_cut(void **state)
 {
@@ -504,7 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_long_work_is_cut),
-        cmocka_unit_test(test_attention_is_cut),
+        cmocka_unit_test(test_slow_tokens_are_cut), cmocka_unit_test(test_attention_is_cut),
         cmocka_unit_test(test_rewind),
         cmocka_unit_test(test_replayed_commands),
         cmocka_unit_test(test_dispatches_of_a_layer),
