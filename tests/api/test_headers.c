@@ -70,6 +70,27 @@ static void test_they_compile(void **state)
     unlink(source);
 }
 
+/* What docs/embedding.md shows is compiled as it stands there, each block by itself. */
+static void test_the_page_compiles(void **state)
+{
+    (void)state;
+    char source[1024];
+    snprintf(source, sizeof source, "%s", scratch_path("page.source"));
+    size_t bytes;
+    char *page = (char *)api_read_file(OB_SOURCE_DIR "/docs/embedding.md", &bytes);
+    int blocks = 0;
+    for (char *at = strstr(page, "```c\n"); at; at = strstr(at, "```c\n"), blocks++) {
+        char *begin = at + 5, *end = strstr(begin, "```");
+        assert_non_null(end);
+        api_write_file(source, begin, (size_t)(end - begin));
+        if (!compiles("cc", "c", "-std=c99", source, true)) fail_msg("block %d of docs/embedding.md does not compile", blocks + 1);
+        at = end;
+    }
+    free(page);
+    unlink(source);
+    assert_int_equal(blocks, 3);
+}
+
 /* ---- every function is called --------------------------------------------------------------------------------------------- */
 
 static char *tests_text; /* all sources of the tests in one */
@@ -132,6 +153,7 @@ static void test_every_function_is_called(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_they_compile), cmocka_unit_test(test_every_function_is_called) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_they_compile), cmocka_unit_test(test_the_page_compiles),
+                                        cmocka_unit_test(test_every_function_is_called) };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
