@@ -52,6 +52,7 @@ obi_status obi_cmd_create(obi_device *device, obi_cmd **out)
                                      .queueFamilyIndex = device->caps.queue_family };
     VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
     VkResult result = device->vk.vkCreateCommandPool(device->handle, &pool, NULL, &cmd->pool);
+    if (result != VK_SUCCESS) cmd->pool = VK_NULL_HANDLE; /* whatever is there after a failure */
     if (result == VK_SUCCESS) {
         VkCommandBufferAllocateInfo buffer = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                                .commandPool = cmd->pool,
@@ -59,7 +60,10 @@ obi_status obi_cmd_create(obi_device *device, obi_cmd **out)
                                                .commandBufferCount = 1 };
         result = device->vk.vkAllocateCommandBuffers(device->handle, &buffer, &cmd->handle);
     }
-    if (result == VK_SUCCESS) result = device->vk.vkCreateFence(device->handle, &fence, NULL, &cmd->fence);
+    if (result == VK_SUCCESS) {
+        result = device->vk.vkCreateFence(device->handle, &fence, NULL, &cmd->fence);
+        if (result != VK_SUCCESS) cmd->fence = VK_NULL_HANDLE;
+    }
     status = result == VK_SUCCESS ? obi_descriptors_create(device, &cmd->descriptors) : obi_vk_fail(result, "vkCreateCommandPool");
     if (status != OBI_OK) obi_cmd_destroy(cmd);
     else *out = cmd;
@@ -428,7 +432,7 @@ static obi_status finished(obi_cmd *cmd, VkResult result, const char *call)
     if (seconds > cmd->longest) cmd->longest = seconds;
     cmd->submitted = false;
     if (result != VK_SUCCESS) {
-        if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) cmd->device->lost = true;
+        cmd->device->lost = true; /* or as good as that: nobody knows what it does */
         return cmd->status = obi_vk_fail(result, call);
     }
     if (cmd->profile) obi_profile_collect(cmd->device, cmd->profile);
@@ -441,8 +445,9 @@ obi_status obi_cmd_wait(obi_cmd *cmd)
 {
     if (!cmd->submitted) return cmd->status;
     obi_device *device = cmd->device;
+    /* The work goes on whatever a failed wait says, and what it uses must not go before it: ask again. */
     VkResult result = VK_TIMEOUT;
-    for (unsigned wait = 0; wait < WAITS_MAX && result == VK_TIMEOUT; wait++)
+    for (unsigned wait = 0; wait < WAITS_MAX && result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST; wait++)
         result = device->vk.vkWaitForFences(device->handle, 1, &cmd->fence, VK_TRUE, WAIT_SECONDS * 1000000000ull);
     return finished(cmd, result, "vkWaitForFences");
 }
@@ -456,6 +461,8 @@ obi_status obi_cmd_poll(obi_cmd *cmd, bool *done)
         *done = obi_clock_seconds() - cmd->submitted_at > WAIT_SECONDS * WAITS_MAX;
         if (!*done) return OBI_OK;
         result = VK_TIMEOUT;
+    } else if (result != VK_SUCCESS && result != VK_ERROR_DEVICE_LOST) {
+        return obi_cmd_wait(cmd);
     }
     return finished(cmd, result, "vkGetFenceStatus");
 }

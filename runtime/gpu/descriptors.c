@@ -115,6 +115,16 @@ obi_status obi_descriptors_get(obi_descriptors *sets, const obi_binding *binding
                                          .descriptorSetCount = 1,
                                          .pSetLayouts = &device->pipelines.set_layout };
     VkResult result = device->vk.vkAllocateDescriptorSets(device->handle, &info, &kept->handle);
+    if (result == VK_ERROR_OUT_OF_POOL_MEMORY || result == VK_ERROR_FRAGMENTED_POOL) { /* a driver may count otherwise than we do */
+        sets->pools->used = SETS_PER_POOL;
+        obi_status status = pool_with_room(sets);
+        if (status != OBI_OK) {
+            obi_free(kept);
+            return status;
+        }
+        info.descriptorPool = sets->pools->handle;
+        result = device->vk.vkAllocateDescriptorSets(device->handle, &info, &kept->handle);
+    }
     if (result != VK_SUCCESS) {
         obi_free(kept);
         return obi_vk_fail(result, "vkAllocateDescriptorSets");

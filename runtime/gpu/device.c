@@ -69,6 +69,7 @@ static obi_status find_candidates(const obi_instance *instance, candidate **out,
         if (!list[i].entry.usable) snprintf(list[i].entry.reason, sizeof list[i].entry.reason, "%s", obi_last_error());
     }
     obi_free(physical);
+    if (status == OBI_OK && found == 0) status = obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan devices went away while they were listed");
     if (status != OBI_OK) {
         obi_free(list);
         return status;
@@ -331,6 +332,7 @@ obi_status obi_device_open(obi_device **out, const obi_device_desc *desc)
     OBI_TRY_GOTO(obi_pipelines_init(device, cache_dir));
     OBI_TRY_GOTO(obi_choices_init(&device->choices, cache_dir, obi_device_key(device)));
 done:
+    if (status == OBI_ERROR_RUNTIME) status = OBI_ERROR_NO_DEVICE; /* one that cannot be opened is none */
     if (status != OBI_OK) obi_device_close(device);
     else *out = device;
     return status;

@@ -35,31 +35,33 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
     return VK_FALSE;
 }
 
-/* Both look a name up in what the loader lists. Out of memory is an error of its own: it must not read as "not installed". */
+/* Both look a name up in what the loader lists. A failure is an error of its own: it must not read as "not installed". */
 static obi_status find_layer(const char *name, bool *found)
 {
     uint32_t count = 0;
     *found = false;
-    if (vkEnumerateInstanceLayerProperties(&count, NULL) != VK_SUCCESS || count == 0) return OBI_OK;
+    OBI_VK(vkEnumerateInstanceLayerProperties(&count, NULL));
     VkLayerProperties *layers = obi_calloc(count, sizeof *layers);
     if (!layers) return OBI_ERROR_MEMORY;
-    if (vkEnumerateInstanceLayerProperties(&count, layers) >= 0)
-        for (uint32_t i = 0; i < count; i++) *found |= strcmp(layers[i].layerName, name) == 0;
+    VkResult result = vkEnumerateInstanceLayerProperties(&count, layers);
+    for (uint32_t i = 0; i < count && result >= 0; i++) *found |= strcmp(layers[i].layerName, name) == 0;
     obi_free(layers);
-    return OBI_OK;
+    return result < 0 ? obi_vk_fail(result, "vkEnumerateInstanceLayerProperties") : OBI_OK;
 }
 
 static obi_status find_extension(const char *layer, const char *name, bool *found)
 {
     uint32_t count = 0;
     *found = false;
-    if (vkEnumerateInstanceExtensionProperties(layer, &count, NULL) != VK_SUCCESS || count == 0) return OBI_OK;
+    VkResult result = vkEnumerateInstanceExtensionProperties(layer, &count, NULL);
+    if (result == VK_ERROR_LAYER_NOT_PRESENT) return OBI_OK;
+    if (result < 0) return obi_vk_fail(result, "vkEnumerateInstanceExtensionProperties");
     VkExtensionProperties *extensions = obi_calloc(count, sizeof *extensions);
     if (!extensions) return OBI_ERROR_MEMORY;
-    if (vkEnumerateInstanceExtensionProperties(layer, &count, extensions) >= 0)
-        for (uint32_t i = 0; i < count; i++) *found |= strcmp(extensions[i].extensionName, name) == 0;
+    result = vkEnumerateInstanceExtensionProperties(layer, &count, extensions);
+    for (uint32_t i = 0; i < count && result >= 0; i++) *found |= strcmp(extensions[i].extensionName, name) == 0;
     obi_free(extensions);
-    return OBI_OK;
+    return result < 0 ? obi_vk_fail(result, "vkEnumerateInstanceExtensionProperties") : OBI_OK;
 }
 
 /* What the instance is made with: validation only where it is installed, portability wherever the loader knows it. */
@@ -116,7 +118,11 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
     obi_status status = OBI_OK;
     instance->validation = validation;
     instance->api_version = VK_API_VERSION_1_0;
-    if (vkEnumerateInstanceVersion) vkEnumerateInstanceVersion(&instance->api_version);
+    VkResult result = vkEnumerateInstanceVersion ? vkEnumerateInstanceVersion(&instance->api_version) : VK_SUCCESS;
+    if (result != VK_SUCCESS) {
+        status = obi_vk_fail(result, "vkEnumerateInstanceVersion");
+        goto done;
+    }
     if (instance->api_version < VK_API_VERSION_1_1) {
         status = obi_fail(OBI_ERROR_NO_DEVICE, "the Vulkan loader here is version 1.0; version 1.1 or later is needed");
         goto done;
@@ -155,7 +161,7 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
     info.ppEnabledLayerNames = layers;
     info.enabledExtensionCount = extension_count;
     info.ppEnabledExtensionNames = extensions;
-    VkResult result = vkCreateInstance(&info, NULL, &instance->handle);
+    result = vkCreateInstance(&info, NULL, &instance->handle);
     if (result != VK_SUCCESS) instance->handle = VK_NULL_HANDLE;
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER) {
         status = obi_fail(OBI_ERROR_NO_DEVICE, "no Vulkan driver was found; install your GPU's driver, or a software one (on Debian: "
@@ -164,7 +170,6 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
     }
     if (result != VK_SUCCESS) {
         status = obi_vk_fail(result, "vkCreateInstance");
-        if (status == OBI_ERROR_RUNTIME) status = OBI_ERROR_NO_DEVICE;
         goto done;
     }
     (void)load_functions(instance, vkGetInstanceProcAddr);
@@ -172,9 +177,13 @@ obi_status obi_instance_create(obi_instance **out, bool validation)
         messenger.pNext = NULL;
         PFN_vkCreateDebugUtilsMessengerEXT create = instance->vk.vkCreateDebugUtilsMessengerEXT;
         result = create ? create(instance->handle, &messenger, NULL, &instance->messenger) : VK_ERROR_EXTENSION_NOT_PRESENT;
-        if (result != VK_SUCCESS) status = obi_vk_fail(result, "vkCreateDebugUtilsMessengerEXT");
+        if (result != VK_SUCCESS) {
+            instance->messenger = VK_NULL_HANDLE; /* whatever is there after a failure */
+            status = obi_vk_fail(result, "vkCreateDebugUtilsMessengerEXT");
+        }
     }
 done:
+    if (status == OBI_ERROR_RUNTIME) status = OBI_ERROR_NO_DEVICE;
     if (status != OBI_OK) obi_instance_destroy(instance);
     else *out = instance;
     return status;
@@ -222,7 +231,9 @@ const char *obi_vk_result_name(VkResult result)
 obi_status obi_vk_fail(VkResult result, const char *call)
 {
     obi_status status = OBI_ERROR_RUNTIME;
-    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) status = OBI_ERROR_MEMORY;
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_MEMORY_MAP_FAILED ||
+        result == VK_ERROR_OUT_OF_POOL_MEMORY || result == VK_ERROR_FRAGMENTED_POOL)
+        status = OBI_ERROR_MEMORY;
     else if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) status = OBI_ERROR_DEVICE_LOST;
     else if (result == VK_ERROR_INCOMPATIBLE_DRIVER || result == VK_ERROR_INITIALIZATION_FAILED) status = OBI_ERROR_NO_DEVICE;
     /* The call's name without its arguments is enough for a person: from the last "vk" in front of the bracket. */

@@ -152,14 +152,22 @@ obi_status obi_pipelines_init(obi_device *device, const char *cache_dir)
     VkDescriptorSetLayoutCreateInfo set_info = { .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
                                                  .bindingCount = OBI_BINDINGS_SET,
                                                  .pBindings = bindings };
-    OBI_VK(device->vk.vkCreateDescriptorSetLayout(device->handle, &set_info, NULL, &pipelines->set_layout));
+    VkResult result = device->vk.vkCreateDescriptorSetLayout(device->handle, &set_info, NULL, &pipelines->set_layout);
+    if (result != VK_SUCCESS) {
+        pipelines->set_layout = VK_NULL_HANDLE; /* whatever is there after a failure */
+        return obi_vk_fail(result, "vkCreateDescriptorSetLayout");
+    }
     VkPushConstantRange push = { .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = OBI_PUSH_BYTES_MAX };
     VkPipelineLayoutCreateInfo layout_info = { .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                                .setLayoutCount = device->caps.bindings / OBI_BINDINGS_SET,
                                                .pSetLayouts = (VkDescriptorSetLayout[]){ pipelines->set_layout, pipelines->set_layout },
                                                .pushConstantRangeCount = 1,
                                                .pPushConstantRanges = &push };
-    OBI_VK(device->vk.vkCreatePipelineLayout(device->handle, &layout_info, NULL, &pipelines->layout));
+    result = device->vk.vkCreatePipelineLayout(device->handle, &layout_info, NULL, &pipelines->layout);
+    if (result != VK_SUCCESS) {
+        pipelines->layout = VK_NULL_HANDLE;
+        return obi_vk_fail(result, "vkCreatePipelineLayout");
+    }
     return create_cache(device, cache_dir);
 }
 
