@@ -76,6 +76,21 @@ OB_API void ob_set_log(ob_log_function function, void *user);
 /* Called now and then during long work with a fraction from 0 to 1 and what is being done; returning false cancels. */
 typedef bool (*ob_progress_function)(double fraction, const char *what, void *user);
 
+/* Functions that take the place of malloc, realloc and free; all three must be set. They are called from any thread, also from several at
+ * once, with at least one byte; what they give must suit any type, as malloc's does. NULL from the first two is OB_ERROR_MEMORY for the
+ * caller, and `memory` of the second stays valid then. */
+typedef struct ob_allocator {
+    void *(*allocate)(size_t bytes, void *user);
+    void *(*reallocate)(void *memory, size_t bytes, void *user); /* `memory` may be NULL */
+    void (*release)(void *memory, void *user);                   /* never NULL */
+    void *user;
+} ob_allocator;
+/* Where the library gets host memory from here on, of the whole process; it is copied. NULL: malloc's family again, the default. Call it
+ * before anything else or when everything is destroyed, and while no other call is in progress: OB_ERROR_ARGUMENT while a context lives,
+ * or when a function is missing. The Vulkan driver and other libraries (PCRE2, utf8proc; with onebit_train.h also Jansson and libyaml)
+ * have memory of their own, and memory of devices is not meant. */
+OB_API ob_status ob_set_allocator(const ob_allocator *allocator);
+
 /* ---- devices --------------------------------------------------------------------------------------------------- */
 
 typedef struct ob_device_info {

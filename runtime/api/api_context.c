@@ -96,6 +96,7 @@ ob_status obi_context_open(ob_context **out, const ob_context_desc *desc, const 
     *out = NULL;
     ob_context *context = obi_calloc(1, sizeof *context);
     if (!context) return OB_ERROR_MEMORY;
+    obi_contexts_count(1);
     obi_device_desc device = { .select = desc->device, .tier = desc->tier, .validation = desc->validation, .cache_dir = desc->cache_dir,
                                .exact = desc->exact, .low_priority = desc->low_priority, .adopt = adopt };
     obi_status status;
@@ -120,6 +121,7 @@ void ob_context_destroy(ob_context *context)
     if (!context) return;
     obi_device_close(context->device);
     obi_free(context);
+    obi_contexts_count(-1);
 }
 
 ob_status ob_context_info(const ob_context *context, ob_device_info *info)

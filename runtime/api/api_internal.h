@@ -24,6 +24,8 @@ struct ob_session {
     obi_session *engine;
 };
 
+void obi_contexts_count(int more); /* contexts that live: while there are any, the allocator stays */
+
 obi_status obi_no_tokenizer(void); /* the failure of who needs a model's */
 
 /* ob_status has the same numbers as obi_status. */
