@@ -2,8 +2,9 @@
 #include "core/alloc.h"
 #include "engine/generate.h"
 
-_Static_assert((int)OB_STOP_END == (int)OBI_STOP_END && (int)OB_STOP_LENGTH == (int)OBI_STOP_LENGTH && (int)OB_STOP_FULL == (int)OBI_STOP_FULL &&
-                   (int)OB_STOP_STRING == (int)OBI_STOP_STRING && (int)OB_STOP_CALLBACK == (int)OBI_STOP_CALLBACK,
+_Static_assert((int)OB_STOP_END == (int)OBI_STOP_END && (int)OB_STOP_LENGTH == (int)OBI_STOP_LENGTH &&
+                   (int)OB_STOP_FULL == (int)OBI_STOP_FULL && (int)OB_STOP_STRING == (int)OBI_STOP_STRING &&
+                   (int)OB_STOP_CALLBACK == (int)OBI_STOP_CALLBACK,
                "ob_stop and obi_stop must agree");
 _Static_assert(OB_NO_TOKEN == OBI_NO_TOKEN, "the same mark");
 
@@ -19,7 +20,8 @@ static obi_status encode_prompt(const ob_session *session, const ob_generate_des
         if (desc->special) flags |= OBI_ENCODE_SPECIAL;
         return obi_tokenizer_encode(tokenizer, desc->prompt, desc->prompt_bytes, flags, ids, count);
     }
-    if (!first || vocab->bos < 0 || desc->no_bos) return obi_fail(OBI_ERROR_ARGUMENT, "the prompt is empty: there is nothing to start from");
+    if (!first || vocab->bos < 0 || desc->no_bos)
+        return obi_fail(OBI_ERROR_ARGUMENT, "the prompt is empty: there is nothing to start from");
     *ids = obi_calloc(1, sizeof **ids);
     if (!*ids) return OBI_ERROR_MEMORY;
     **ids = (uint32_t)vocab->bos;

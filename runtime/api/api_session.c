@@ -3,6 +3,7 @@
 #include "api/api_internal.h"
 #include "core/alloc.h"
 #include "engine/agree.h"
+#include "engine/state.h"
 
 _Static_assert((int)OB_CACHE_AUTO == 0 && (int)OB_CACHE_F32 == (int)OBI_KV_F32 && (int)OB_CACHE_F16 == (int)OBI_KV_F16 &&
                    (int)OB_CACHE_INT8 == (int)OBI_KV_INT8,
@@ -80,6 +81,16 @@ ob_status ob_session_agree(ob_session *student, ob_session *teacher, const uint3
         agreements[i] = (ob_agreement){ found[i].nll, found[i].teacher_nll, found[i].kl, found[i].same };
     obi_free(found);
     return obi_public(status);
+}
+
+ob_status ob_session_save(const ob_session *session, void *bytes, size_t room, size_t *count)
+{
+    return obi_public(obi_session_save(session->engine, bytes, room, count));
+}
+
+ob_status ob_session_restore(ob_session *session, const void *bytes, size_t count, unsigned flags)
+{
+    return obi_public(obi_session_restore(session->engine, bytes, count, flags & OB_RESTORE_FAST));
 }
 
 void ob_session_profile(ob_session *session, bool on) { obi_cmd_profile(session->engine->cmd, on); }

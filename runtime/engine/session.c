@@ -185,9 +185,10 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
     OBI_TRY_GOTO(obi_ahead_choose(session->device, desc->ahead, &session->ahead.on));
     session->ahead.on = session->ahead.on && session->candidates == 1; /* then the device's choice is the session's */
     session->history = obi_calloc(context, sizeof *session->history);
+    session->cuts = obi_calloc(context, sizeof *session->cuts);
     session->k_cache = obi_calloc(config->layers, sizeof(obi_buffer *));
     session->v_cache = obi_calloc(config->layers, sizeof(obi_buffer *));
-    if (!session->history || !session->k_cache || !session->v_cache) {
+    if (!session->history || !session->cuts || !session->k_cache || !session->v_cache) {
         status = OBI_ERROR_MEMORY;
         goto done;
     }
@@ -238,6 +239,7 @@ void obi_session_destroy(obi_session *session)
     obi_free(session->k_cache);
     obi_free(session->v_cache);
     obi_free(session->history);
+    obi_free(session->cuts);
     obi_text_free(&session->generation.text);
     obi_free(session);
 }
@@ -313,8 +315,12 @@ obi_status obi_session_end_call(obi_session *session, obi_status status)
 
 void obi_session_fed(obi_session *session, const uint32_t *ids, uint32_t T)
 {
-    memcpy(session->history + session->position, ids, (size_t)T * 4);
+    uint32_t at = session->position;
+    memcpy(session->history + at, ids, (size_t)T * 4);
+    memset(session->cuts + at, 0, (size_t)T * 4);
+    session->cuts[at] = T;
     session->position += T;
+    session->repeats = false;
 }
 
 /* After a token alone: one that took long twice in a row is cut from then on, until what its parts take says otherwise. */
@@ -360,7 +366,7 @@ static obi_status feed_chosen(obi_session *session)
         OBI_TRY(obi_session_put_ids(session, &session->chosen, 1));
         OBI_TRY(submit_tokens(session, 1, true));
     }
-    session->history[session->position++] = session->chosen;
+    obi_session_fed(session, &session->chosen, 1);
     obi_ahead_submit(session);
     obi_status status = obi_cmd_wait(cmd);
     if (status != OBI_OK) obi_ahead_drop(session);
@@ -385,12 +391,18 @@ obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size
     OBI_TRY(obi_session_take_cancel(session));
     obi_step_drop(session);
     uint32_t start = session->position;
-    bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !session->slow && !obi_cmd_profiled(session->cmd);
+    bool chosen = count == 1 && session->chose && ids[0] == session->chosen && session->ahead.on && !session->slow &&
+                  !obi_cmd_profiled(session->cmd);
+    bool chose = session->chose, repeats = session->repeats;
     session->ready = session->chose = false;
     obi_status status = chosen ? feed_chosen(session) : feed_many(session, ids, count, progress, user);
     session->ready = status == OBI_OK;
     session->on_host = session->candidates == 0;
-    if (status != OBI_OK) session->position = start; /* what was stored beyond it will be overwritten */
+    if (status != OBI_OK) { /* what was stored beyond it will be overwritten, and what was chosen is still to be fed */
+        session->position = start;
+        session->chose = chose;
+        session->repeats = repeats;
+    }
     return obi_session_end_call(session, status);
 }
 
@@ -402,7 +414,7 @@ obi_status obi_session_rewind(obi_session *session, uint32_t position)
     obi_ahead_drop(session);
     obi_generation_forget(&session->generation);
     session->position = position;
-    session->ready = session->chose = false;
+    session->ready = session->chose = session->repeats = false;
     return OBI_OK;
 }
 
@@ -426,16 +438,13 @@ obi_status obi_session_logits(obi_session *session, float *logits)
     return OBI_OK;
 }
 
-obi_status obi_session_sample(obi_session *session, uint32_t *id)
+static obi_status sample(obi_session *session, uint32_t *id)
 {
     if (session->candidates > 0) {
         if (!session->ready) return obi_fail(OBI_ERROR_ARGUMENT, "feed at least one token before asking for the next");
         const obi_buffer *best = session->result[session->current].topk_host;
         OBI_TRY(obi_buffer_invalidate(session->device, best, 0, best->size));
-        OBI_TRY(obi_sample_candidates(&session->sampling, &session->rng, best->mapped, session->candidates, id));
-        session->chosen = *id;
-        session->chose = true;
-        return OBI_OK;
+        return obi_sample_candidates(&session->sampling, &session->rng, best->mapped, session->candidates, id);
     }
     uint32_t V = session->weights->config.vocabulary;
     float *logits = obi_calloc(V, sizeof *logits);
@@ -444,6 +453,16 @@ obi_status obi_session_sample(obi_session *session, uint32_t *id)
     if (status == OBI_OK) status = obi_sample_logits(&session->sampling, &session->rng, logits, V, session->history, session->position, id);
     obi_free(logits);
     return status;
+}
+
+obi_status obi_session_sample(obi_session *session, uint32_t *id)
+{
+    if (!session->repeats) OBI_TRY(sample(session, id));
+    else *id = session->chosen;
+    session->chosen = *id;
+    session->chose = true;
+    session->repeats = false;
+    return OBI_OK;
 }
 
 static obi_status prepare_scoring(obi_session *session)
@@ -471,7 +490,7 @@ obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, si
     obi_ahead_drop(session);
     obi_generation_forget(&session->generation);
     session->position = 0;
-    session->ready = session->chose = false;
+    session->ready = session->chose = session->repeats = false;
     return OBI_OK;
 }
 
@@ -490,8 +509,7 @@ obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uin
     OBI_TRY_GOTO(obi_cmd_run(session->cmd));
     OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));
     *rows = session->score_host->mapped;
-    memcpy(session->history + session->position, ids, (size_t)T * 4);
-    session->position += T;
+    obi_session_fed(session, ids, T);
 done:
     if (status != OBI_OK) session->position = 0;
     return obi_session_end_call(session, status);

@@ -35,6 +35,7 @@ typedef struct obi_session {
     obi_kv_type kv_type;
     uint32_t position;       /* tokens in the cache */
     uint32_t *history;       /* (context) ids fed */
+    uint32_t *cuts;          /* (context) of the first token of a submission: how many there were together; 0 for the others */
     obi_pace_found pace;
     bool slow;               /* a token takes more than one submission should, and is cut (obi_pace_slow) */
     bool late;               /* the last did */
@@ -49,6 +50,7 @@ typedef struct obi_session {
     atomic_bool cancelled;   /* by obi_session_cancel, for the call in progress or the next one */
     bool chose;              /* `chosen` is what was sampled after the last token */
     uint32_t chosen;
+    bool repeats;            /* restored: the next sample gives `chosen` without a draw */
     obi_ahead ahead;
     obi_generation generation;
     obi_step step;
@@ -87,6 +89,9 @@ void obi_session_destroy(obi_session *session); /* NULL is allowed */
 void obi_session_cancel(obi_session *session);
 obi_status obi_session_take_cancel(obi_session *session); /* OBI_ERROR_CANCELLED once for what was asked */
 obi_status obi_session_end_call(obi_session *session, obi_status status); /* what ended by a cancellation has used it up */
+
+/* Notes T tokens that one submission stored at the session's position, which moves behind them. */
+void obi_session_fed(obi_session *session, const uint32_t *ids, uint32_t T);
 
 /* Appends `count` ids; then the logits of the last are ready. One submit for one token; prompts go in batches. */
 obi_status obi_session_feed(obi_session *session, const uint32_t *ids, size_t count);

@@ -6,6 +6,7 @@
 
 #include "core/alloc.h"
 #include "core/half.h"
+#include "core/hash.h"
 #include "ops/matrix.h"
 #include "ops/sign_family.h"
 
@@ -63,6 +64,7 @@ static obi_status load_vector(loader *load, const char *name, uint32_t count, ob
     OBI_TRY_GOTO(obi_upload_bytes(load->upload, obi_view_of(*out), values, (uint64_t)count * 4));
     load->weights->device_bytes += (uint64_t)count * 4;
     load->weights->parameters += count;
+    load->weights->fingerprint = obi_hash(values, (size_t)count * 4, load->weights->fingerprint);
     OBI_TRY_GOTO(account(load, tensor, name));
 done:
     obi_free(values);
@@ -283,6 +285,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
         needed += device_bytes(device, &gguf->tensors[i]); /* pages of the file, too: every token reads them all */
     }
     OBI_TRY_GOTO(check_widths(config, gguf));
+    weights->fingerprint = obi_hash(gguf->mapping.data, gguf->tensor_count > 0 ? (size_t)gguf->tensors[0].offset : 0, 0);
     OBI_TRY_GOTO(obi_memory_fits(device, needed, "the weights"));
     weights->layers = obi_calloc(config->layers, sizeof *weights->layers);
     if (!weights->layers) {

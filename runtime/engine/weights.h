@@ -30,6 +30,7 @@ typedef struct obi_weights {
     float *rope_factors;       /* rope_dimensions/2 divisors, or NULL */
     uint64_t parameters;       /* of the model; the value vectors of 1-bit layers are part of its encoding and not counted */
     uint64_t device_bytes;
+    uint64_t fingerprint;      /* of what the file says about itself, and of its norms: tells models apart */
 } obi_weights;
 
 typedef bool (*obi_weights_progress)(double fraction, const char *what, void *user); /* false: cancel */

@@ -218,7 +218,8 @@ static void test_refused(void **state)
         { .ids = prompt, .id_count = 17 },
         { .prompt = "a", .prompt_bytes = 1, .stop = empty, .stop_count = 1 },
     };
-    static const char *const words[] = { "nothing to go on from", "either", "no ids", "512", "nothing to start from", "do not fit", "stop string 0" };
+    static const char *const words[] = { "nothing to go on from", "either",     "no ids",       "512",
+                                         "nothing to start from", "do not fit", "stop string 0" };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         API_FAILS(ob_session_generate(session, &refused[i], &result), OB_ERROR_ARGUMENT, words[i]);
         assert_int_equal(result.tokens + result.prompt_tokens, 0);
