@@ -66,27 +66,43 @@ static generate_stop stop_of(const writer *out, ob_stop stop)
     return stop == OB_STOP_END ? GENERATE_END : stop == OB_STOP_FULL ? GENERATE_FULL : GENERATE_COUNT;
 }
 
-ob_status generate(ob_session *session, const generate_options *options, generate_result *result)
+/* The prompt and what follows it; or, without the prompt, what is left to follow. */
+static ob_status run_once(ob_session *session, const generate_options *options, writer *out, ob_generate_result *made)
+{
+    generate_result *result = out->result;
+    bool prompt = result->prompt_done < options->prompt_count;
+    if (options->predict == 0) {
+        double start = app_seconds();
+        ob_status status = prompt ? ob_session_feed(session, options->prompt, options->prompt_count) : OB_OK;
+        result->prompt_seconds = app_seconds() - start;
+        if (status == OB_OK) result->prompt_done = options->prompt_count;
+        return status;
+    }
+    ob_generate_desc desc = { .ids = prompt ? options->prompt : NULL, .id_count = prompt ? options->prompt_count : 0,
+                              .ignore_eos = options->ignore_end, .on_text = on_text, .progress = on_prompt, .user = out };
+    if (options->predict > 0) desc.max_tokens = (uint32_t)(options->predict - (int64_t)result->generated);
+    ob_status status = ob_session_generate(session, &desc, made);
+    if (prompt) result->prompt_seconds = made->prompt_seconds;
+    if (prompt && status == OB_ERROR_DEVICE_LOST && made->prompt_tokens == 0) result->prompt_done = 0; /* all of it again */
+    return status;
+}
+
+ob_status generate(run_parts *parts, const generate_options *options, generate_result *result)
 {
     *result = (generate_result){ .stop = GENERATE_COUNT };
     writer out = { .stream = { .file = stdout }, .ids = options->ids, .prompt_count = options->prompt_count, .result = result };
     out.open = write_prompt(&out, options);
     app_progress_start(&out.progress);
     out.start = app_seconds();
-    ob_status status;
     ob_generate_result made = { .stop = OB_STOP_LENGTH };
-    if (options->predict == 0) {
-        status = ob_session_feed(session, options->prompt, options->prompt_count);
-        made.prompt_seconds = app_seconds() - out.start;
-        if (status == OB_OK) result->prompt_done = options->prompt_count;
-    } else {
-        ob_generate_desc desc = { .ids = options->prompt, .id_count = options->prompt_count, .ignore_eos = options->ignore_end,
-                                  .max_tokens = options->predict > 0 ? (uint32_t)options->predict : 0,
-                                  .on_text = on_text, .progress = on_prompt, .user = &out };
-        status = ob_session_generate(session, &desc, &made);
+    ob_status status = run_once(parts->session, options, &out, &made);
+    while (status == OB_ERROR_DEVICE_LOST) {
+        app_progress_end(&out.progress);
+        status = parts_recover(parts);
+        if (status != OB_OK) break;
+        status = run_once(parts->session, options, &out, &made);
     }
     app_progress_end(&out.progress);
-    result->prompt_seconds = made.prompt_seconds;
     if (status == OB_ERROR_CANCELLED && app_stop_signal()) status = OB_OK;
     result->stop = stop_of(&out, made.stop);
     if (made.held_bytes > 0 && !out.ids) (void)app_stream_write(&out.stream, "\xEF\xBF\xBD", 3); /* U+FFFD: nothing will finish it */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "onebit/onebit.h"
+#include "parts.h"
 
 typedef struct generate_options {
     const uint32_t *prompt; /* prompt_count ids, at least one */
@@ -35,7 +35,7 @@ typedef struct generate_result {
     double more_seconds;   /* from the first token to the last */
 } generate_result;
 
-/* What is in *result holds after a failure too. */
-ob_status generate(ob_session *session, const generate_options *options, generate_result *result);
+/* Goes on, and says nothing twice, when the device is lost and comes back. What is in *result holds after a failure too. */
+ob_status generate(run_parts *parts, const generate_options *options, generate_result *result);
 
 #endif

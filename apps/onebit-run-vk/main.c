@@ -12,6 +12,7 @@
 #include "generate.h"
 #include "onebit/onebit.h"
 #include "options.h"
+#include "parts.h"
 
 #define MOST_PROMPT_BYTES (UINT64_C(1) << 30)
 
@@ -88,9 +89,9 @@ static void print_profile(ob_session *session)
     fprintf(stderr, "%-32s %10s %12.3f\n", "all", "", 1e3 * total);
 }
 
-static void print_result(const generate_result *r, const ob_session *session)
+static void print_result(const generate_result *r, uint32_t context)
 {
-    if (r->stop == GENERATE_FULL) app_note("stopped: the context of %" PRIu32 " tokens is full", ob_session_context(session));
+    if (r->stop == GENERATE_FULL) app_note("stopped: the context of %" PRIu32 " tokens is full", context);
     if (r->stop == GENERATE_SIGNAL) app_note("stopped on request");
     print_rate("prompt", r->prompt_done, r->prompt_seconds, r->prompt_done);
     if (r->first_seconds > 0) app_note("time to first token: %.3f s", r->first_seconds);
@@ -112,12 +113,13 @@ static ob_sampling sampling_of(const run_options *o)
 }
 
 /* Everything after the model is loaded. Returns the exit code. */
-static int run_session(const run_options *o, ob_context *context, ob_model *model, const char *text, size_t bytes)
+static int run_session(run_parts *parts, const char *text, size_t bytes)
 {
+    const run_options *o = parts->options;
     ob_model_info info;
     ob_device_info device;
-    ob_status status = ob_model_info_get(model, &info);
-    if (status == OB_OK) status = ob_context_info(context, &device);
+    ob_status status = ob_model_info_get(parts->model, &info);
+    if (status == OB_OK) status = ob_context_info(parts->context, &device);
     if (status != OB_OK) return app_fail(status);
     print_model(&info, &device, o);
     if (!info.has_tokenizer && !o->ids)
@@ -126,37 +128,32 @@ static int run_session(const run_options *o, ob_context *context, ob_model *mode
 
     uint32_t *ids = NULL;
     size_t count = 0;
-    ob_session *session = NULL;
-    int code = tokenize(o, model, &info, text, bytes, &ids, &count);
+    int code = tokenize(o, parts->model, &info, text, bytes, &ids, &count);
     if (code != APP_GO_ON) goto done;
-    const ob_session_desc desc = { .context = (uint32_t)o->context, .batch = (uint32_t)o->batch, .sampling = sampling_of(o),
-                                   .cache_type = (ob_cache_type)o->cache_type };
-    status = ob_session_create(&session, model, &desc);
+    status = parts_start(parts, sampling_of(o));
     if (status != OB_OK) {
         code = app_fail(status);
         goto done;
     }
-    uint32_t room = ob_session_context(session);
+    uint32_t room = ob_session_context(parts->session);
     if (count > room) {
         code = app_refuse(2, "the prompt has %zu tokens and the context has room for %" PRIu32
                              "; shorten the prompt or raise -c (this model goes up to %" PRIu32 ")", count, room, info.context);
         goto done;
     }
-    if (o->profile) ob_session_profile(session, true);
 
     generate_options options = {
         .prompt = ids, .prompt_count = count, .echo = o->no_display_prompt ? NULL : text, .echo_bytes = bytes,
         .predict = o->predict, .ids = o->ids, .ignore_end = o->ignore_eos,
     };
     generate_result result;
-    status = generate(session, &options, &result);
+    status = generate(parts, &options, &result);
     code = status == OB_OK ? 0 : app_fail(status);
     if (result.stop == GENERATE_SIGNAL && code == 0) code = 128 + app_stop_signal();
     if (result.stop == GENERATE_CLOSED && code == 0) code = 1;
-    print_result(&result, session);
-    if (o->profile) print_profile(session);
+    print_result(&result, room);
+    if (o->profile && parts->session) print_profile(parts->session);
 done:
-    ob_session_destroy(session);
     free(ids);
     return code;
 }
@@ -175,13 +172,10 @@ int main(int argc, char **argv)
     app_catch_signals();
 
     app_use_threads(&o.common, app_file_bytes(o.model));
-    ob_context *context = NULL;
-    ob_model *model = NULL;
-    ob_status status = ob_context_create(&context, &(ob_context_desc){ .device = o.common.device, .exact = o.common.exact });
-    if (status == OB_OK) status = app_load_model(&model, context, o.model, !o.common.no_mmap);
-    code = status == OB_OK ? run_session(&o, context, model, text, bytes) : app_fail(status);
-    ob_model_destroy(model);
-    code = app_end_context(context, code);
+    run_parts parts = { .options = &o };
+    ob_status status = parts_load(&parts);
+    code = status == OB_OK ? run_session(&parts, text, bytes) : app_fail(status);
+    code = parts_close(&parts, code);
     free(text);
     return app_end_stdout(code);
 }
