@@ -239,7 +239,7 @@ static void test_cancelled_where_it_is_cut(void **state)
     (void)state;
     obi_session *session = open_session(stories, 23, 0);
     obi_cmd_begin(session->cmd);
-    obi_pace pace = obi_pace_start(session->cmd, &session->cancelled, 8);
+    obi_pace pace = obi_pace_start(session->cmd, &session->cancelled, &session->pace, 8);
     uint32_t submits = obi_cmd_submits(session->cmd);
     for (uint32_t i = 0; i < 3; i++) {
         if (i == 2) obi_session_cancel(session);
