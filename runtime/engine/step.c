@@ -9,14 +9,11 @@
 
 #define BATCH_FIRST OBI_MATRIX_GEMM_TOKENS
 
-static uint32_t list_of(uint32_t T) { return T == 1 ? 0 : T < OBI_MATRIX_GEMM_TOKENS ? 1 : 2; }
-
 void obi_step_destroy(obi_session *session)
 {
     obi_step *step = &session->step;
     obi_step_drop(session);
     obi_slice_destroy(session->device, step->slice);
-    for (int i = 0; i < OBI_STEP_LISTS; i++) obi_costs_free(&step->costs[i]);
     obi_free(step->pending);
     memset(step, 0, sizeof *step);
 }
@@ -71,21 +68,11 @@ obi_status obi_session_push(obi_session *session, const uint32_t *ids, size_t co
 
 /* ---- a piece ---------------------------------------------------------------------------------------------------------- */
 
-/* Costs of the same list are those of another number of tokens, more or less in proportion. */
-static obi_costs *costs_for(obi_step *step, uint32_t T)
-{
-    uint32_t list = list_of(T);
-    obi_costs *costs = &step->costs[list];
-    if (step->costs_T[list] != T && step->costs_T[list] > 0) obi_costs_scale(costs, (double)T / step->costs_T[list]);
-    step->costs_T[list] = T;
-    return costs;
-}
-
 static obi_status submit_piece(obi_session *session, double seconds)
 {
     obi_step *step = &session->step;
     bool last = step->fed + step->T == step->count;
-    obi_slice_set(step->slice, costs_for(step, step->T), step->next, seconds);
+    obi_slice_set(step->slice, step->next, seconds);
     obi_cmd_begin_slice(session->cmd, step->slice);
     obi_session_record(session, step->T, last);
     OBI_TRY(obi_cmd_submit(session->cmd));
@@ -101,6 +88,7 @@ static obi_status begin_batch(obi_session *session)
     OBI_TRY(obi_session_put_ids(session, step->pending + step->fed, left < step->batch ? (uint32_t)left : step->batch));
     step->T = left < step->batch ? (uint32_t)left : step->batch;
     step->next = 0;
+    step->longest = 0;
     session->current = 0;
     session->ready = session->chose = false;
     return OBI_OK;
@@ -111,9 +99,10 @@ static void adapt_batch(obi_session *session, double seconds)
 {
     obi_step *step = &session->step;
     if (step->T != step->batch || step->batch == 1) return;
-    double longest = obi_costs_longest(&step->costs[list_of(step->batch)]);
-    if (longest > seconds) step->batch /= 2;
-    else if (longest < seconds / 4 && step->batch * 2 <= session->batch) step->batch *= 2;
+    if (step->longest > seconds) step->batch /= 2;
+    if (step->longest > seconds / 4 || step->batch * 2 > session->batch) return;
+    step->batch *= 2;
+    obi_slice_scale(step->slice, 2); /* a batch reads the same weights, and the bytes say little about it */
 }
 
 /* What a piece that is done leaves to do. */
@@ -122,6 +111,7 @@ static void finish_piece(obi_session *session, double seconds)
     obi_step *step = &session->step;
     step->flying = false;
     step->next = obi_slice_end(step->slice);
+    if (obi_slice_longest(step->slice) > step->longest) step->longest = obi_slice_longest(step->slice);
     if (!obi_slice_at_end(step->slice)) return;
     obi_session_fed(session, step->pending + step->fed, step->T);
     step->fed += step->T;

@@ -18,8 +18,6 @@ struct obi_session;
 /* As ob_step_state of onebit.h, which says what they mean. */
 typedef enum obi_step_state { OBI_STEP_IDLE = 0, OBI_STEP_BUSY = 1, OBI_STEP_TOKEN = 2, OBI_STEP_FULL = 3 } obi_step_state;
 
-#define OBI_STEP_LISTS 3 /* one token, few and many take different kernels, and so different lists of commands */
-
 typedef struct obi_step {
     uint32_t *pending;       /* (room) ids to be fed, of which `fed` are in the cache and T more at work */
     size_t count, room, fed;
@@ -28,8 +26,7 @@ typedef struct obi_step {
     bool flying;             /* a piece was submitted and not found done */
     uint32_t batch;          /* tokens taken at once: as many as leave no single command longer than a piece may be */
     obi_slice *slice;        /* made by the first push */
-    obi_costs costs[OBI_STEP_LISTS];
-    uint32_t costs_T[OBI_STEP_LISTS]; /* the T that they are of */
+    double longest;          /* command of the batch at work, seconds */
 } obi_step;
 
 typedef struct obi_step_result {

@@ -308,7 +308,7 @@ void obi_cmd_dispatch(obi_cmd *cmd, const obi_dispatch *dispatch)
         note(cmd, dispatch);
         return;
     }
-    if (cmd->slice && !obi_slice_takes(cmd->slice, dispatch->bytes)) return;
+    if (cmd->slice && !obi_slice_takes(cmd->slice, dispatch->kernel, dispatch->bytes)) return;
     VkPipeline pipeline;
     VkDescriptorSet sets[OBI_BINDINGS_MAX / OBI_BINDINGS_SET];
     uint32_t set_count = 0;
@@ -345,7 +345,7 @@ void obi_cmd_copy(obi_cmd *cmd, obi_view to, obi_view from)
         cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a copy of %llu bytes runs past the end of a buffer", (unsigned long long)to.size);
         return;
     }
-    if (cmd->noting || (cmd->slice && !obi_slice_takes(cmd->slice, to.size))) return;
+    if (cmd->noting || (cmd->slice && !obi_slice_takes(cmd->slice, OBI_SLICE_TRANSFER, to.size))) return;
     obi_binding bindings[2] = { obi_writes(to), obi_reads(from) };
     order_accesses(cmd, bindings, 2);
     VkBufferCopy region = { from.buffer->first + from.offset, to.buffer->first + to.offset, to.size };
@@ -361,7 +361,7 @@ void obi_cmd_fill(obi_cmd *cmd, obi_view view, uint32_t word)
         cmd->status = obi_fail(OBI_ERROR_ARGUMENT, "a fill of %llu bytes runs past the end of a buffer", (unsigned long long)view.size);
         return;
     }
-    if (cmd->noting || (cmd->slice && !obi_slice_takes(cmd->slice, view.size))) return;
+    if (cmd->noting || (cmd->slice && !obi_slice_takes(cmd->slice, OBI_SLICE_TRANSFER, view.size))) return;
     obi_binding binding = obi_writes(view);
     order_accesses(cmd, &binding, 1);
     cmd->device->vk.vkCmdFillBuffer(cmd->handle, view.buffer->handle, view.buffer->first + view.offset, view.size, word);

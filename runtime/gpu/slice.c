@@ -5,73 +5,44 @@
 #include "core/alloc.h"
 
 #define COMMANDS_MAX 1023u /* in one piece: so many time stamps fit, and the one in front */
+#define COSTS_MAX 256u     /* more kinds of commands are not told apart: the oldest is forgotten */
 
 /* Before anything was measured: what the slowest device that we know of moves, and what a command costs that moves nothing. */
 #define BYTES_PER_SECOND_FIRST 5e8
 #define SECONDS_LEAST 5e-6
-/* A device where one measurement says less than this is not believed: time stamps may be coarse. */
+#define LARGE_BYTES (64ull << 10) /* of what is below, and has never run, several may be in a piece */
+/* One measurement raises what is believed by no more than this: a thread of a software driver may have slept. */
 #define SURPRISE 4.0
+
+/* A command's kernel, and the bytes that it moves to three binary digits. */
+typedef struct kind { int kernel; uint32_t bytes; } kind;
 
 struct obi_slice {
     VkQueryPool pool; /* VK_NULL_HANDLE where the queue has no time stamps */
-    obi_costs *costs;
     uint32_t first, end, index; /* index: of the next command of the list */
     double left;                /* seconds that are not taken yet */
     bool closed;                /* a command was left out behind the piece */
-    double seconds;
-    uint64_t bytes[COMMANDS_MAX];
+    bool guessed;               /* it has a large one that was never measured */
+    double seconds, longest;
+    kind taken[COMMANDS_MAX];
     uint64_t ticks[COMMANDS_MAX + 1];
+    struct { kind kind; double seconds; } costs[COSTS_MAX];
+    uint32_t cost_count, cost_next;
 };
 
-void obi_costs_free(obi_costs *costs)
+static kind kind_of(int kernel, uint64_t bytes)
 {
-    obi_free(costs->seconds);
-    obi_free(costs->measured);
-    *costs = (obi_costs){ .seconds = NULL };
+    uint32_t shift = 0;
+    for (; bytes >= 8; bytes >>= 1) shift++;
+    return (kind){ kernel, shift << 3 | (uint32_t)bytes };
 }
 
-void obi_costs_scale(obi_costs *costs, double factor)
+/* Where the kind's cost is; cost_count when it is not known. */
+static uint32_t find(const obi_slice *slice, kind wanted)
 {
-    for (uint32_t i = 0; i < costs->room; i++) costs->seconds[i] *= (float)factor;
-}
-
-double obi_costs_longest(const obi_costs *costs)
-{
-    float longest = 0;
-    for (uint32_t i = 0; i < costs->room; i++)
-        if (costs->measured[i] && costs->seconds[i] > longest) longest = costs->seconds[i];
-    return (double)longest;
-}
-
-double obi_costs_sum(const obi_costs *costs, uint32_t count)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < count && i < costs->room; i++)
-        if (costs->measured[i]) sum += (double)costs->seconds[i];
-    return sum;
-}
-
-/* Room for command i. Without memory for it nothing is remembered, and everything stays a guess. */
-static bool make_room(obi_costs *costs, uint32_t i)
-{
-    if (i < costs->room) return true;
-    uint32_t room = i + 256;
-    float *seconds = obi_realloc(costs->seconds, room, sizeof *seconds);
-    if (!seconds) return false;
-    costs->seconds = seconds;
-    uint8_t *measured = obi_realloc(costs->measured, room, sizeof *measured);
-    if (!measured) return false;
-    costs->measured = measured;
-    memset(seconds + costs->room, 0, (room - costs->room) * sizeof *seconds);
-    memset(measured + costs->room, 0, room - costs->room);
-    costs->room = room;
-    return true;
-}
-
-static double estimate(const obi_costs *costs, uint32_t i, uint64_t bytes)
-{
-    if (i < costs->room && costs->measured[i]) return (double)costs->seconds[i];
-    return SECONDS_LEAST + (double)bytes / (costs->bytes_per_second > 0 ? costs->bytes_per_second : BYTES_PER_SECOND_FIRST);
+    uint32_t i = 0;
+    while (i < slice->cost_count && (slice->costs[i].kind.kernel != wanted.kernel || slice->costs[i].kind.bytes != wanted.bytes)) i++;
+    return i;
 }
 
 obi_status obi_slice_create(obi_device *device, obi_slice **out)
@@ -99,19 +70,24 @@ void obi_slice_destroy(obi_device *device, obi_slice *slice)
     obi_free(slice);
 }
 
-void obi_slice_set(obi_slice *slice, obi_costs *costs, uint32_t first, double seconds)
+void obi_slice_set(obi_slice *slice, uint32_t first, double seconds)
 {
-    slice->costs = costs;
     slice->first = slice->end = first;
     slice->index = 0;
     slice->left = seconds;
-    slice->closed = false;
-    slice->seconds = 0;
+    slice->closed = slice->guessed = false;
+    slice->seconds = slice->longest = 0;
+}
+
+void obi_slice_scale(obi_slice *slice, double factor)
+{
+    for (uint32_t i = 0; i < slice->cost_count; i++) slice->costs[i].seconds *= factor;
 }
 
 uint32_t obi_slice_end(const obi_slice *slice) { return slice->end; }
 bool obi_slice_at_end(const obi_slice *slice) { return !slice->closed; }
 double obi_slice_seconds(const obi_slice *slice) { return slice->seconds; }
+double obi_slice_longest(const obi_slice *slice) { return slice->longest; }
 
 static void stamp(obi_device *device, obi_slice *slice, VkCommandBuffer buffer, VkPipelineStageFlagBits stage)
 {
@@ -124,20 +100,22 @@ void obi_slice_begin(obi_device *device, obi_slice *slice, VkCommandBuffer buffe
     stamp(device, slice, buffer, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT);
 }
 
-bool obi_slice_takes(obi_slice *slice, uint64_t bytes)
+bool obi_slice_takes(obi_slice *slice, int kernel, uint64_t bytes)
 {
     uint32_t i = slice->index++;
-    if (i < slice->first) return false;
-    if (!slice->closed) {
-        uint32_t taken = i - slice->first;
-        double seconds = estimate(slice->costs, i, bytes);
-        slice->closed = taken == COMMANDS_MAX || (taken > 0 && seconds > slice->left);
-        if (!slice->closed) {
-            slice->left -= seconds;
-            slice->bytes[taken] = bytes;
-        }
-    }
-    return !slice->closed;
+    if (i < slice->first || slice->closed) return false;
+    uint32_t taken = i - slice->first, known;
+    kind own = kind_of(kernel, bytes);
+    known = find(slice, own);
+    bool guess = known == slice->cost_count;
+    double seconds = guess ? SECONDS_LEAST + (double)bytes / BYTES_PER_SECOND_FIRST : slice->costs[known].seconds;
+    guess = guess && slice->pool && bytes >= LARGE_BYTES;
+    slice->closed = taken == COMMANDS_MAX || (taken > 0 && (seconds > slice->left || (guess && slice->guessed)));
+    if (slice->closed) return false;
+    slice->guessed |= guess;
+    slice->left -= seconds;
+    slice->taken[taken] = own;
+    return true;
 }
 
 void obi_slice_taken(obi_device *device, obi_slice *slice, VkCommandBuffer buffer)
@@ -147,13 +125,18 @@ void obi_slice_taken(obi_device *device, obi_slice *slice, VkCommandBuffer buffe
 }
 
 /* The larger of what was measured now and a little less than before, so that one quick run does not make the next piece too long. */
-static void note(obi_costs *costs, uint32_t i, double seconds)
+static void note(obi_slice *slice, kind own, double seconds)
 {
-    if (!make_room(costs, i)) return;
-    double before = (double)costs->seconds[i] * 0.9;
-    if (!costs->measured[i] || seconds > before) before = costs->measured[i] && seconds > before * SURPRISE ? before * SURPRISE : seconds;
-    costs->seconds[i] = (float)before;
-    costs->measured[i] = 1;
+    uint32_t i = find(slice, own);
+    if (i == slice->cost_count) {
+        if (slice->cost_count < COSTS_MAX) slice->cost_count++;
+        else i = slice->cost_next++ % COSTS_MAX;
+        slice->costs[i].kind = own;
+        slice->costs[i].seconds = seconds;
+        return;
+    }
+    double before = slice->costs[i].seconds, most = before * SURPRISE;
+    slice->costs[i].seconds = seconds < before * 0.9 ? before * 0.9 : seconds < most ? seconds : most;
 }
 
 void obi_slice_collect(obi_device *device, obi_slice *slice)
@@ -163,16 +146,11 @@ void obi_slice_collect(obi_device *device, obi_slice *slice)
     VkResult result = device->vk.vkGetQueryPoolResults(device->handle, slice->pool, 0, count + 1, (count + 1) * sizeof *slice->ticks,
                                                        slice->ticks, sizeof *slice->ticks, VK_QUERY_RESULT_64_BIT);
     if (result != VK_SUCCESS) return;
-    uint64_t mask = device->caps.timestamp_bits >= 64 ? UINT64_MAX : (1ull << device->caps.timestamp_bits) - 1, bytes = 0;
-    double period = (double)device->caps.timestamp_period * 1e-9;
+    uint64_t mask = device->caps.timestamp_bits >= 64 ? UINT64_MAX : (1ull << device->caps.timestamp_bits) - 1;
     for (uint32_t k = 0; k < count; k++) {
-        double seconds = (double)((slice->ticks[k + 1] - slice->ticks[k]) & mask) * period;
-        note(slice->costs, slice->first + k, seconds);
+        double seconds = (double)((slice->ticks[k + 1] - slice->ticks[k]) & mask) * (double)device->caps.timestamp_period * 1e-9;
+        note(slice, slice->taken[k], seconds);
         slice->seconds += seconds;
-        bytes += slice->bytes[k];
-    }
-    if (slice->seconds > 0 && bytes > 0) { /* careful with what is not known yet: half as fast */
-        double rate = 0.5 * (double)bytes / slice->seconds;
-        if (slice->costs->bytes_per_second == 0 || rate < slice->costs->bytes_per_second) slice->costs->bytes_per_second = rate;
+        if (seconds > slice->longest) slice->longest = seconds;
     }
 }

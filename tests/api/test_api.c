@@ -234,21 +234,6 @@ static void test_tiers(void **state)
     ob_context_destroy(context);
 }
 
-typedef struct rows_seen { unsigned count, kernels; char last[64], tier_max; } rows_seen;
-
-static void on_row(const ob_selftest_row *row, void *user)
-{
-    rows_seen *seen = user;
-    assert_true(row->kernel[0] && row->tier >= 'A' && row->tier <= seen->tier_max);
-    if (!row->passed || !(row->worst >= 0 && row->worst <= 1))
-        fail_msg("%s, tier %c: %g, %s", row->kernel, row->tier, row->worst, row->detail);
-    assert_true(row->seconds >= 0);
-    assert_non_null(row->detail);
-    if (strcmp(seen->last, row->kernel) != 0) seen->kernels++;
-    snprintf(seen->last, sizeof seen->last, "%s", row->kernel);
-    seen->count++;
-}
-
 /* Families of kernels, and that `exact` leaves the one out that is not. */
 static void test_families(void **state)
 {
@@ -272,16 +257,6 @@ static void test_families(void **state)
         assert_non_null(strstr(choice.choice, exact ? "straight (a software driver)" : "straight-int8 (a software driver)"));
         ob_context_destroy(context);
     }
-}
-
-static void test_selftest(void **state)
-{
-    (void)state;
-    ob_device_info info;
-    API_OK(ob_context_info(shared, &info));
-    rows_seen seen = { .tier_max = info.tier };
-    API_OK(ob_selftest(shared, on_row, &seen));
-    assert_true(seen.kernels >= 15 && seen.count >= seen.kernels);
 }
 
 /* ---- model ----------------------------------------------------------------------------------------------------------- */
@@ -497,8 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_version), cmocka_unit_test(test_errors_belong_to_a_thread),
         cmocka_unit_test(test_destroy_takes_null), cmocka_unit_test(test_device_list), cmocka_unit_test(test_device_selection),
-        cmocka_unit_test(test_no_driver), cmocka_unit_test(test_tiers), cmocka_unit_test(test_families), cmocka_unit_test(test_selftest),
-        cmocka_unit_test(test_model_info),
+        cmocka_unit_test(test_no_driver), cmocka_unit_test(test_tiers), cmocka_unit_test(test_families), cmocka_unit_test(test_model_info),
         cmocka_unit_test(test_model_that_cannot_be), cmocka_unit_test(test_load_progress), cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_pieces), cmocka_unit_test(test_model_without_tokenizer), cmocka_unit_test(test_text_that_cannot_be_expressed),
     };
