@@ -5,6 +5,9 @@
 set(ONEBIT_KERNEL_NAMES "")
 set(ONEBIT_KERNEL_HEADERS "")
 set(ONEBIT_KERNEL_DIR ${CMAKE_CURRENT_BINARY_DIR}/spirv)
+if(ONEBIT_PREBUILT_SPIRV)
+  set(ONEBIT_KERNEL_DIR ${CMAKE_CURRENT_SOURCE_DIR}/spirv)
+endif()
 file(MAKE_DIRECTORY ${ONEBIT_KERNEL_DIR})
 
 function(onebit_kernel family verb)
@@ -25,19 +28,21 @@ function(onebit_kernel family verb)
       set(blob ${K_NAME}_${tier})
       set(spv ${ONEBIT_KERNEL_DIR}/${blob}.spv)
       set(header ${ONEBIT_KERNEL_DIR}/${blob}.h)
-      string(TOUPPER ${tier} tier_upper)
       set(defines -DOB_TIER=${tier_index})
       foreach(define IN LISTS K_DEFINES)
         list(APPEND defines -D${define})
       endforeach()
-      add_custom_command(OUTPUT ${header}
-        COMMAND ${GLSLANG} --quiet -V --target-env vulkan1.1 -I${CMAKE_CURRENT_SOURCE_DIR} ${defines}
-                --depfile ${spv}.d -o ${spv} ${CMAKE_CURRENT_SOURCE_DIR}/${K_SOURCE}
-        COMMAND ${SPIRV_VAL} --target-env vulkan1.1 ${spv}
-        COMMAND ${CMAKE_COMMAND} -DINPUT=${spv} -DOUTPUT=${header} -DNAME=${blob} -P ${CMAKE_CURRENT_SOURCE_DIR}/embed.cmake
-        DEPENDS ${K_SOURCE} embed.cmake
-        DEPFILE ${spv}.d
-        COMMENT "Kernel ${blob}" VERBATIM)
+      if(NOT ONEBIT_PREBUILT_SPIRV)
+        # The depfile names the .spv; without it among the outputs ninja would compile every kernel anew each time.
+        add_custom_command(OUTPUT ${spv} ${header}
+          COMMAND ${GLSLANG} --quiet -V --target-env vulkan1.1 -I${CMAKE_CURRENT_SOURCE_DIR} ${defines}
+                  --depfile ${spv}.d -o ${spv} ${CMAKE_CURRENT_SOURCE_DIR}/${K_SOURCE}
+          COMMAND ${SPIRV_VAL} --target-env vulkan1.1 ${spv}
+          COMMAND ${CMAKE_COMMAND} -DINPUT=${spv} -DOUTPUT=${header} -DNAME=${blob} -P ${CMAKE_CURRENT_SOURCE_DIR}/embed.cmake
+          DEPENDS ${K_SOURCE} embed.cmake
+          DEPFILE ${spv}.d
+          COMMENT "Kernel ${blob}" VERBATIM)
+      endif()
       set_property(GLOBAL APPEND PROPERTY ONEBIT_KERNEL_HEADERS ${header})
       set_property(GLOBAL APPEND_STRING PROPERTY ONEBIT_KERNEL_INCLUDES "#include \"${blob}.h\"\n")
       string(APPEND table_row "{ spirv_${blob}, sizeof spirv_${blob} }, ")

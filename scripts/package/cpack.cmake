@@ -24,38 +24,35 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 # One package needs another of this build, of exactly this version.
 set(this_version "(= ${PROJECT_VERSION})")
-set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS OFF)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY "=")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}/lib)
 
 set(CPACK_DEBIAN_LIBRARIES_PACKAGE_NAME libonebit0)
 set(CPACK_DEBIAN_LIBRARIES_PACKAGE_SECTION libs)
-set(CPACK_DEBIAN_LIBRARIES_PACKAGE_GENERATE_SHLIBS ON)
-set(CPACK_DEBIAN_LIBRARIES_PACKAGE_GENERATE_SHLIBS_POLICY "=")
+file(WRITE ${PROJECT_BINARY_DIR}/generated/triggers "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_LIBRARIES_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/generated/triggers)
 set(CPACK_DEBIAN_LIBRARIES_PACKAGE_DEPENDS libvulkan1) # opened at run time, which dpkg-shlibdeps cannot see
 set(CPACK_DEBIAN_LIBRARIES_PACKAGE_RECOMMENDS mesa-vulkan-drivers)
-set(CPACK_COMPONENT_LIBRARIES_DESCRIPTION "1-bit language models on any Vulkan device: shared libraries
- libonebit runs LLaMA models whose linear layers are signs and two value
- vectors, and ordinary ones; libonebit_train makes them.")
+set(CPACK_COMPONENT_LIBRARIES_DESCRIPTION "libonebit runs LLaMA models whose linear layers are signs and two value
+vectors, and ordinary ones; libonebit_train makes them.")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libonebit-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libonebit0 ${this_version}, libpcre2-dev, libutf8proc-dev, libjansson-dev, libyaml-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS libvulkan-dev) # the types of onebit/onebit_vulkan.h
-set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "1-bit language models on any Vulkan device: headers and archives
- What programs are built with: headers, static libraries, files for CMake
- and pkg-config, manual pages.")
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "What programs are built with: headers, static libraries, files for CMake
+and pkg-config, manual pages.")
 
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME onebit-tools)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS "libonebit0 ${this_version}")
-set(CPACK_COMPONENT_TOOLS_DESCRIPTION "1-bit language models on any Vulkan device: programs
- Programs that convert models to 1 bit, generate text, measure perplexity and
- speed, and list devices; with a small model that tells stories.")
+set(CPACK_COMPONENT_TOOLS_DESCRIPTION "Programs that convert models to 1 bit, generate text, measure perplexity and
+speed, and list devices; with a small model that tells stories.")
 
 set(CPACK_DEBIAN_TRAINING_PACKAGE_NAME onebit-train)
 set(CPACK_DEBIAN_TRAINING_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_TRAINING_PACKAGE_DEPENDS "libonebit0 ${this_version}")
-set(CPACK_COMPONENT_TRAINING_DESCRIPTION "1-bit language models on any Vulkan device: the trainer
- onebit-train-vk trains teachers from text and distils 1-bit students, on one
- device or with several processes over MPI.")
+set(CPACK_COMPONENT_TRAINING_DESCRIPTION "onebit-train-vk trains teachers from text and distils 1-bit students, on one
+device or with several processes over MPI.")
 include(CPack)

@@ -1,0 +1,20 @@
+# onebit_shader_digest(VARIABLE): one number of all that the kernels are compiled from, to tell whether words made earlier still belong
+# to it. cmake -P digest.cmake prints it.
+function(onebit_shader_digest variable)
+  set(directory ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
+  file(GLOB_RECURSE sources RELATIVE ${directory} ${directory}/*.comp ${directory}/*.glsl ${directory}/common/*.h)
+  list(APPEND sources kernels.cmake compile.cmake)
+  list(SORT sources)
+  set(all "")
+  foreach(source IN LISTS sources)
+    file(SHA256 ${directory}/${source} hash)
+    string(APPEND all "${hash} ${source}\n")
+  endforeach()
+  string(SHA256 digest "${all}")
+  set(${variable} ${digest} PARENT_SCOPE)
+endfunction()
+
+if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
+  onebit_shader_digest(digest)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E echo ${digest})
+endif()
