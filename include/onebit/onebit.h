@@ -172,14 +172,28 @@ OB_API ob_status ob_selftest(ob_context *context, void (*row)(const ob_selftest_
 
 typedef struct ob_model ob_model;
 
+/* A file of a host's own: an asset, an archive, the net. Called on the thread that loads, with offset + count <= bytes; what it returns
+ * is not trusted more than a file. Read once and mostly in order, some MiB at a time. */
+typedef struct ob_reader {
+    uint64_t bytes;   /* size of the file */
+    bool (*read)(void *user, uint64_t offset, void *to, size_t count); /* all `count` bytes, or false: loading fails, OB_ERROR_RUNTIME */
+    void *user;
+    const char *name; /* for messages; NULL: none */
+} ob_reader;
+
 typedef struct ob_model_desc {
-    const char *path;              /* required: a GGUF file, architecture llama or onebitllama */
+    const char *path;              /* a GGUF file, architecture llama or onebitllama; or, exactly one of the three being set, */
+    const void *memory;            /* its memory_bytes bytes, any alignment, which may go when the load returns; or */
+    const ob_reader *reader;       /* who reads it: only what lies in front of the tensors, and some 32 MiB at a time, are in memory */
+    uint64_t memory_bytes;
     ob_progress_function progress; /* NULL: none */
     void *user;
-    bool map;                      /* where the device can, matrices of f16 and f32 stay pages of the file: less memory, a faster start */
+    bool map;                      /* where the device can, matrices of f16 and f32 stay pages of the file: less memory, a faster start;
+                                    * of a path only, the others are copied */
 } ob_model_desc;
 
-/* Reads and checks the file and uploads the weights. The file is not needed afterwards; with `map` it must not be changed or cut while
+/* OB_ERROR_ARGUMENT when not exactly one of path, memory and reader is set, OB_ERROR_DATA for what is no such file or damaged.
+ * Reads and checks the file and uploads the weights. The file is not needed afterwards; with `map` it must not be changed or cut while
  * the model lives: unlinking or replacing it is fine, but writing into it changes the model, and cutting it ends the process (SIGBUS). */
 OB_API ob_status ob_model_load(ob_model **out, ob_context *context, const ob_model_desc *desc);
 OB_API void ob_model_destroy(ob_model *model);

@@ -28,16 +28,27 @@ static obi_status load_tokenizer(ob_model *model, const obi_gguf *gguf)
     return obi_tokenizer_create(&model->tokenizer, &vocab);
 }
 
+static obi_status open_file(obi_gguf *gguf, const ob_model_desc *desc)
+{
+    if ((desc->path != NULL) + (desc->memory != NULL) + (desc->reader != NULL) > 1)
+        return obi_fail(OBI_ERROR_ARGUMENT, "the model comes from a path, from memory or from a reader, and more than one was given");
+    if (desc->path) return obi_gguf_open(gguf, desc->path);
+    if (desc->memory) return obi_gguf_open_memory(gguf, desc->memory, desc->memory_bytes, "the model in memory");
+    if (!desc->reader) return obi_fail(OBI_ERROR_ARGUMENT, "no model file was named");
+    if (!desc->reader->read) return obi_fail(OBI_ERROR_ARGUMENT, "the reader has no function to read with");
+    const obi_byte_source source = { desc->reader->bytes, desc->reader->read, desc->reader->user };
+    return obi_gguf_open_source(gguf, &source, desc->reader->name ? desc->reader->name : "the model that is read");
+}
+
 ob_status ob_model_load(ob_model **out, ob_context *context, const ob_model_desc *desc)
 {
     *out = NULL;
-    if (!desc->path) return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "no model file was named"));
     ob_model *model = obi_calloc(1, sizeof *model);
     if (!model) return OB_ERROR_MEMORY;
     model->context = context;
     obi_gguf gguf = { 0 };
     obi_status status;
-    OBI_TRY_GOTO(obi_gguf_open(&gguf, desc->path));
+    OBI_TRY_GOTO(open_file(&gguf, desc));
     gguf.lend = desc->map;
     model->file_bytes = gguf.mapping.size;
     OBI_TRY_GOTO(obi_weights_load(context->device, &gguf, desc->progress, desc->user, &model->weights));

@@ -45,7 +45,7 @@ obi_status obi_mapping_open(obi_mapping *mapping, const char *path)
         status = OBI_ERROR_MEMORY;
         goto done;
     }
-    mapping->size = (uint64_t)info.st_size;
+    mapping->size = mapping->held = (uint64_t)info.st_size;
     mapping->data = nothing;
     if (mapping->size > 0) {
         void *data = mmap(NULL, (size_t)mapping->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
@@ -77,9 +77,44 @@ obi_status obi_mapping_from_memory(obi_mapping *mapping, const void *data, uint6
     mapping->path = obi_strdup(name);
     if (!mapping->path) return OBI_ERROR_MEMORY;
     mapping->data = data ? data : nothing;
-    mapping->size = size;
+    mapping->size = mapping->held = size;
     mapping->borrowed = true;
     return OBI_OK;
+}
+
+obi_status obi_mapping_from_source(obi_mapping *mapping, const obi_byte_source *source, const char *name)
+{
+    OBI_TRY(obi_mapping_from_memory(mapping, NULL, 0, name));
+    mapping->source = *source;
+    mapping->size = source->bytes;
+    return OBI_OK;
+}
+
+obi_status obi_mapping_hold(obi_mapping *mapping, uint64_t count)
+{
+    if (count > mapping->size) count = mapping->size;
+    if (count <= mapping->held) return OBI_OK;
+    if (count > SIZE_MAX) return obi_fail(OBI_ERROR_MEMORY, "%s is larger than this machine can address", mapping->path);
+    uint8_t *data = obi_realloc(mapping->held > 0 ? (void *)mapping->data : NULL, (size_t)count, 1);
+    if (!data) return OBI_ERROR_MEMORY;
+    uint64_t held = mapping->held;
+    mapping->data = data;
+    mapping->held = 1; /* it is ours to free, whatever happens */
+    OBI_TRY(obi_mapping_read(mapping, held, data + held, count - held));
+    mapping->held = count;
+    return OBI_OK;
+}
+
+obi_status obi_mapping_read(const obi_mapping *mapping, uint64_t offset, void *to, uint64_t count)
+{
+    if (offset > mapping->size || count > mapping->size - offset) return obi_fail(OBI_ERROR_DATA, "%s ends too early", mapping->path);
+    if (!mapping->source.read) {
+        memcpy(to, mapping->data + offset, (size_t)count);
+        return OBI_OK;
+    }
+    if (mapping->source.read(mapping->source.user, offset, to, (size_t)count)) return OBI_OK;
+    return obi_fail(OBI_ERROR_RUNTIME, "%s: reading %llu bytes at %llu failed", mapping->path, (unsigned long long)count,
+                    (unsigned long long)offset);
 }
 
 void obi_mapping_close(obi_mapping *mapping)
@@ -88,6 +123,7 @@ void obi_mapping_close(obi_mapping *mapping)
         munmap((void *)mapping->data, (size_t)mapping->size);
         obi_free(mapping->users);
     }
+    if (mapping->source.read && mapping->held > 0) obi_free((void *)mapping->data);
     obi_free(mapping->path);
     memset(mapping, 0, sizeof *mapping);
 }

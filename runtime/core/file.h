@@ -11,12 +11,21 @@
 
 /* ---- reading -------------------------------------------------------------------------------------- */
 
+/* Bytes that somebody else reads: `read` puts `count` of them from `offset` on at `to`, all or it returns false. */
+typedef struct obi_byte_source {
+    uint64_t bytes;
+    bool (*read)(void *user, uint64_t offset, void *to, size_t count);
+    void *user;
+} obi_byte_source;
+
 /* A whole file, read-only. Immutable once opened: any number of threads may read it. */
 typedef struct obi_mapping {
     const uint8_t *data; /* size bytes; not NULL even when size is 0 */
     uint64_t size;
     char *path;          /* as given, for messages */
     bool borrowed;       /* true when made by obi_mapping_from_memory */
+    obi_byte_source source;   /* `read` is NULL unless made by obi_mapping_from_source: then `data` are the first `held` bytes */
+    uint64_t held;       /* bytes at `data` */
     struct obi_mapping_users *users; /* of a file's pages; NULL where there are none of our own */
 } obi_mapping;
 
@@ -25,6 +34,13 @@ obi_status obi_mapping_open(obi_mapping *mapping, const char *path);
 
 /* Wraps bytes the caller keeps alive; `name` is used in messages only. */
 obi_status obi_mapping_from_memory(obi_mapping *mapping, const void *data, uint64_t size, const char *name);
+
+/* Bytes that come from a source, which is used until close. `data` is empty until obi_mapping_hold; one thread. */
+obi_status obi_mapping_from_source(obi_mapping *mapping, const obi_byte_source *source, const char *name);
+/* Makes the first `count` bytes of a source `data`, which may move; no fewer than before, and no more than there are. */
+obi_status obi_mapping_hold(obi_mapping *mapping, uint64_t count);
+/* Copies bytes of any mapping. OBI_ERROR_RUNTIME when the source fails, OBI_ERROR_DATA past the end. */
+obi_status obi_mapping_read(const obi_mapping *mapping, uint64_t offset, void *to, uint64_t count);
 
 void obi_mapping_close(obi_mapping *mapping); /* also fine on a zeroed struct */
 

@@ -20,6 +20,8 @@ typedef struct loader {
     void *user;
     uint64_t bytes_done;
     uint64_t bytes_all;
+    uint8_t *window; /* what is at hand of a file that is not in memory */
+    uint64_t window_bytes;
 } loader;
 
 #define CHUNK_BYTES (32u << 20) /* of a matrix, between which pages of the file are let go */
@@ -34,6 +36,23 @@ static obi_status find_tensor(const loader *load, const char *name, uint64_t col
                         load->gguf->mapping.path, name, tensor->shape[0], tensor->shape[1], columns, rows);
     *out = tensor;
     return OBI_OK;
+}
+
+/* `count` bytes of a tensor from `offset` on; valid until the next call. */
+static obi_status bytes_of(loader *load, const obi_gguf_tensor *tensor, uint64_t offset, uint64_t count, const uint8_t **out)
+{
+    if (tensor->data) {
+        *out = tensor->data + offset;
+        return OBI_OK;
+    }
+    if (count > load->window_bytes) {
+        uint8_t *window = count <= SIZE_MAX ? obi_realloc(load->window, (size_t)count, 1) : NULL;
+        if (!window) return OBI_ERROR_MEMORY;
+        load->window = window;
+        load->window_bytes = count;
+    }
+    *out = load->window;
+    return obi_mapping_read(&load->gguf->mapping, tensor->offset + offset, load->window, count);
 }
 
 static obi_status count_done(loader *load, const obi_gguf_tensor *tensor, const char *what)
@@ -58,8 +77,10 @@ static obi_status load_vector(loader *load, const char *name, uint32_t count, ob
     OBI_TRY(find_tensor(load, name, count, 1, &tensor));
     float *values = obi_calloc(count, sizeof *values);
     if (!values) return OBI_ERROR_MEMORY;
+    const uint8_t *bytes = NULL;
     obi_status status;
-    OBI_TRY_GOTO(obi_dtype_to_float(tensor->type, tensor->data, count, values));
+    OBI_TRY_GOTO(bytes_of(load, tensor, 0, tensor->bytes, &bytes));
+    OBI_TRY_GOTO(obi_dtype_to_float(tensor->type, bytes, count, values));
     OBI_TRY_GOTO(obi_buffer_create(load->device, (uint64_t)count * 4, OBI_MEMORY_DEVICE, out));
     OBI_TRY_GOTO(obi_upload_bytes(load->upload, obi_view_of(*out), values, (uint64_t)count * 4));
     load->weights->device_bytes += (uint64_t)count * 4;
@@ -96,7 +117,9 @@ static bool is_as_needed(const obi_gguf_tensor *tensor)
 typedef struct dense_rows {
     const obi_gguf_tensor *tensor;
     const obi_weight *weight;
-    uint64_t row_bytes; /* in the file */
+    uint64_t row_bytes;  /* in the file */
+    const uint8_t *rows; /* from row `first` on */
+    uint32_t first;
 } dense_rows;
 
 /* Q8_0 and Q4_0 as halves, some blocks at a time; halves are 16-bit words in order. */
@@ -119,7 +142,7 @@ static void convert_rows(void *user, uint32_t first, uint32_t count, uint32_t *w
     const dense_rows *of = user;
     const obi_weight *weight = of->weight;
     for (uint32_t i = 0; i < count; i++, words += weight->row_words) {
-        const uint8_t *source = of->tensor->data + (uint64_t)(first + i) * of->row_bytes;
+        const uint8_t *source = of->rows + (uint64_t)(first - of->first + i) * of->row_bytes;
         if (weight->type == OBI_WEIGHT_F32) {
             (void)obi_dtype_to_float(of->tensor->type, source, weight->columns, (float *)words);
         } else if (of->tensor->type != OBI_DTYPE_F16) {
@@ -158,6 +181,8 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
     uint32_t rows_at_once = obi_weight_upload_rows(weight, CHUNK_BYTES);
     for (uint32_t first = 0; first < rows; first += rows_at_once) {
         uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
+        OBI_TRY(bytes_of(load, tensor, of.row_bytes * first, of.row_bytes * count, &of.rows));
+        of.first = first;
         OBI_TRY(obi_weight_upload_filled(load->upload, weight, first, count, convert_rows, &of));
         /* Pages are let go as the reading goes on: an embedding may be gigabytes. */
         obi_mapping_release(&load->gguf->mapping, tensor->offset + of.row_bytes * first, of.row_bytes * count);
@@ -174,7 +199,13 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     if (tensor->type != OBI_DTYPE_I32) /* a narrower type would end before the last row */
         return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where signs are I32", load->gguf->mapping.path, name,
                         obi_dtype_name(tensor->type));
-    OBI_TRY(obi_weight_upload(load->upload, &linear->weight, 0, rows, tensor->data));
+    uint32_t rows_at_once = tensor->data ? rows : obi_weight_upload_rows(&linear->weight, CHUNK_BYTES);
+    const uint8_t *bytes = NULL;
+    for (uint32_t first = 0; first < rows; first += rows_at_once) {
+        uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
+        OBI_TRY(bytes_of(load, tensor, (uint64_t)first * row_words * 4, (uint64_t)count * row_words * 4, &bytes));
+        OBI_TRY(obi_weight_upload(load->upload, &linear->weight, first, count, bytes));
+    }
     load->weights->device_bytes += (uint64_t)rows * row_words * 4;
     load->weights->parameters += (uint64_t)rows * columns;
     OBI_TRY(account(load, tensor, name));
@@ -184,14 +215,16 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     snprintf(vector_name, sizeof vector_name, "%s.weight_scale", role);
     OBI_TRY(find_tensor(load, vector_name, rows, 1, &h));
     uint32_t h_offset = obi_scales_h_offset(columns);
-    uint64_t bytes = obi_scales_floats(rows, columns) * 4;
-    float *scales = obi_calloc(1, bytes);
+    uint64_t scale_bytes = obi_scales_floats(rows, columns) * 4;
+    float *scales = obi_calloc(1, scale_bytes);
     if (!scales) return OBI_ERROR_MEMORY;
     obi_status status;
-    OBI_TRY_GOTO(obi_dtype_to_float(g->type, g->data, columns, scales));
-    OBI_TRY_GOTO(obi_dtype_to_float(h->type, h->data, rows, scales + h_offset));
-    OBI_TRY_GOTO(obi_upload_bytes(load->upload, linear->scales, scales, bytes));
-    load->weights->device_bytes += bytes;
+    OBI_TRY_GOTO(bytes_of(load, g, 0, g->bytes, &bytes));
+    OBI_TRY_GOTO(obi_dtype_to_float(g->type, bytes, columns, scales));
+    OBI_TRY_GOTO(bytes_of(load, h, 0, h->bytes, &bytes));
+    OBI_TRY_GOTO(obi_dtype_to_float(h->type, bytes, rows, scales + h_offset));
+    OBI_TRY_GOTO(obi_upload_bytes(load->upload, linear->scales, scales, scale_bytes));
+    load->weights->device_bytes += scale_bytes;
     OBI_TRY_GOTO(account(load, g, name));
     OBI_TRY_GOTO(account(load, h, name));
 done:
@@ -252,7 +285,9 @@ static obi_status load_rope_factors(loader *load)
     OBI_TRY(find_tensor(load, "rope_freqs.weight", count, 1, &tensor));
     load->weights->rope_factors = obi_calloc(count, sizeof(float));
     if (!load->weights->rope_factors) return OBI_ERROR_MEMORY;
-    return obi_dtype_to_float(tensor->type, tensor->data, count, load->weights->rope_factors);
+    const uint8_t *bytes = NULL;
+    OBI_TRY(bytes_of(load, tensor, 0, tensor->bytes, &bytes));
+    return obi_dtype_to_float(tensor->type, bytes, count, load->weights->rope_factors);
 }
 
 /* What the file format allows and the kernels do not. */
@@ -285,7 +320,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
         needed += device_bytes(device, &gguf->tensors[i]); /* pages of the file, too: every token reads them all */
     }
     OBI_TRY_GOTO(check_widths(config, gguf));
-    weights->fingerprint = obi_hash(gguf->mapping.data, gguf->tensor_count > 0 ? (size_t)gguf->tensors[0].offset : 0, 0);
+    weights->fingerprint = obi_hash(gguf->mapping.data, (size_t)gguf->header_bytes, 0);
     OBI_TRY_GOTO(obi_memory_fits(device, needed, "the weights"));
     weights->layers = obi_calloc(config->layers, sizeof *weights->layers);
     if (!weights->layers) {
@@ -303,6 +338,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     OBI_TRY_GOTO(obi_upload_finish(load.upload));
 done:
     obi_upload_destroy(load.upload);
+    obi_free(load.window);
     if (status != OBI_OK) obi_weights_free(weights);
     else *out = weights;
     return status;

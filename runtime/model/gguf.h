@@ -33,7 +33,7 @@ typedef struct obi_gguf_tensor {
     uint64_t shape[4];          /* shape[0] is the fastest axis (columns); the rest are filled with 1 */
     uint64_t offset;            /* from the start of the file */
     uint64_t bytes;
-    const uint8_t *data;
+    const uint8_t *data;        /* NULL when the file comes from a source: obi_mapping_read has the bytes */
 } obi_gguf_tensor;
 
 typedef struct obi_gguf {
@@ -41,6 +41,7 @@ typedef struct obi_gguf {
     bool lend; /* who opens it may set this: weights may be read from the mapping for as long as they live */
     uint32_t version;
     uint32_t alignment;
+    uint64_t header_bytes;      /* keys and table of tensors, without the pad behind them */
     obi_gguf_value *values;
     uint64_t value_count;
     obi_gguf_tensor *tensors;
@@ -52,6 +53,8 @@ typedef struct obi_gguf {
 obi_status obi_gguf_open(obi_gguf *gguf, const char *path);
 /* The same over bytes that the caller keeps alive until close. */
 obi_status obi_gguf_open_memory(obi_gguf *gguf, const void *data, uint64_t size, const char *name);
+/* The same of a source, which is used until close. Only what lies in front of the tensors is kept in memory. */
+obi_status obi_gguf_open_source(obi_gguf *gguf, const obi_byte_source *source, const char *name);
 void obi_gguf_close(obi_gguf *gguf); /* also fine on a zeroed struct */
 
 /* Bytes of one number of this type; 0 for strings, arrays and ids that do not exist. */

@@ -14,6 +14,7 @@ enum {
     VALUE_LEAST_BYTES = 14, /* key length, a key of one byte, type, a value of one byte */
     TENSOR_LEAST_BYTES = 33,/* name length, a name of one byte, dimensions, one of them, type, offset */
     KEY_MOST_BYTES = 65535,
+    HEADER_FIRST_BYTES = 1 << 20, /* of a source, to begin with */
     DEFAULT_ALIGNMENT = 32,
     LEAST_ALIGNMENT = 8,
     MOST_ALIGNMENT = 65536
@@ -77,6 +78,9 @@ static bool is_printable(obi_gguf_string string)
 /* How much of a key goes into a message. */
 static int shown(obi_gguf_string key) { return key.length < 100 ? (int)key.length : 100; }
 
+/* In the whole file, of which less may be at hand. */
+static uint64_t bytes_left(const obi_gguf *gguf, const obi_reader *reader) { return gguf->mapping.size - reader->position; }
+
 static obi_status read_counts(obi_gguf *gguf, obi_reader *reader)
 {
     const uint8_t *magic = obi_read_bytes(reader, 4);
@@ -94,13 +98,13 @@ static obi_status read_counts(obi_gguf *gguf, obi_reader *reader)
         return damaged(gguf, "this is a big-endian GGUF file; convert it to little-endian first");
     if (gguf->version != 2 && gguf->version != 3)
         return damaged(gguf, "GGUF version %u is not supported, only 2 and 3 are", gguf->version);
-    uint64_t left = obi_reader_left(reader);
+    uint64_t left = bytes_left(gguf, reader);
     if (values > left / VALUE_LEAST_BYTES)
         return damaged(gguf, "the header counts %llu keys, more than its %llu bytes can hold: the file is damaged",
-                       (unsigned long long)values, (unsigned long long)reader->size);
+                       (unsigned long long)values, (unsigned long long)gguf->mapping.size);
     if (tensors > (left - values * VALUE_LEAST_BYTES) / TENSOR_LEAST_BYTES)
         return damaged(gguf, "the header counts %llu tensors, more than its %llu bytes can hold: the file is damaged",
-                       (unsigned long long)tensors, (unsigned long long)reader->size);
+                       (unsigned long long)tensors, (unsigned long long)gguf->mapping.size);
     gguf->values = obi_calloc((size_t)values, sizeof *gguf->values);
     gguf->tensors = obi_calloc((size_t)tensors, sizeof *gguf->tensors);
     if (!gguf->values || !gguf->tensors) return OBI_ERROR_MEMORY;
@@ -120,7 +124,7 @@ static obi_gguf_string read_string(obi_reader *reader)
 /* value->count strings, as pointers into the mapping. */
 static obi_status read_strings(obi_gguf *gguf, obi_reader *reader, obi_gguf_value *value)
 {
-    if (value->count > obi_reader_left(reader) / 8)
+    if (value->count > bytes_left(gguf, reader) / 8)
         return damaged(gguf, "the key %.*s counts %llu strings, more than the file can hold: it is damaged", shown(value->key),
                        value->key.text, (unsigned long long)value->count);
     value->strings = obi_calloc((size_t)value->count, sizeof *value->strings);
@@ -132,11 +136,11 @@ static obi_status read_strings(obi_gguf *gguf, obi_reader *reader, obi_gguf_valu
 static obi_status read_numbers(obi_gguf *gguf, obi_reader *reader, obi_gguf_value *value, obi_gguf_type type)
 {
     uint64_t bytes;
-    if (!obi_checked_mul(value->count, obi_gguf_number_bytes(type), &bytes) || bytes > obi_reader_left(reader))
+    if (!obi_checked_mul(value->count, obi_gguf_number_bytes(type), &bytes) || bytes > bytes_left(gguf, reader))
         return damaged(gguf, "the key %.*s counts %llu values of type %s, more than the file can hold: it is damaged",
                        shown(value->key), value->key.text, (unsigned long long)value->count, type_name(type));
     const uint8_t *data = obi_read_bytes(reader, bytes);
-    for (uint64_t i = 0; type == OBI_GGUF_BOOL && i < bytes; i++)
+    for (uint64_t i = 0; data && type == OBI_GGUF_BOOL && i < bytes; i++)
         if (data[i] > 1)
             return damaged(gguf, "the key %.*s holds %u where only true (1) or false (0) can be: the file is damaged",
                            shown(value->key), value->key.text, data[i]);
@@ -252,13 +256,14 @@ static obi_status read_tensors(obi_gguf *gguf, obi_reader *reader)
         return damaged(gguf, "the tensor %s occurs twice: the file is damaged", gguf->tensors[duplicate].name);
     if (!obi_checked_align(reader->position, gguf->alignment, &start)) return damaged(gguf, "the file is damaged");
     uint64_t last = reader->position;
+    gguf->header_bytes = last;
     for (uint64_t i = 0; i < gguf->tensor_count; i++) {
         obi_gguf_tensor *tensor = &gguf->tensors[i];
         if (!obi_checked_add(tensor->offset, start, &tensor->offset) || !obi_checked_add(tensor->offset, tensor->bytes, &last) ||
             last > gguf->mapping.size)
             return damaged(gguf, "the file ends before the data of tensor %s do: it is incomplete or damaged, fetch it again",
                            tensor->name);
-        tensor->data = gguf->mapping.data + tensor->offset;
+        tensor->data = gguf->mapping.source.read ? NULL : gguf->mapping.data + tensor->offset;
     }
     /* Some writers pad the last tensor and some do not; anything else behind it is not ours to ignore. */
     uint64_t padded;
@@ -268,16 +273,36 @@ static obi_status read_tensors(obi_gguf *gguf, obi_reader *reader)
     return OBI_OK;
 }
 
+static obi_status parse_held(obi_gguf *gguf, obi_reader *reader)
+{
+    *reader = obi_reader_over(gguf->mapping.data, gguf->mapping.held);
+    OBI_TRY(read_counts(gguf, reader));
+    OBI_TRY(read_values(gguf, reader));
+    return read_tensors(gguf, reader);
+}
+
+static void forget(obi_gguf *gguf)
+{
+    for (uint64_t i = 0; i < gguf->value_count; i++) obi_free(gguf->values[i].strings);
+    obi_free(gguf->values);
+    obi_free(gguf->tensors);
+    obi_free(gguf->value_order);
+    obi_free(gguf->tensor_order);
+    *gguf = (obi_gguf){ .mapping = gguf->mapping };
+}
+
 static obi_status parse(obi_gguf *gguf)
 {
-    obi_reader reader = obi_reader_over(gguf->mapping.data, gguf->mapping.size);
-    obi_status status;
-    OBI_TRY_GOTO(read_counts(gguf, &reader));
-    OBI_TRY_GOTO(read_values(gguf, &reader));
-    OBI_TRY_GOTO(read_tensors(gguf, &reader));
-    return OBI_OK;
-done:
-    obi_gguf_close(gguf);
+    obi_reader reader;
+    obi_status status = parse_held(gguf, &reader);
+    /* How long the header is nobody knows before it was read: some more of a source, until it is whole. */
+    while (status != OBI_OK && reader.failed && gguf->mapping.held < gguf->mapping.size) {
+        forget(gguf);
+        status = obi_mapping_hold(&gguf->mapping, gguf->mapping.held * 4);
+        if (status == OBI_OK) status = parse_held(gguf, &reader);
+        else break;
+    }
+    if (status != OBI_OK) obi_gguf_close(gguf);
     return status;
 }
 
@@ -295,13 +320,19 @@ obi_status obi_gguf_open_memory(obi_gguf *gguf, const void *data, uint64_t size,
     return parse(gguf);
 }
 
+obi_status obi_gguf_open_source(obi_gguf *gguf, const obi_byte_source *source, const char *name)
+{
+    memset(gguf, 0, sizeof *gguf);
+    OBI_TRY(obi_mapping_from_source(&gguf->mapping, source, name));
+    obi_status status = obi_mapping_hold(&gguf->mapping, HEADER_FIRST_BYTES);
+    if (status == OBI_OK) return parse(gguf);
+    obi_gguf_close(gguf);
+    return status;
+}
+
 void obi_gguf_close(obi_gguf *gguf)
 {
-    for (uint64_t i = 0; i < gguf->value_count; i++) obi_free(gguf->values[i].strings);
-    obi_free(gguf->values);
-    obi_free(gguf->tensors);
-    obi_free(gguf->value_order);
-    obi_free(gguf->tensor_order);
+    forget(gguf);
     obi_mapping_close(&gguf->mapping);
     memset(gguf, 0, sizeof *gguf);
 }
