@@ -3,14 +3,19 @@
  * Three nouns:
  *   ob_context  a device and its kernels            thread-safe
  *   ob_model    immutable weights and a tokenizer   thread-safe; sessions may share one
- *   ob_session  one sequence of tokens (a KV cache) one thread at a time
+ *   ob_session  one sequence of tokens (a KV cache) one thread at a time; ob_session_cancel from any
  *
  * Rules that hold everywhere:
  *   - A function that can fail returns ob_status; OB_OK is 0 and failures are negative. ob_last_error() then has one
  *     sentence for a person, on the calling thread. Out-pointers are NULL after a failure.
  *   - A desc of zeros with the required fields set is valid: 0 and NULL mean the default. Descs, and what they point to,
  *     need to live only until the call returns.
- *   - Destroy functions take NULL. A session must go before its model, a model before its context.
+ *   - Callbacks run on the thread whose call they belong to, before it returns, unless they say otherwise (the log, the allocator).
+ *     They must return: no longjmp and no C++ exception through the library.
+ *   - Any call that works on the device may return OB_ERROR_MEMORY or OB_ERROR_DEVICE_LOST. After the first everything is as it was and
+ *     something smaller may do; after the second only save, info and destroy functions are of use: make context, model and session anew.
+ *   - Destroy functions take NULL, wait for what is at work, and must not run beside another call on the same object. A session must go
+ *     before its model, a model before its context.
  *   - The library never prints, exits, aborts or installs signal handlers. It writes files only into its cache directory
  *     and where it is told to.
  *   - Environment: ONEBIT_TIER=A|B|C caps the kernel tier, ONEBIT_KERNEL=xor|table|int8|straight|half names the kernels for products
@@ -20,6 +25,8 @@
  *     ob_context_create(&context, &(ob_context_desc){ 0 });
  *     ob_model_load(&model, context, &(ob_model_desc){ .path = "model.gguf" });
  *     ob_session_create(&session, model, &(ob_session_desc){ 0 });
+ *     ob_session_generate(session, &(ob_generate_desc){ .prompt = text, .prompt_bytes = strlen(text), .on_text = print }, &result);
+ * or token by token:
  *     ob_model_tokenize(model, text, strlen(text), OB_TOKENIZE_BOS, ids, room, &count);
  *     ob_session_feed(session, ids, count);
  *     while (ob_session_sample(session, &id) == OB_OK && id != info.eos) ... ob_session_feed(session, &id, 1);
@@ -256,6 +263,8 @@ typedef struct ob_session_desc {
     bool stepped;         /* for ob_session_step: makes every pipeline now that it can need, so that no frame waits for a compiler */
 } ob_session_desc;
 
+/* Takes all device memory that the session will need. OB_ERROR_ARGUMENT for sizes and samplings that cannot be, OB_ERROR_MEMORY, with the
+ * largest context that fits, when there is too little. The model must outlive it. Thread-safe. */
 OB_API ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc);
 OB_API void ob_session_destroy(ob_session *session);
 OB_API uint32_t ob_session_context(const ob_session *session);  /* positions there are */

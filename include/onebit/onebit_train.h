@@ -15,7 +15,8 @@ typedef enum ob_form {
 } ob_form;
 
 typedef struct ob_quantize_desc {
-    const char *input;             /* required: a Hugging Face LLaMA directory, a llama2.c .bin, a GGUF file, or a OneBit checkpoint directory */
+    const char *input;             /* required: a Hugging Face LLaMA directory, a llama2.c .bin, a GGUF file, or a OneBit checkpoint
+                                    * directory */
     const char *output;            /* required: the GGUF file to write; it appears only when complete */
     const char *tokenizer;         /* tokenizer.bin, tokenizer.model, tokenizer.json or GGUF; NULL: what lies beside the model */
     ob_form form;
@@ -50,7 +51,9 @@ typedef struct ob_quantize_report {
 } ob_quantize_report;
 
 /* Converts a model. `context` is used for OB_FORM_ONEBIT and may be NULL for the other forms. Host memory stays small
- * whatever the model: tensors are streamed from a mapping. *report may be NULL; free it with ob_quantize_report_free. */
+ * whatever the model: tensors are streamed from a mapping. `report` may be NULL; free *report with ob_quantize_report_free, before the
+ * allocator changes. OB_ERROR_DATA for an input that is missing, damaged or unknown, OB_ERROR_RUNTIME when writing fails,
+ * OB_ERROR_CANCELLED when progress returned false: there is then no output, and *report is NULL. Blocks; progress is called on the calling thread. */
 OB_API ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quantize_report **report);
 OB_API void ob_quantize_report_free(ob_quantize_report *report);
 
@@ -141,10 +144,12 @@ typedef struct ob_train_desc {
 
 /* Runs one training run; the keys are listed by ob_train_option. Its directory then holds resolved.yaml, log.jsonl, loss.svg,
  * events.out.tfevents.*, checkpoint-N/, latest and model.gguf; with `stage: generate` it holds generated.txt, samples.jsonl and
- * generate.json instead. Calling it again with the same directory goes on from the newest good checkpoint or sample. */
+ * generate.json instead. Calling it again with the same directory goes on from the newest good checkpoint or sample.
+ * Blocks, and calls back on the calling thread. OB_ERROR_ARGUMENT for a key that is unknown or a value that cannot be, OB_ERROR_DATA for
+ * models, texts and checkpoints, OB_ERROR_CANCELLED when `stop` asked for it: all is saved then. One run for a directory at a time. */
 OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
 
-/* Key, default (as text, into `value`) and help of option i; false behind the last. */
+/* Key, default (as text, into `value`) and help of option i; false behind the last. Key and help are static. Thread-safe. */
 OB_API bool ob_train_option(uint32_t i, const char **key, char *value, size_t room, const char **help);
 
 #ifdef __cplusplus
