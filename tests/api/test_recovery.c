@@ -1,16 +1,22 @@
-/* test_recovery: onebit-run-vk when the device is lost: the same text, nothing twice; and when it is lost again and again. */
+/* test_recovery: onebit-run-vk when the device is lost: the same text, nothing twice; and when it is lost again and again. And when the
+ * device has no memory for a session. */
 #include "program.h"
 
-/* The program with its submission number `call` failing as if the device were lost; 0: none fails. */
-static program *run_losing(unsigned call, const char *how, const char *const *argv)
+/* The program with call number `call` of a Vulkan command failing; how: "lasting" or "". */
+static program *run_failing(const char *command, unsigned call, int error, const char *how, const char *const *argv)
 {
     static char plan[64], layer[1024], preload[1024], folder[1024];
-    snprintf(plan, sizeof plan, "FAULTS_PLAN=vkQueueSubmit %u -4 %s", call, how);
+    snprintf(plan, sizeof plan, "FAULTS_PLAN=%s %u %d %s", command, call, error, how);
     snprintf(layer, sizeof layer, "FAULTS_LAYER=%s", OB_FAULTS_LAYER);
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s", OB_FAULTS_PRELOAD);
     snprintf(folder, sizeof folder, "VK_ADD_LAYER_PATH=%s", OB_FAULTS_FOLDER);
     const char *const set[] = { plan, layer, preload, folder, "VK_INSTANCE_LAYERS=VK_LAYER_onebit_faults", "NODEVICE_SELECT=1", NULL };
     return program_run_with(argv, set, NULL);
+}
+
+static program *run_losing(unsigned call, const char *how, const char *const *argv)
+{
+    return run_failing("vkQueueSubmit", call, -4, how, argv);
 }
 
 static void test_same_text(void **state)
@@ -49,8 +55,35 @@ static void test_lost_for_good(void **state)
     assert_int_equal(program_occurrences(run->err, ": error: "), 1);
 }
 
+#define RUN "onebit-run-vk", "-m", program_model(), "-p", "Once upon a time", "-n", "4", "--temp", "0"
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    const char *const free[] = { RUN, NULL };
+    const char *const some[] = { RUN, "-c", "64", NULL };
+    const char *const none[] = { RUN, "-c", "64", "-b", "8", NULL };
+    unsigned call = 32; /* of the buffers, some of which are the model's */
+    const program *run;
+    do {
+        call += 8;
+        run = run_failing("vkCreateBuffer", call, -2, "", free);
+    } while (run->code != 0 && call < 200);
+    program_expect_success(run);
+    assert_non_null(strstr(run->err, "trying it with half of the context and of the batch"));
+    assert_string_equal(run->out, "Once upon a time, there was a\n");
+    run = run_failing("vkCreateBuffer", call, -2, "", some);
+    program_expect_success(run);
+    assert_non_null(strstr(run->err, "trying it with half of the batch"));
+    program_expect_failure(run_failing("vkCreateBuffer", call, -2, "", none), 4, "out of device memory"); /* all of it was asked for */
+    run = run_failing("vkCreateBuffer", call, -2, "lasting", free);
+    program_expect_failure(run, 4, "out of device memory");
+    assert_int_equal(program_occurrences(run->err, "half of the context"), 1); /* once */
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_same_text), cmocka_unit_test(test_lost_for_good) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_same_text), cmocka_unit_test(test_lost_for_good),
+                                        cmocka_unit_test(test_no_memory) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }
