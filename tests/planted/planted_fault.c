@@ -64,6 +64,17 @@ static void missing_barrier(void **state)
     test_device_check();
 }
 
+/* A workgroup larger than the device has, here a larger one that a layer makes look small. */
+static void beyond_profile(void **state)
+{
+    (void)state;
+    obi_device *device = test_device();
+    uint32_t invocations = device->caps.workgroup_size * 2;
+    VkPipeline pipeline;
+    TEST_OK(obi_pipeline_get(device, OBI_KERNEL_ACT_RELU_FWD, &invocations, 1, &pipeline));
+    test_device_check();
+}
+
 /* A group that never asks for the device would pass on a machine without one. */
 static void nothing_tested(void **state)
 {
@@ -98,6 +109,7 @@ int main(int argument_count, char **arguments)
         { "wrong_number", wrong_number },
         { "misuse", misuse },
         { "missing_barrier", missing_barrier },
+        { "beyond_profile", beyond_profile },
         { "leaked_object", leaked_object },
         { "leaked_bytes", leaked_bytes },
         { "overrun", overrun },
