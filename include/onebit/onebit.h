@@ -381,7 +381,8 @@ OB_API ob_status ob_session_agree(ob_session *student, ob_session *teacher, cons
  * out and did not feed or holds back; some 4 bytes a token, no keys and values. Only host memory is read, so that it also works after
  * OB_ERROR_DEVICE_LOST and once more for the same state. Writes at most `room` bytes, all or none; *count is how many there are (call with
  * room 0 to ask). OB_ERROR_ARGUMENT when there is less room. The bytes are the same on every machine, have a version and a checksum, and
- * belong to the model file. */
+ * belong to the model file. Of a session that is stepped only what is wholly fed is in it (ob_session_position): push the rest, the token
+ * given out last above all, again behind ob_session_restore. */
 OB_API ob_status ob_session_save(const ob_session *session, void *bytes, size_t room, size_t *count);
 
 typedef enum ob_restore_flags {

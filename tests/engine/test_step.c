@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#include "engine/state.h"
+
 #define STEPS_MAX 200000 /* with a pause of some microseconds after each: what a test may take to come to an end */
 
 /* Steps until a token is there; returns how many pieces that took. */
@@ -185,6 +187,31 @@ static void test_refused(void **state)
     test_device_check();
 }
 
+/* A stepped session that is saved somewhere in a token goes on in another with the same text, given what it had not fed. */
+static void test_saved(void **state)
+{
+    (void)state;
+    obi_session_desc desc = { .context = 48, .batch = 8, .sampling = { .temperature = 0.8f, .seed = 3 } };
+    obi_session *first, *second;
+    uint32_t want[16], got[16];
+    unsigned char bytes[4096];
+    size_t count;
+    TEST_OK(obi_session_create(stories, &desc, &first));
+    TEST_OK(obi_session_push(first, story_ids, 10));
+    for (int i = 0; i < 8; i++) step_to_token(first, 1e-4, &want[i]);
+    TEST_OK(obi_session_save(first, bytes, sizeof bytes, &count));
+    assert_int_equal(first->position, 17);
+    for (int i = 8; i < 16; i++) step_to_token(first, 1e-4, &want[i]);
+    TEST_OK(obi_session_create(stories, &desc, &second));
+    TEST_OK(obi_session_restore(second, bytes, count, 0));
+    TEST_OK(obi_session_push(second, &want[7], 1));
+    for (int i = 8; i < 16; i++) step_to_token(second, 1, &got[i]);
+    assert_memory_equal(got + 8, want + 8, 8 * sizeof *want);
+    obi_session_destroy(first);
+    obi_session_destroy(second);
+    test_device_check();
+}
+
 /* A device that is lost in the middle: the status, nothing pending, and the session can be destroyed. */
 static void test_lost(void **state)
 {
@@ -215,6 +242,7 @@ static int open_exact_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_pieces), cmocka_unit_test(test_same_tokens),
-                                        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_refused), cmocka_unit_test(test_lost) };
+                                        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_refused), cmocka_unit_test(test_saved),
+                                        cmocka_unit_test(test_lost) };
     return test_device_finish(cmocka_run_group_tests(tests, open_exact_models, close_models));
 }
