@@ -8,8 +8,8 @@
  * Rules that hold everywhere:
  *   - A function that can fail returns ob_status; OB_OK is 0 and failures are negative. ob_last_error() then has one
  *     sentence for a person, on the calling thread. Out-pointers are NULL after a failure.
- *   - A desc of zeros with the required fields set is valid: 0 and NULL mean the default. Descs, and what they point to,
- *     need to live only until the call returns.
+ *   - A desc of zeros with the required fields set is valid: 0 and NULL mean the default; where nothing is required the desc may be
+ *     NULL itself. Descs, and what they point to, need to live only until the call returns.
  *   - Callbacks run on the thread whose call they belong to, before it returns, unless they say otherwise (the log, the allocator).
  *     They must return: no longjmp and no C++ exception through the library.
  *   - Any call that works on the device may return OB_ERROR_MEMORY or OB_ERROR_DEVICE_LOST. After the first everything is as it was and

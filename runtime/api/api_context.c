@@ -93,7 +93,9 @@ ob_status ob_context_create(ob_context **out, const ob_context_desc *desc) { ret
 
 ob_status obi_context_open(ob_context **out, const ob_context_desc *desc, const obi_adoption *adopt)
 {
+    static const ob_context_desc usual = { 0 };
     *out = NULL;
+    if (!desc) desc = &usual;
     ob_context *context = obi_calloc(1, sizeof *context);
     if (!context) return OB_ERROR_MEMORY;
     obi_contexts_count(1);

@@ -11,7 +11,9 @@ _Static_assert((int)OB_CACHE_AUTO == 0 && (int)OB_CACHE_F32 == (int)OBI_KV_F32 &
 
 ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc)
 {
+    static const ob_session_desc usual = { 0 };
     *out = NULL;
+    if (!desc) desc = &usual;
     ob_session *session = obi_calloc(1, sizeof *session);
     if (!session) return OB_ERROR_MEMORY;
     session->model = model;

@@ -8,6 +8,10 @@
 #include "ops/matrix.h"
 
 #define BATCH_FIRST OBI_MATRIX_GEMM_TOKENS
+#define BATCH_MAX 32u /* more make dispatches that no frame has time for, but for the smallest models */
+#define MARGIN 0.8    /* of what a piece may take is filled with what it will take, as it goes */
+
+static uint32_t batch_max(const obi_session *session) { return session->batch < BATCH_MAX ? session->batch : BATCH_MAX; }
 
 void obi_step_destroy(obi_session *session)
 {
@@ -45,6 +49,14 @@ static obi_status make_room(obi_step *step, size_t more)
     return OBI_OK;
 }
 
+static obi_status make_slice(obi_session *session)
+{
+    obi_step *step = &session->step;
+    if (step->slice) return OBI_OK;
+    step->batch = session->batch < BATCH_FIRST ? session->batch : BATCH_FIRST;
+    return obi_slice_create(session->device, &step->slice);
+}
+
 obi_status obi_session_push(obi_session *session, const uint32_t *ids, size_t count)
 {
     obi_step *step = &session->step;
@@ -55,10 +67,7 @@ obi_status obi_session_push(obi_session *session, const uint32_t *ids, size_t co
                         session->context, taken);
     OBI_TRY(obi_session_check_ids(session, ids, count));
     obi_generation_forget(&session->generation);
-    if (!step->slice) {
-        OBI_TRY(obi_slice_create(session->device, &step->slice));
-        step->batch = session->batch < BATCH_FIRST ? session->batch : BATCH_FIRST;
-    }
+    OBI_TRY(make_slice(session));
     OBI_TRY(make_room(step, count));
     if (!step->flying && step->T == 0) obi_ahead_drop(session);
     memcpy(step->pending + step->count, ids, count * sizeof *ids);
@@ -72,7 +81,7 @@ static obi_status submit_piece(obi_session *session, double seconds)
 {
     obi_step *step = &session->step;
     bool last = step->fed + step->T == step->count;
-    obi_slice_set(step->slice, step->next, seconds);
+    obi_slice_set(step->slice, step->next, seconds * MARGIN);
     obi_cmd_begin_slice(session->cmd, step->slice);
     obi_session_record(session, step->T, last);
     OBI_TRY(obi_cmd_submit(session->cmd));
@@ -100,7 +109,7 @@ static void adapt_batch(obi_session *session, double seconds)
     obi_step *step = &session->step;
     if (step->T != step->batch || step->batch == 1) return;
     if (step->longest > seconds) step->batch /= 2;
-    if (step->longest > seconds / 4 || step->batch * 2 > session->batch) return;
+    if (step->longest > seconds / 4 || step->batch * 2 > batch_max(session)) return;
     step->batch *= 2;
     obi_slice_scale(step->slice, 2); /* a batch reads the same weights, and the bytes say little about it */
 }
@@ -165,16 +174,50 @@ obi_status obi_session_step(obi_session *session, double seconds, obi_step_resul
 
 /* ---- pipelines -------------------------------------------------------------------------------------------------------- */
 
+/* Runs T tokens, whatever they are, as if `position` were fed: nothing stays of it. In long pieces, as they are waited for. */
+static obi_status rehearse(obi_session *session, uint32_t T, uint32_t position)
+{
+    obi_slice *slice = session->step.slice;
+    obi_status status = OBI_OK;
+    uint32_t next = 0;
+    session->position = position;
+    memset(session->ids->mapped, 0, (size_t)T * 4);
+    status = obi_session_put_ids(session, session->ids->mapped, T);
+    do {
+        if (status == OBI_OK) {
+            obi_slice_set(slice, next, OBI_PACE_SECONDS);
+            obi_cmd_begin_slice(session->cmd, slice);
+            obi_session_record(session, T, true);
+            status = obi_cmd_run(session->cmd);
+            next = obi_slice_end(slice);
+        }
+    } while (status == OBI_OK && !obi_slice_at_end(slice));
+    session->position = 0;
+    return status;
+}
+
+/* Each twice, as the first time of a kernel is not like the others. A software driver compiles a kernel when it first runs, so there all of
+ * them do. */
+static obi_status rehearse_all(obi_session *session)
+{
+    bool software = session->device->caps.software;
+    for (uint32_t T = 1; T <= batch_max(session) && (software || T <= BATCH_FIRST); T = T == 1 ? 2 : T == 2 ? BATCH_FIRST : T * 2)
+        for (int round = 0; round < 2; round++) OBI_TRY(rehearse(session, T, 0));
+    for (uint64_t reach = 2; software && reach <= session->context; reach *= 2) OBI_TRY(rehearse(session, 1, (uint32_t)reach - 1));
+    return OBI_OK;
+}
+
 obi_status obi_step_prepare(obi_session *session)
 {
-    uint32_t position = session->position;
+    OBI_TRY(make_slice(session));
     obi_cmd_begin_noting(session->cmd);
     for (uint64_t reach = 1; reach <= session->context; reach *= 2) /* what attention takes depends on the position */
-        for (uint32_t T = 1; T <= session->batch; T = T < OBI_MATRIX_GEMM_TOKENS ? T + 1 : T * 2) {
+        for (uint32_t T = 1; T <= batch_max(session); T = T < OBI_MATRIX_GEMM_TOKENS ? T + 1 : T * 2) {
             session->position = (uint32_t)reach - 1;
             if (session->position + T > session->context) continue;
             obi_session_record(session, T, true);
         }
-    session->position = position;
-    return obi_cmd_prepare(session->cmd);
+    session->position = 0;
+    OBI_TRY(obi_cmd_prepare(session->cmd));
+    return rehearse_all(session);
 }

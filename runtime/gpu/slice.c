@@ -11,8 +11,11 @@
 #define BYTES_PER_SECOND_FIRST 5e8
 #define SECONDS_LEAST 5e-6
 #define LARGE_BYTES (64ull << 10) /* of what is below, and has never run, several may be in a piece */
-/* One measurement raises what is believed by no more than this: a thread of a software driver may have slept. */
-#define SURPRISE 4.0
+/* What is believed goes up quickly and down slowly, so that it lies above the middle of what is measured. One measurement that stands out,
+ * as a thread of a software driver may sleep and the first run of a kernel waits for memory, counts as SURPRISE times as much at the most. */
+#define UP 0.5
+#define DOWN 0.25
+#define SURPRISE 3.0
 
 /* A command's kernel, and the bytes that it moves to three binary digits. */
 typedef struct kind { int kernel; uint32_t bytes; } kind;
@@ -26,7 +29,7 @@ struct obi_slice {
     double seconds, longest;
     kind taken[COMMANDS_MAX];
     uint64_t ticks[COMMANDS_MAX + 1];
-    struct { kind kind; double seconds; } costs[COSTS_MAX];
+    struct { kind kind; double seconds; bool twice; } costs[COSTS_MAX]; /* twice: measured more than once */
     uint32_t cost_count, cost_next;
 };
 
@@ -124,7 +127,6 @@ void obi_slice_taken(obi_device *device, obi_slice *slice, VkCommandBuffer buffe
     stamp(device, slice, buffer, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT);
 }
 
-/* The larger of what was measured now and a little less than before, so that one quick run does not make the next piece too long. */
 static void note(obi_slice *slice, kind own, double seconds)
 {
     uint32_t i = find(slice, own);
@@ -133,10 +135,14 @@ static void note(obi_slice *slice, kind own, double seconds)
         else i = slice->cost_next++ % COSTS_MAX;
         slice->costs[i].kind = own;
         slice->costs[i].seconds = seconds;
+        slice->costs[i].twice = false;
         return;
     }
-    double before = slice->costs[i].seconds, most = before * SURPRISE;
-    slice->costs[i].seconds = seconds < before * 0.9 ? before * 0.9 : seconds < most ? seconds : most;
+    double before = slice->costs[i].seconds;
+    if (!slice->costs[i].twice && seconds < before) before = seconds; /* the first time is not like the others */
+    slice->costs[i].twice = true;
+    if (seconds > before * SURPRISE) seconds = before * SURPRISE;
+    slice->costs[i].seconds = before + (seconds > before ? UP : DOWN) * (seconds - before);
 }
 
 void obi_slice_collect(obi_device *device, obi_slice *slice)

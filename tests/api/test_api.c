@@ -84,6 +84,16 @@ static void test_destroy_takes_null(void **state)
     ob_quantize_report_free(NULL);
 }
 
+/* Where a desc has no required field, none at all is one of zeros. */
+static void test_no_desc(void **state)
+{
+    (void)state;
+    ob_session *session;
+    API_OK(ob_session_create(&session, stories, NULL));
+    assert_int_equal(ob_session_context(session), 512);
+    ob_session_destroy(session);
+}
+
 /* ---- devices --------------------------------------------------------------------------------------------------------- */
 
 static void test_device_list(void **state)
@@ -471,7 +481,8 @@ int main(void)
     api_plain_environment();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_version), cmocka_unit_test(test_errors_belong_to_a_thread),
-        cmocka_unit_test(test_destroy_takes_null), cmocka_unit_test(test_device_list), cmocka_unit_test(test_device_selection),
+        cmocka_unit_test(test_destroy_takes_null), cmocka_unit_test(test_no_desc),
+        cmocka_unit_test(test_device_list), cmocka_unit_test(test_device_selection),
         cmocka_unit_test(test_no_driver), cmocka_unit_test(test_tiers), cmocka_unit_test(test_families), cmocka_unit_test(test_model_info),
         cmocka_unit_test(test_model_that_cannot_be), cmocka_unit_test(test_load_progress), cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_pieces), cmocka_unit_test(test_model_without_tokenizer), cmocka_unit_test(test_text_that_cannot_be_expressed),
