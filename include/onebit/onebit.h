@@ -361,8 +361,8 @@ typedef struct ob_step {
  * is rare.
  *
  * Stop by not calling it any more, or by any other call on the session: ob_session_feed, _rewind, _score and _destroy first wait for
- * the piece at work (a few frames at most) and drop what was pushed; ob_session_position counts only what is wholly fed. To drop a token that
- * was just chosen: ob_session_rewind(session, ob_session_position(session)).
+ * the piece at work (a few frames at most) and drop what was pushed; ob_session_position counts only what is wholly fed. To drop a token
+ * that was just chosen: ob_session_rewind(session, ob_session_position(session)).
  *
  * OB_ERROR_DEVICE_LOST, OB_ERROR_MEMORY: what was pushed is dropped. The text is that of ob_session_feed up to rounding: batches differ. */
 OB_API ob_status ob_session_step(ob_session *session, uint32_t microseconds, ob_step *step);

@@ -53,7 +53,8 @@ typedef struct ob_quantize_report {
 /* Converts a model. `context` is used for OB_FORM_ONEBIT and may be NULL for the other forms. Host memory stays small
  * whatever the model: tensors are streamed from a mapping. `report` may be NULL; free *report with ob_quantize_report_free, before the
  * allocator changes. OB_ERROR_DATA for an input that is missing, damaged or unknown, OB_ERROR_RUNTIME when writing fails,
- * OB_ERROR_CANCELLED when progress returned false: there is then no output, and *report is NULL. Blocks; progress is called on the calling thread. */
+ * OB_ERROR_CANCELLED when progress returned false: there is then no output, and *report is NULL. Blocks; progress is called on the
+ * calling thread. */
 OB_API ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quantize_report **report);
 OB_API void ob_quantize_report_free(ob_quantize_report *report);
 

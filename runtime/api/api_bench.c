@@ -47,7 +47,8 @@ ob_status ob_bench_roofline(const char *path, const char *title, const ob_bench_
     obi_roofline_point *drawn = obi_calloc(count + 1, sizeof *drawn);
     if (!drawn) return OB_ERROR_MEMORY;
     for (size_t i = 0; i < count; i++)
-        drawn[i] = (obi_roofline_point){ points[i].label, points[i].operations / points[i].bytes, points[i].operations / points[i].seconds };
+        drawn[i] = (obi_roofline_point){ points[i].label, points[i].operations / points[i].bytes,
+                                         points[i].operations / points[i].seconds };
     obi_status status = obi_roofline_write(path, title, rates->bytes_per_second, rates->operations_per_second, drawn, count);
     obi_free(drawn);
     return obi_public(status);

@@ -11,8 +11,8 @@
 #define BYTES_PER_SECOND_FIRST 5e8
 #define SECONDS_LEAST 5e-6
 #define LARGE_BYTES (64ull << 10) /* of what is below, and has never run, several may be in a piece */
-/* What is believed goes up quickly and down slowly, so that it lies above the middle of what is measured. One measurement that stands out,
- * as a thread of a software driver may sleep and the first run of a kernel waits for memory, counts as SURPRISE times as much at the most. */
+/* What is believed goes up quickly and down slowly, so that it lies above the middle of what is measured. One measurement that stands
+ * out, as a thread of a software driver may sleep, counts as SURPRISE times as much at the most. */
 #define UP 0.5
 #define DOWN 0.25
 #define SURPRISE 3.0
