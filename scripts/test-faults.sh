@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes each Vulkan call of a load-generate-destroy run fail in each way that the registry lists, once and from there on, and
-# prints how many there were. Exit code 0: the library did right every time. Half an hour of one core.
+# prints how many there were. Exit code 0: the library did right every time. About 20 minutes of one core.
 #
 #   scripts/test-faults.sh [--sanitizers] [--edges] [--sample N] [--work NAME] [--command NAME]
 #

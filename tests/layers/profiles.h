@@ -2,7 +2,7 @@
  * subgroups stay as wide as lavapipe makes them (LP_NATIVE_VECTOR_WIDTH: `width` is the nearest to the device's).
  *
  * Where the values are from: "floor": the specification's table of required limits, Vulkan 1.1. The others: what Mesa 26's drivers
- * for these chips report (vulkaninfo over their null devices, docs/testing.md), NVIDIA's and MoltenVK's from public reports of their
+ * for these chips report (vulkaninfo over their null devices), NVIDIA's and MoltenVK's from public reports of their
  * drivers. Sizes of heaps are not imitated. */
 #ifndef OB_TESTS_LAYERS_PROFILES_H
 #define OB_TESTS_LAYERS_PROFILES_H
