@@ -1,10 +1,12 @@
 # The Vulkan drivers that the tests run on, and how a test is told which one to use.
 
-# onebit_find_icd(VARIABLE NAME): the first manifest NAME.*json among the places where drivers are installed.
+# onebit_find_icd(VARIABLE NAME): the first manifest NAME.*json among the places where drivers are installed; by the name that
+# the program sees, for which an emulator's root is the sysroot.
 function(onebit_find_icd variable name)
   set(found "")
   foreach(directory /usr/share /usr/local/share /etc)
-    file(GLOB manifests ${directory}/vulkan/icd.d/${name}.*json)
+    file(GLOB manifests RELATIVE "${CMAKE_SYSROOT}/" ${CMAKE_SYSROOT}${directory}/vulkan/icd.d/${name}.*json)
+    list(TRANSFORM manifests PREPEND /)
     list(APPEND found ${manifests})
   endforeach()
   list(FILTER found EXCLUDE REGEX "i[36]86")
@@ -70,6 +72,9 @@ function(onebit_add_icd_test name program icd)
   else()
     list(APPEND environment MESA_SHADER_CACHE_DISABLE=true)
   endif()
+  if(WIN32)
+    list(APPEND environment ONEBIT_TEST_WITHOUT_VALIDATION=1)
+  endif()
   list(APPEND environment ${ONEBIT_SANITIZER_ENV} ${T_UNPARSED_ARGUMENTS})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")
 endfunction()
@@ -101,7 +106,7 @@ function(onebit_add_driver_tests program)
 endfunction()
 
 foreach(driver IN LISTS ONEBIT_DRIVERS)
-  if(ONEBIT_ICD_${driver} STREQUAL "" OR NOT EXISTS "${ONEBIT_ICD_${driver}}")
+  if(ONEBIT_ICD_${driver} STREQUAL "" OR NOT EXISTS "${CMAKE_SYSROOT}${ONEBIT_ICD_${driver}}")
     message(WARNING "The Vulkan driver ${driver} was not found, so its tests will FAIL. Run scripts/setup.sh"
       " (scripts/test.sh does); to test without SwiftShader configure with -DONEBIT_WITHOUT_SWIFTSHADER=ON.")
   endif()

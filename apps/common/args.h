@@ -94,6 +94,6 @@ typedef struct app_program {
 int app_parse(const app_program *program, int argc, char **argv, const char **operands);
 
 /* Says what is wrong with the command line and where help is; returns 2. */
-int app_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int app_usage_error(const char *format, ...) __attribute__((format(__printf__, 1, 2)));
 
 #endif

@@ -18,10 +18,10 @@ const char *app_name(void);
 void app_start_log(int verbosity);
 
 /* "onebit-run-vk: ..." on stderr. From any thread; a progress bar steps aside. */
-void app_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void app_note(const char *format, ...) __attribute__((format(__printf__, 1, 2)));
 
 /* The same with "error: "; returns `code`, which the caller exits with. */
-int app_refuse(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int app_refuse(int code, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 /* Says why the library's last call failed and returns the exit code for it: 128 + the signal if a signal asked to stop. */
 int app_fail(ob_status status);

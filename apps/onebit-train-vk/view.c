@@ -73,7 +73,7 @@ typedef struct line {
     size_t length;
 } line;
 
-static void add(line *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(line *to, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 static void add(line *to, const char *format, ...)
 {
     va_list arguments;

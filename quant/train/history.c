@@ -117,9 +117,9 @@ obi_status obi_history_cut(const char *path, uint64_t step)
     if (status == OBI_OK) {
         while (status == OBI_OK && next_line(&reader))
             if (reader.step <= step) status = obi_write(&writer, reader.line, reader.length);
-        if (status == OBI_OK) status = obi_writer_commit(&writer);
-        else obi_writer_abandon(&writer);
     }
-    obi_mapping_close(&file);
+    obi_mapping_close(&file); /* first: Windows replaces no file that is mapped */
+    if (status == OBI_OK) return obi_writer_commit(&writer);
+    obi_writer_abandon(&writer); /* of a writer that did not open: nothing */
     return status;
 }

@@ -7,6 +7,6 @@ typedef enum obi_log_level { OBI_LOG_ERROR = 0, OBI_LOG_WARNING = 1, OBI_LOG_INF
 typedef void (*obi_log_function)(obi_log_level level, const char *message, void *user);
 
 void obi_log_set(obi_log_function function, void *user); /* NULL: silence */
-void obi_log(obi_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void obi_log(obi_log_level level, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 #endif

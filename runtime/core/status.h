@@ -20,11 +20,11 @@ typedef enum obi_status {
 /* Stores the formatted sentence as this thread's last error and returns `code`:
  *     return obi_fail(OBI_ERROR_DATA, "%s: not a GGUF file", path);
  * A sentence longer than 511 bytes is cut, and control characters in it become '?'. */
-obi_status obi_fail(obi_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+obi_status obi_fail(obi_status code, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 /* Puts "prefix: " in front of this thread's last error and returns `code`; for callers that know the
  * file or the tensor that the failing callee did not. */
-obi_status obi_fail_prefix(obi_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+obi_status obi_fail_prefix(obi_status code, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 /* This thread's last sentence; "" when nothing has failed. Valid until the next failure on this thread. */
 const char *obi_last_error(void);

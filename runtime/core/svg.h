@@ -13,7 +13,7 @@ typedef struct obi_svg {
 
 /* A white picture of width x height pixels with a title (UTF-8) that begins at pixel `left`. One thread. */
 obi_status obi_svg_open(obi_svg *svg, const char *path, int width, int height, int left, const char *title);
-void obi_svg_put(obi_svg *svg, const char *format, ...) __attribute__((format(printf, 2, 3))); /* at most 511 bytes a call */
+void obi_svg_put(obi_svg *svg, const char *format, ...) __attribute__((format(__printf__, 2, 3))); /* at most 511 bytes a call */
 void obi_svg_put_escaped(obi_svg *svg, const char *text); /* text between tags */
 obi_status obi_svg_close(obi_svg *svg); /* commits, or after a failure abandons the file and returns it */
 

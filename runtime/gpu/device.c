@@ -141,11 +141,13 @@ static obi_status select_candidate(const candidate *candidates, uint32_t count, 
 void obi_cache_directory(const char *requested, char *path, size_t room)
 {
     const char *own = getenv("ONEBIT_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *local = getenv("LOCALAPPDATA"); /* Windows */
     int length;
     if (requested) length = snprintf(path, room, "%s", requested);
     else if (own) length = snprintf(path, room, "%s", own);
     else if (xdg && xdg[0] == '/') length = snprintf(path, room, "%s/onebit", xdg);
     else if (home && home[0] == '/') length = snprintf(path, room, "%s/.cache/onebit", home);
+    else if (local && local[0]) length = snprintf(path, room, "%s/onebit", local);
     else length = snprintf(path, room, "%s", "");
     if (length < 0 || (size_t)length >= room) path[0] = 0;
 }

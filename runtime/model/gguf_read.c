@@ -50,7 +50,7 @@ static const char *foreign_type_name(uint32_t id)
 
 /* ---- parsing ------------------------------------------------------------------------------------------------ */
 
-static obi_status damaged(const obi_gguf *gguf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static obi_status damaged(const obi_gguf *gguf, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 static obi_status damaged(const obi_gguf *gguf, const char *format, ...)
 {

@@ -47,7 +47,7 @@ static void keep_failure(obi_gguf_writer *writer, obi_status status)
     snprintf(writer->sentence, sizeof writer->sentence, "%s", obi_last_error());
 }
 
-static void refuse(obi_gguf_writer *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void refuse(obi_gguf_writer *writer, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 static void refuse(obi_gguf_writer *writer, const char *format, ...)
 {

@@ -215,7 +215,7 @@ static void test_tiers(void **state)
         ob_set_log(NULL, NULL);
         ob_context_destroy(context);
     }
-    static const char wrong[] = { 'D', 'a', '1', 1, -1 };
+    static const char wrong[] = { 'D', 'a', '1', 1, (char)-1 };
     for (size_t i = 0; i < sizeof wrong; i++) {
         ob_context *context = JUNK(ob_context);
         ob_context_desc desc = plain;

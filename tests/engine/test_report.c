@@ -262,9 +262,17 @@ static void test_latest(void **state)
 {
     (void)state;
     char target[64] = "";
+#ifdef _WIN32 /* a file with the name: links take a privilege there */
+    FILE *latest = fopen(path_in("whole", "latest"), "r");
+    assert_non_null(latest);
+    assert_int_equal(fread(target, 1, sizeof target - 1, latest), 12);
+    fclose(latest);
+    assert_string_equal(target, "checkpoint-6");
+#else
     assert_int_equal(readlink(path_in("whole", "latest"), target, sizeof target - 1), 12);
     assert_string_equal(target, "checkpoint-6");
     assert_int_equal(access(path_in("whole", "latest/state.gguf"), R_OK), 0);
+#endif
 }
 
 static int close_scratch(void **state)

@@ -74,11 +74,13 @@ static void what_is_no_file_is_refused(void **state)
     assert_int_equal(obi_mapping_open(&mapping, scratch_directory), OBI_ERROR_DATA);
     assert_non_null(strstr(obi_last_error(), "directory"));
     assert_int_equal(obi_mapping_open(&mapping, ""), OBI_ERROR_DATA);
+#ifndef _WIN32 /* there, pipes have no names among those of files */
     const char *pipe_path = scratch_path("pipe"); /* opening it must not wait for a writer */
     assert_int_equal(mkfifo(pipe_path, 0600), 0);
     assert_int_equal(obi_mapping_open(&mapping, pipe_path), OBI_ERROR_DATA);
     assert_non_null(strstr(obi_last_error(), "pipe"));
     unlink(pipe_path);
+#endif
     assert_null(mapping.data);
     obi_mapping_close(&mapping);
 }

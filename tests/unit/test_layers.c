@@ -24,6 +24,7 @@ typedef struct room {
 static const room rooms[] = {
     { "runtime/ref/", "ref", "" }, /* the specification of the kernels: C's mathematics and nothing else */
     { "runtime/core/", "core", "xxhash" },
+    { "runtime/windows/", "core", "" }, /* below all of them: what the build puts before every file there */
     { "runtime/gpu/", "core gpu", "volk vulkan xxhash" },
     { "runtime/ops/", "core gpu ops shaders", "" },
     { "runtime/selftest/", "core ref gpu ops selftest shaders", "xxhash" },

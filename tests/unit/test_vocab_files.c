@@ -340,14 +340,14 @@ static void the_nearest_file_is_taken(void **state)
 typedef obi_status (*reader)(obi_vocab_builder *builder, const uint8_t *bytes, uint64_t size);
 
 /* Reads `size` bytes from a block of exactly that size; the status, and the number of tokens. */
-static obi_status read_exact(reader read, const uint8_t *bytes, size_t size, uint32_t *count)
+static obi_status read_exact(reader reads, const uint8_t *bytes, size_t size, uint32_t *count)
 {
     uint8_t *block = malloc(size ? size : 1);
     if (size) memcpy(block, bytes, size);
     obi_vocab_builder builder;
     obi_vocab vocab = { 0 };
     obi_vocab_build_begin(&builder, "test file", 32000);
-    obi_status status = read(&builder, block, size);
+    obi_status status = reads(&builder, block, size);
     if (status == OBI_OK) status = obi_vocab_build_finish(&builder, &vocab);
     *count = vocab.count;
     obi_vocab_build_free(&builder);

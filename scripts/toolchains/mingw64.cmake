@@ -1,0 +1,21 @@
+# Windows on x86-64 from another machine: mingw-w64 with POSIX threads, libraries built into a folder, and programs run by Wine,
+# so that ctest needs nothing said. scripts/test-windows.sh sets all of it up.
+set(CMAKE_SYSTEM_NAME Windows)
+set(CMAKE_SYSTEM_PROCESSOR x86_64)
+set(ONEBIT_SYSROOT ${CMAKE_CURRENT_LIST_DIR}/../../build/cache/mingw64 CACHE PATH "Where the libraries of the other machine lie")
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ONEBIT_SYSROOT)
+get_filename_component(root ${ONEBIT_SYSROOT} ABSOLUTE)
+set(CMAKE_C_COMPILER x86_64-w64-mingw32-gcc-posix)
+set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
+find_program(ONEBIT_WINE NAMES wine64 wine64-stable wine PATHS /usr/lib/wine)
+if(ONEBIT_WINE)
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${ONEBIT_WINE})
+endif()
+set(CMAKE_FIND_ROOT_PATH ${root} /usr/x86_64-w64-mingw32)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_LIBDIR} ${root}/lib/pkgconfig)
+set(CMAKE_C_FLAGS_INIT "-DPCRE2_STATIC -DUTF8PROC_STATIC -DYAML_DECLARE_STATIC")
+set(CMAKE_EXE_LINKER_FLAGS_INIT -static) # a program that needs no DLL but the system's
