@@ -264,7 +264,13 @@ static void test_families(void **state)
         assert_int_equal(ob_context_choices(context, NULL, 0), 1); /* on a software driver a rule */
         assert_int_equal(ob_context_choices(context, &choice, 1), 1);
         assert_string_equal(choice.what, "sign_gemv");
-        assert_non_null(strstr(choice.choice, exact ? "straight (a software driver)" : "straight-int8 (a software driver)"));
+        /* A profile may lack what the straight families need. */
+        bool straight = false;
+        for (int i = 0; i < 6; i++) straight |= strcmp(families[i].name, "straight") == 0 && families[i].offered;
+        assert_non_null(strstr(choice.choice, "(a software driver)"));
+        if (straight || !getenv("ONEBIT_PROFILE"))
+            assert_non_null(strstr(choice.choice, exact ? "straight (a software driver)" : "straight-int8 (a software driver)"));
+        else assert_null(strstr(choice.choice, "straight"));
         ob_context_destroy(context);
     }
 }

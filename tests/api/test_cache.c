@@ -104,7 +104,12 @@ static void test_tiers_have_files_of_their_own(void **state)
     unsigned after = api_entries(cache);
     live(cache, false);
     setenv("ONEBIT_TIER", "A", 1);
-    assert_int_equal(after, before + 1); /* a run limited to tier A had shown nothing about the others */
+    ob_device_info info;
+    uint32_t count;
+    API_OK(ob_device_list(&info, 1, &count));
+    bool more = info.tier != 'A'; /* under a profile it may have no more than that */
+    assert_true(more || getenv("ONEBIT_PROFILE"));
+    assert_int_equal(after, before + more); /* a run limited to tier A had shown nothing about the others */
     assert_int_equal(api_entries(cache), after);
     api_remove_tree(cache);
 }
