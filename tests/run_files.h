@@ -36,9 +36,7 @@ static inline const char *text_file(const char *name, uint64_t bytes)
 
 static inline void remove_run(const char *directory)
 {
-    char command[1200];
-    snprintf(command, sizeof command, "rm -rf '%s'", path_in(directory, ""));
-    assert_int_equal(system(command), 0);
+    assert_int_equal(scratch_remove_tree(path_in(directory, "")), 0);
 }
 
 static inline void assert_same_file(const char *a, const char *b)

@@ -3,8 +3,10 @@
 #ifndef OB_TESTS_SCRATCH_H
 #define OB_TESTS_SCRATCH_H
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char scratch_directory[512];
@@ -21,6 +23,19 @@ static inline int scratch_close(void **state)
 {
     (void)state;
     return rmdir(scratch_directory);
+}
+
+static inline int scratch_remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+    (void)info;
+    (void)walk;
+    return kind == FTW_DP ? rmdir(path) : unlink(path);
+}
+
+/* Removes a directory with what is in it; 0 when nothing is left, also when there was none. */
+static inline int scratch_remove_tree(const char *path)
+{
+    return access(path, F_OK) != 0 ? 0 : nftw(path, scratch_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* The path of a file in it; overwritten by the fourth call after this one. */

@@ -142,9 +142,7 @@ static void test_going_on(void **state)
         obi_train_options_clear(&options);
         expect_near(i == 0 ? "a run" : "gone on with", peak_seen, &seen.memory);
     }
-    char command[1100];
-    snprintf(command, sizeof command, "rm -rf '%s'", path_of("run"));
-    assert_int_equal(system(command), 0);
+    assert_int_equal(scratch_remove_tree(path_of("run")), 0);
 }
 
 static void test_estimate(void **state)

@@ -216,9 +216,7 @@ static losses run(obi_train_options *options)
 
 static void remove_directory(const char *path)
 {
-    char command[1200];
-    snprintf(command, sizeof command, "rm -rf '%s'", path);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(scratch_remove_tree(path), 0);
 }
 
 /* The loss of the exported file by the engine, over the answers only. */
