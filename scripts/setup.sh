@@ -18,6 +18,7 @@ onebit_packages=(
     libvulkan-dev libvulkan-volk-dev glslang-tools spirv-tools # Vulkan headers, shaders
     libutf8proc-dev libpcre2-dev libjansson-dev libxxhash-dev libyaml-dev # tokenizers, importers, checksums, training configs
     libopenmpi-dev openmpi-bin                                # to train with several processes
+    libsdl2-dev libpng-dev libstb-dev                         # the sample onebit-scene-vk
     libvulkan1 mesa-vulkan-drivers                            # to run: the loader, lavapipe, AMD's compiler
     libcmocka-dev vulkan-validationlayers g++ mandoc          # to test; g++ compiles the public headers as C++, mandoc reads the manual
 )

@@ -20,7 +20,7 @@ typedef struct room {
     const char *path, *folders, *libraries;
 } room;
 
-#define LIBRARIES "volk vulkan jansson pcre2 utf8proc xxhash yaml mpi"
+#define LIBRARIES "volk vulkan jansson pcre2 utf8proc xxhash yaml mpi SDL png stb"
 static const room rooms[] = {
     { "runtime/ref/", "ref", "" }, /* the specification of the kernels: C's mathematics and nothing else */
     { "runtime/core/", "core", "xxhash" },
@@ -37,7 +37,7 @@ static const room rooms[] = {
     { "quant/train/", "core gpu ops model quant quant/import", "xxhash yaml" },
     { "quant/", "core gpu ops model quant quant/import", "" },
     { "apps/onebit-train-vk/", "common onebit", "mpi" },
-    { "apps/onebit-scene-vk/", "common onebit", "volk vulkan" }, /* a renderer that the library lives in */
+    { "apps/onebit-scene-vk/", "common onebit", "volk vulkan SDL png stb" }, /* a renderer that the library lives in */
     { "apps/", "common onebit", "" },
     { "tests/api/host.h", "onebit", "volk" },                   /* likewise */
     { "tests/api/", "onebit", "" },
@@ -191,6 +191,8 @@ static void test_rules(void **state)
         { "apps/onebit-run-vk/main.c", "#include \"common/args.h\"", true },
         { "apps/onebit-run-vk/main.c", "#include \"onebit/onebit.h\"", true },
         { "apps/onebit-run-vk/main.c", "#include \"core/status.h\"", false },
+        { "apps/onebit-scene-vk/window.c", "#include <SDL.h>", true },
+        { "apps/onebit-run-vk/main.c", "#include <SDL.h>", false },
         { "apps/onebit-train-vk/ranks_mpi.c", "#include <mpi.h>", true },
         { "quant/train/ranks.c", "#include <mpi.h>", false },
         { "tests/api/test_run.c", "#include \"device.h\"", false },
