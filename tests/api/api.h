@@ -174,6 +174,16 @@ static inline const char *api_convert(ob_context *context, const char *input, co
 /* stories260K with its tokenizer, every tensor F32. */
 static inline const char *api_stories(const char *name) { return api_convert(NULL, API_STORIES, API_STORIES_TOKENIZER, OB_FORM_F32, name); }
 
+/* The device's tier: lavapipe's is C, unless scripts/test-profiles.sh makes it look like a smaller device. */
+static inline char api_device_tier(void)
+{
+    ob_device_info info;
+    uint32_t count;
+    API_OK(ob_device_list(&info, 1, &count));
+    if (!getenv("ONEBIT_PROFILE")) assert_int_equal(info.tier, 'C');
+    return info.tier;
+}
+
 static inline ob_model *api_model(ob_context *context, const char *path)
 {
     ob_model *model = NULL;

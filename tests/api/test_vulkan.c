@@ -54,7 +54,7 @@ static void test_same_text(void **state)
         ob_context *context = adopt(&own, 0);
         ob_device_info info;
         API_OK(ob_context_info(context, &info));
-        assert_int_equal(info.tier, 'C');
+        assert_int_equal(info.tier, api_device_tier());
         generate(context, adopted);
         ob_context_destroy(context);
         assert_memory_equal(adopted, alone, sizeof alone);
@@ -76,7 +76,7 @@ static void test_a_host_that_enabled_nothing(void **state)
         ob_context *context = adopt(&own, 0);
         ob_device_info info;
         API_OK(ob_context_info(context, &info));
-        assert_int_equal(info.tier, 'B'); /* what subgroups can do needs no feature */
+        assert_int_equal(info.tier, api_device_tier() < 'B' ? 'A' : 'B'); /* what subgroups can do needs no feature */
         ob_context *lowest = adopt(&own, 'A');
         generate(context, ids);
         assert_memory_equal(ids, expected, sizeof expected);
@@ -125,7 +125,7 @@ static void test_features_are_read_back(void **state)
     host_make_instance(&own, VK_API_VERSION_1_2);
     ob_vulkan_features wanted, found;
     API_OK(ob_vulkan_wanted_features(host_get_instance, own.instance, own.api_version, own.physical, &wanted));
-    assert_true(wanted.storage_buffer_16bit_access && wanted.shader_float16);
+    assert_int_equal(wanted.storage_buffer_16bit_access && wanted.shader_float16, api_device_tier() == 'C');
     host_make_device(&own, false);
     assert_memory_equal(&own.enabled, &wanted, sizeof wanted);
 

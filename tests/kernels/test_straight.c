@@ -19,7 +19,7 @@ static void test_lavapipe_of_eight_lanes_has_them(void **state)
     (void)state;
     const obi_device *device = test_device();
     const obi_caps *caps = &device->caps;
-    if (strstr(caps->driver, "llvmpipe") && caps->subgroup_size == 8) assert_true(caps->straight);
+    if (strstr(caps->driver, "llvmpipe") && caps->subgroup_size == 8 && !getenv("ONEBIT_PROFILE")) assert_true(caps->straight);
     assert_int_equal(obi_sign_family_offered(device, OBI_SIGN_STRAIGHT, NULL), caps->straight);
     assert_int_equal(obi_op_attn_by_heads(device, OBI_KV_F32, 14, 6, 16, 64), caps->straight);
 }
