@@ -10,7 +10,8 @@
 void gpu_must(VkResult result, const char *call)
 {
     if (result >= 0) return;
-    int code = result == VK_ERROR_DEVICE_LOST ? 6 : result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY ? 4 : 3;
+    bool memory = result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY;
+    int code = result == VK_ERROR_DEVICE_LOST ? 6 : memory ? 4 : 3;
     exit(app_refuse(code, "%.*s failed: VkResult %d", (int)strcspn(call, "("), call, (int)result));
 }
 

@@ -64,7 +64,8 @@ bool history_sum_up(const history *own, double budget, history_summary *summary)
         longest[i] = counts[i] ? values[i][counts[i] - 1] : 0;
         p99[i] = counts[i] ? values[i][(counts[i] - 1) * 99 / 100] : 0;
     }
-    for (size_t i = 0; enough && i < counts[1]; i++) summary->above += values[1][i] > medians[0] + 1.2 * budget;
+    for (int kind = 0; kind < 2; kind++)
+        for (size_t i = 0; enough && i < counts[kind]; i++) summary->above[kind] += values[kind][i] > medians[0] + 1.2 * budget;
     for (size_t i = 0; enough && i < counts[2]; i++) summary->pieces_above += values[2][i] > 1.2 * budget;
     memcpy(summary->median, medians, sizeof summary->median);
     memcpy(summary->longest, longest, sizeof summary->longest);

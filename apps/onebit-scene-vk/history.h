@@ -35,7 +35,8 @@ void history_note_piece(history *own, bool submitted, double seconds_before);
 double history_median(double *values, size_t count);
 
 typedef struct history_summary {
-    size_t frames, tokens, above; /* above: frames with the model that took longer than median[0] + 1.2 budgets */
+    size_t frames, tokens;
+    size_t above[2]; /* frames that took longer than median[0] + 1.2 budgets; those without the model are the noise */
     double median[2], longest[2], p99[2];
     double piece_median, piece_p99, piece_longest;
     size_t pieces, pieces_above;  /* longer than 1.2 budgets */

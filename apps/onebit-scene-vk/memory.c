@@ -84,8 +84,8 @@ void errand_finish(gpu *device, errand *own)
     VkFence done;
     VK(vkCreateFence(device->device, &info, NULL, &done));
     VK(vkEndCommandBuffer(own->commands));
-    gpu_submit(device, &(VkSubmitInfo){ .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &own->commands },
-               done);
+    VkSubmitInfo submit = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &own->commands };
+    gpu_submit(device, &submit, done);
     VK(vkWaitForFences(device->device, 1, &done, VK_TRUE, UINT64_MAX));
     vkDestroyFence(device->device, done, NULL);
     vkDestroyCommandPool(device->device, own->pool, NULL);

@@ -22,7 +22,8 @@ int options_parse(options *o, int argc, char **argv)
         APP_ROW_HEADING("Without a window"),
         APP_ROW_INTEGER(0, "headless", "N", "draw N frames into memory, in turns without the model and with it", &o->headless, 2, 1e6),
         APP_ROW_INTEGER(0, "block", "N", "frames of a turn (default: 60)", &o->block, 1, 1e6),
-        APP_ROW_INTEGER(0, "fps", "N", "frames in a second; 0: as many as there can be (default: 30 on CPUs,\n60 elsewhere)", &o->fps, 0, 1000),
+        APP_ROW_INTEGER(0, "fps", "N", "frames in a second; 0: as many as there can be\n(default: 30 on CPUs, 60 elsewhere)",
+                        &o->fps, 0, 1000),
         APP_ROW_TEXT(0, "png", "FILE", "write a frame as a picture", &o->png),
         APP_ROW_INTEGER(0, "png-frame", "N", "which one, from 0 (default: the last)", &o->png_frame, 0, 1e6),
         APP_ROW_TEXT(0, "csv", "FILE", "write the time of every frame", &o->csv),
@@ -43,7 +44,8 @@ int options_parse(options *o, int argc, char **argv)
     if (o->headless == 0 && (o->png || o->csv || o->plot || o->png_frame >= 0))
         return app_usage_error("--png, --csv and --plot need --headless N");
     if (o->png_frame >= 0 && !o->png) return app_usage_error("--png-frame needs --png FILE");
-    if (o->headless > 0 && o->png_frame >= o->headless) return app_usage_error("there is no frame %lld of %lld", (long long)o->png_frame, (long long)o->headless);
+    if (o->headless > 0 && o->png_frame >= o->headless)
+        return app_usage_error("there is no frame %lld of %lld", (long long)o->png_frame, (long long)o->headless);
     const char *wanted = getenv("ONEBIT_VALIDATION");
     o->validation |= wanted && wanted[0] == '1';
     return APP_GO_ON;

@@ -62,8 +62,9 @@ static void test_headless(void **state)
     snprintf(csv, sizeof csv, "%s", scratch_path("scene.csv"));
     snprintf(svg, sizeof svg, "%s", scratch_path("scene.svg"));
     /* A budget that is enough for some tokens on a busy machine, and no pause between frames. */
-    program *run = program_run(PROGRAM, "-m", model_path, "-p", "The big dog and", "--headless", "90", "--block", "30", "--budget", "60000", "--fps", "0",
-                               "--width", "240", "--height", "136", "--png", png, "--png-frame", "80", "--csv", csv, "--plot", svg,
+    program *run = program_run(PROGRAM, "-m", model_path, "-p", "The big dog and", "--headless", "90", "--block", "30",
+                               "--budget", "60000", "--fps", "0", "--width", "240", "--height", "136",
+                               "--png", png, "--png-frame", "80", "--csv", csv, "--plot", svg,
                                "--skip-selftest", "--validation");
     program_expect_success(run);
     if (strstr(run->err, "validation")) fail_msg("%s", run->err);
