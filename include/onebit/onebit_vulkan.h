@@ -20,6 +20,10 @@
 
 #include <vulkan/vulkan_core.h>
 
+#ifndef VK_VERSION_1_3
+#error "onebit_vulkan.h needs Vulkan headers of version 1.3 or later (the device may be older)"
+#endif
+
 #include "onebit/onebit.h"
 
 #ifdef __cplusplus
@@ -73,7 +77,7 @@ typedef struct ob_vulkan_desc { /* all required but for what is said to be optio
     uint32_t queue_family;
     ob_vulkan_features enabled;       /* what the device was made with; zeros: nothing optional */
     /* Optional, both or none: called around each vkQueueSubmit of the library, from whichever thread calls it. Needed when another
-     * thread uses the queue, as Vulkan demands. They must not call this library. */
+     * thread uses the queue, or another context of this library from another thread, as Vulkan demands. They must not call this library. */
     void (*lock_queue)(void *user);
     void (*unlock_queue)(void *user);
     void *user;

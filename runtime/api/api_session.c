@@ -49,7 +49,12 @@ ob_status ob_session_feed(ob_session *session, const uint32_t *ids, size_t count
     return obi_public(obi_session_feed(session->engine, ids, count));
 }
 void ob_session_cancel(ob_session *session) { obi_session_cancel(session->engine); }
-ob_status ob_session_rewind(ob_session *session, uint32_t position) { return obi_public(obi_session_rewind(session->engine, position)); }
+ob_status ob_session_rewind(ob_session *session, uint32_t position)
+{
+    atomic_store(&session->engine->cancelled, false); /* what is asked for from here on is for what follows */
+    return obi_public(obi_session_rewind(session->engine, position));
+}
+
 ob_status ob_session_sample(ob_session *session, uint32_t *id) { return obi_public(obi_session_sample(session->engine, id)); }
 ob_status ob_session_logits(ob_session *session, float *logits) { return obi_public(obi_session_logits(session->engine, logits)); }
 
@@ -92,6 +97,7 @@ ob_status ob_session_save(const ob_session *session, void *bytes, size_t room, s
 
 ob_status ob_session_restore(ob_session *session, const void *bytes, size_t count, unsigned flags)
 {
+    if (flags & ~(unsigned)OB_RESTORE_FAST) return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "there are no restore flags 0x%x", flags));
     return obi_public(obi_session_restore(session->engine, bytes, count, flags & OB_RESTORE_FAST));
 }
 

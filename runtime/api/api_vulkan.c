@@ -31,6 +31,7 @@ static bool has_extension(const ob_vulkan_features *features, const char *name)
 ob_status ob_vulkan_wanted_features(PFN_vkGetInstanceProcAddr get_instance_proc_addr, VkInstance instance, uint32_t api_version,
                                     VkPhysicalDevice physical_device, ob_vulkan_features *wanted)
 {
+    if (!wanted) return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "there is no place for the wanted features"));
     memset(wanted, 0, sizeof *wanted);
     if (!physical_device) return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "a physical device is needed"));
     obi_instance *adopted;
@@ -48,6 +49,7 @@ ob_status ob_vulkan_wanted_features(PFN_vkGetInstanceProcAddr get_instance_proc_
     if (wanted->shader_float16 && caps.api_version < VK_API_VERSION_1_2)
         add_extension(wanted, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     if (caps.integer_dot) add_extension(wanted, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
+    if (caps.portability) add_extension(wanted, "VK_KHR_portability_subset");
     if (caps.import_alignment) add_extension(wanted, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
     return OB_OK;
 }
@@ -128,6 +130,8 @@ void ob_vulkan_features_of(const VkDeviceCreateInfo *info, ob_vulkan_features *e
 
 ob_status ob_context_create_vulkan(ob_context **out, const ob_context_desc *desc, const ob_vulkan_desc *vulkan)
 {
+    *out = NULL;
+    if (!vulkan) return obi_public(obi_fail(OBI_ERROR_ARGUMENT, "there is no desc of the host's device"));
     const ob_vulkan_features *enabled = &vulkan->enabled;
     obi_adoption adoption = { .instance = vulkan->instance,
                               .get_instance_proc_addr = vulkan->get_instance_proc_addr,

@@ -13,7 +13,7 @@ void obi_forward_layers(obi_session *session, uint32_t T, obi_view ids, obi_view
     const obi_weights *weights = session->weights;
     const obi_config *config = &weights->config;
     obi_cmd *cmd = session->cmd;
-    obi_pace pace = obi_pace_start(cmd, &session->cancelled, &session->pace, T);
+    obi_pace pace = obi_pace_start(cmd, &session->cancelled, T == 1 ? &session->token_pace : &session->pace, T);
     if (T == 1 && !session->slow) pace.limit = (double)INFINITY; /* so that its commands can be submitted again */
     obi_view x = obi_view_rows(session->x, 0, T, config->width), normed = obi_view_rows(session->normed, 0, T, config->width);
     if (T == 1) {

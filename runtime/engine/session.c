@@ -193,7 +193,7 @@ obi_status obi_session_create(const obi_weights *weights, const obi_session_desc
         goto done;
     }
     OBI_TRY_GOTO(obi_cmd_create(session->device, &session->cmd));
-    session->slow = obi_pace_slow(session->device, &session->pace, token_work(session));
+    session->slow = obi_pace_slow(session->device, &session->token_pace, token_work(session));
     session->ahead.on &= !session->slow;
     OBI_TRY_GOTO(make_buffers(session));
     if (desc->stepped) OBI_TRY_GOTO(obi_step_prepare(session));
@@ -327,9 +327,9 @@ void obi_session_fed(obi_session *session, const uint32_t *ids, uint32_t T)
 static void learn_token(obi_session *session, double seconds)
 {
     bool whole = !session->slow, late = seconds > OBI_PACE_SECONDS;
-    if (whole && late && session->late) obi_pace_learn(&session->pace, token_work(session), seconds);
+    if (whole && late && session->late) obi_pace_learn(&session->token_pace, token_work(session), seconds);
     session->late = late;
-    if (!whole || late) session->slow = obi_pace_slow(session->device, &session->pace, token_work(session));
+    if (!whole || late) session->slow = obi_pace_slow(session->device, &session->token_pace, token_work(session));
 }
 
 static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t count,
@@ -341,10 +341,11 @@ static obi_status feed_many(obi_session *session, const uint32_t *ids, size_t co
         uint32_t T = count - done < session->batch ? (uint32_t)(count - done) : session->batch;
         if (done > 0) OBI_TRY(obi_session_take_cancel(session));
         OBI_TRY(obi_session_put_ids(session, ids + done, T));
+        bool first = !session->prepared[0]; /* its pipelines are made, too */
         double start = obi_clock_seconds();
         OBI_TRY(submit_tokens(session, T, done + T == count));
         OBI_TRY(obi_cmd_wait(session->cmd));
-        if (T == 1) learn_token(session, obi_clock_seconds() - start);
+        if (T == 1 && !first) learn_token(session, obi_clock_seconds() - start);
         obi_session_fed(session, ids + done, T);
         done += T;
         if (progress && !progress((double)done / (double)count, "reading the prompt", user))
@@ -368,7 +369,9 @@ static obi_status feed_chosen(obi_session *session)
     }
     obi_session_fed(session, &session->chosen, 1);
     obi_ahead_submit(session);
+    double start = obi_clock_seconds();
     obi_status status = obi_cmd_wait(cmd);
+    if (status == OBI_OK) learn_token(session, obi_clock_seconds() - start);
     if (status != OBI_OK) obi_ahead_drop(session);
     return status;
 }

@@ -36,7 +36,7 @@ typedef struct obi_session {
     uint32_t position;       /* tokens in the cache */
     uint32_t *history;       /* (context) ids fed */
     uint32_t *cuts;          /* (context) of the first token of a submission: how many there were together; 0 for the others */
-    obi_pace_found pace;
+    obi_pace_found pace, token_pace; /* of prompts, and of tokens alone: other kernels */
     bool slow;               /* a token takes more than one submission should, and is cut (obi_pace_slow) */
     bool late;               /* the last did */
     uint32_t kept_reach;     /* the reach with which the commands of one token were recorded last */

@@ -81,6 +81,9 @@ static obi_status submit_piece(obi_session *session, double seconds)
 {
     obi_step *step = &session->step;
     bool last = step->fed + step->T == step->count;
+    unsigned kernels = atomic_load(&session->device->kernels_changed);
+    if (kernels != step->kernels) step->next = 0; /* by a self-test, or a load that found a kernel wrong: from the start again */
+    step->kernels = kernels;
     obi_slice_set(step->slice, step->next, seconds * MARGIN);
     obi_cmd_begin_slice(session->cmd, step->slice);
     obi_session_record(session, step->T, last);
@@ -107,9 +110,11 @@ static obi_status begin_batch(obi_session *session)
 static void adapt_batch(obi_session *session, double seconds)
 {
     obi_step *step = &session->step;
-    if (step->T != step->batch || step->batch == 1) return;
-    if (step->longest > seconds) step->batch /= 2;
-    if (step->longest > seconds / 4 || step->batch * 2 > batch_max(session)) return;
+    if (step->T != step->batch) return;
+    bool late = step->longest > seconds;
+    if (late && step->late && step->batch > 1) step->batch /= 2; /* once may be chance */
+    step->late = late;
+    if (!(step->longest > 0) || step->longest > seconds / 4 || step->batch * 2 > batch_max(session)) return;
     step->batch *= 2;
     obi_slice_scale(step->slice, 2); /* a batch reads the same weights, and the bytes say little about it */
 }
@@ -181,8 +186,8 @@ static obi_status rehearse(obi_session *session, uint32_t T, uint32_t position)
     obi_status status = OBI_OK;
     uint32_t next = 0;
     session->position = position;
-    memset(session->ids->mapped, 0, (size_t)T * 4);
-    status = obi_session_put_ids(session, session->ids->mapped, T);
+    const uint32_t zeros[BATCH_MAX] = { 0 };
+    status = obi_session_put_ids(session, zeros, T);
     do {
         if (status == OBI_OK) {
             obi_slice_set(slice, next, OBI_PACE_SECONDS);

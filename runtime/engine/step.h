@@ -27,6 +27,8 @@ typedef struct obi_step {
     uint32_t batch;          /* tokens taken at once: as many as leave no single command longer than a piece may be */
     obi_slice *slice;        /* made by the first push */
     double longest;          /* command of the batch at work, seconds */
+    bool late;               /* that of the batch before was longer than a piece may be */
+    unsigned kernels;        /* device->kernels_changed when the batch began: another number, another list */
 } obi_step;
 
 typedef struct obi_step_result {

@@ -102,6 +102,7 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     bool float16_known = core12 || has_extension(extensions, extension_count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     bool dot_known = has_extension(extensions, extension_count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
     bool import_known = has_extension(extensions, extension_count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
+    caps->portability = has_extension(extensions, extension_count, "VK_KHR_portability_subset");
     obi_free(extensions);
 
     VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };

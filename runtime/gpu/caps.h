@@ -35,6 +35,7 @@ typedef struct obi_caps {
     bool unified;                   /* all device-local memory is host-visible */
     uint64_t import_alignment;      /* of host memory that becomes a buffer (VK_EXT_external_memory_host); 0: it cannot */
     /* features */
+    bool portability;               /* VK_KHR_portability_subset, which must be enabled where it exists */
     uint32_t subgroup_size;
     bool subgroup_arithmetic;       /* BASIC, ARITHMETIC and BALLOT in compute */
     bool subgroup_shuffle;          /* SHUFFLE too */

@@ -433,7 +433,8 @@ static obi_status finished(obi_cmd *cmd, VkResult result, const char *call)
     cmd->submitted = false;
     if (result != VK_SUCCESS) {
         cmd->device->lost = true; /* or as good as that: nobody knows what it does */
-        return cmd->status = obi_vk_fail(result, call);
+        (void)obi_vk_fail(result, call);
+        return cmd->status = OBI_ERROR_DEVICE_LOST;
     }
     if (cmd->profile) obi_profile_collect(cmd->device, cmd->profile);
     if (cmd->slice) obi_slice_collect(cmd->device, cmd->slice);

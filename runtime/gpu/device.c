@@ -310,6 +310,9 @@ static obi_status make_device(obi_device *device, const obi_device_desc *desc)
     device->handle = desc->adopt->device;
     device->queue = desc->adopt->queue;
     obi_instance_load_device(device->instance, device->handle, &device->vk);
+    /* What was said to be enabled and is not would be called at address 0. */
+    if (!device->vk.vkGetMemoryHostPointerPropertiesEXT) device->caps.import_alignment = 0;
+    if (!device->vk.vkGetBufferDeviceAddress) device->caps.straight = device->addresses = false;
     return OBI_OK;
 }
 
@@ -345,7 +348,8 @@ uint64_t obi_device_key(const obi_device *device)
     const obi_caps *caps = &device->caps;
     uint8_t bytes[16 + 16 + 4 + 4 + 8 + sizeof caps->name + sizeof caps->driver];
     memset(bytes, 0, sizeof bytes);
-    uint32_t tier = (uint32_t)device->tier | (uint32_t)device->fused << 8;
+    uint32_t tier = (uint32_t)device->tier | (uint32_t)device->fused << 8 | (uint32_t)caps->integer_dot << 9 |
+                    (uint32_t)caps->straight << 10; /* what a host did not enable was not looked at */
     uint8_t *at = bytes;
     memcpy(at, caps->device_uuid, 16), at += 16;
     memcpy(at, caps->driver_uuid, 16), at += 16;

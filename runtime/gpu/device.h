@@ -46,7 +46,7 @@ typedef struct obi_device {
     bool addresses;                /* buffers have addresses in shaders: caps.straight when the device was opened */
     obi_tier tier;                 /* the tier in use */
     obi_tier kernel_tier[OBI_KERNEL_COUNT]; /* caps a single kernel below `tier`; lowered by the self-test */
-    atomic_uint kernels_changed;   /* counts runs of the self-test: commands recorded before one are not submitted after it */
+    atomic_uint kernels_changed;   /* counts runs of the self-test and kernels taken off: commands recorded before are not submitted after */
     atomic_bool kernel_off[OBI_KERNEL_COUNT]; /* found wrong, or not to be made, and others do its work (ops/sign_family.h) */
     bool fused;                    /* a projection and what follows it may be one dispatch (ops/op_bitlinear_post.h): not on software
                                     * drivers, unless ONEBIT_FUSED or a test says so */

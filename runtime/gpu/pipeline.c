@@ -268,18 +268,29 @@ obi_status obi_pipeline_get(obi_device *device, int kernel, const uint32_t *spec
         return obi_fail(OBI_ERROR_ARGUMENT, "there is no kernel %d", kernel);
     obi_tier tier = obi_pipeline_tier(device, kernel);
     obi_pipelines *pipelines = &device->pipelines;
-    obi_status status = OBI_OK;
+    obi_status status;
     pthread_mutex_lock(&pipelines->lock);
     obi_pipeline *pipeline = find(pipelines, kernel, tier, spec, spec_count);
-    if (!pipeline) {
-        pipeline = new_pipeline(kernel, tier, spec, spec_count);
-        status = pipeline ? compile(device, pipeline) : OBI_ERROR_MEMORY;
-        if (status == OBI_OK) keep(pipelines, pipeline);
-        else obi_free(pipeline);
-    }
-    if (status == OBI_OK) *handle = pipeline->handle;
+    if (pipeline) *handle = pipeline->handle;
     pthread_mutex_unlock(&pipelines->lock);
-    return status;
+    if (pipeline) return OBI_OK;
+    pipeline = new_pipeline(kernel, tier, spec, spec_count); /* without the lock: a thread with a frame to render may want another */
+    if (!pipeline) return OBI_ERROR_MEMORY;
+    status = compile(device, pipeline);
+    if (status != OBI_OK) {
+        obi_free(pipeline);
+        return status;
+    }
+    pthread_mutex_lock(&pipelines->lock);
+    obi_pipeline *other = find(pipelines, kernel, tier, spec, spec_count); /* made in the meantime */
+    if (!other) keep(pipelines, pipeline);
+    *handle = other ? other->handle : pipeline->handle;
+    pthread_mutex_unlock(&pipelines->lock);
+    if (other) {
+        device->vk.vkDestroyPipeline(device->handle, pipeline->handle, NULL);
+        obi_free(pipeline);
+    }
+    return OBI_OK;
 }
 
 /* ---- many at once ------------------------------------------------------------------------------------------------ */

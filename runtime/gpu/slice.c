@@ -100,7 +100,7 @@ static void stamp(obi_device *device, obi_slice *slice, VkCommandBuffer buffer, 
 void obi_slice_begin(obi_device *device, obi_slice *slice, VkCommandBuffer buffer)
 {
     if (slice->pool) device->vk.vkCmdResetQueryPool(buffer, slice->pool, 0, COMMANDS_MAX + 1);
-    stamp(device, slice, buffer, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT);
+    stamp(device, slice, buffer, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT); /* behind what the queue had before, which is not ours */
 }
 
 bool obi_slice_takes(obi_slice *slice, int kernel, uint64_t bytes)
@@ -130,6 +130,7 @@ void obi_slice_taken(obi_device *device, obi_slice *slice, VkCommandBuffer buffe
 static void note(obi_slice *slice, kind own, double seconds)
 {
     uint32_t i = find(slice, own);
+    if (seconds < SECONDS_LEAST) seconds = SECONDS_LEAST; /* stamps are coarse, and dispatches that overlap end together: none is free */
     if (i == slice->cost_count) {
         if (slice->cost_count < COSTS_MAX) slice->cost_count++;
         else i = slice->cost_next++ % COSTS_MAX;

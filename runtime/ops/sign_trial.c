@@ -89,6 +89,7 @@ static void take_off(obi_device *device, obi_sign_family family)
                  : family == OBI_SIGN_HALF ? OBI_KERNEL_BITLINEAR_GEMV_HALF
                                            : OBI_KERNEL_BITLINEAR_QUANTISE;
     device->kernel_off[kernel] = true;
+    atomic_fetch_add(&device->kernels_changed, 1);
     obi_log(OBI_LOG_WARNING, "%s: the kernels of family %s do not work (%s); others are used instead", device->caps.name,
             obi_sign_family_name(family), obi_last_error());
 }

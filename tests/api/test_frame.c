@@ -84,8 +84,16 @@ static void test_frames(void **state)
     scene_close(&all);
 }
 
+/* The cache directory is in there. */
+static int close_scratch(void **state)
+{
+    (void)state;
+    api_remove_tree(scratch_directory);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_frames) };
-    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
+    return cmocka_run_group_tests(tests, scratch_open, close_scratch);
 }

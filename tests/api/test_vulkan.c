@@ -183,10 +183,18 @@ static void test_what_cannot_be_adopted(void **state)
     host_destroy(&own);
 }
 
+/* The cache directory is in there. */
+static int close_scratch(void **state)
+{
+    (void)state;
+    api_remove_tree(scratch_directory);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_same_text), cmocka_unit_test(test_a_host_that_enabled_nothing),
                                         cmocka_unit_test(test_two_contexts_share_a_queue), cmocka_unit_test(test_features_are_read_back),
                                         cmocka_unit_test(test_what_cannot_be_adopted) };
-    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
+    return cmocka_run_group_tests(tests, scratch_open, close_scratch);
 }

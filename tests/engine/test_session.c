@@ -82,8 +82,8 @@ static void test_slow_tokens_are_cut(void **state)
     float want[V_MAX], got[V_MAX];
     double work = (double)stories->parameters;
     obi_session *whole = open_session(stories, 0, 1), *cut = open_session(stories, 0, 1);
-    cut->pace.speed = work; /* a second a token */
-    cut->slow = obi_pace_slow(test_device(), &cut->pace, work);
+    cut->token_pace.speed = work; /* a second a token */
+    cut->slow = obi_pace_slow(test_device(), &cut->token_pace, work);
     assert_true(cut->slow);
     assert_false(whole->slow);
     TEST_OK(obi_session_feed(whole, story_ids, 1));
