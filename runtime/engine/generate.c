@@ -9,7 +9,7 @@
 void obi_generation_forget(obi_generation *generation)
 {
     generation->at = 0;
-    generation->owes = false;
+    generation->owes = generation->ended = false;
     obi_text_forget(&generation->text);
 }
 
@@ -79,10 +79,18 @@ static obi_status make_token(obi_session *session, const obi_generate_desc *desc
     }
     OBI_TRY(obi_session_sample(session, &id));
     result->stop = OBI_STOP_END;
-    if (ends_text(desc, id)) return OBI_OK;
+    if (ends_text(desc, id)) {
+        generation->ended = true;
+        return OBI_OK;
+    }
+    obi_status status = add_piece(&generation->text, desc, session->history[session->position - 1], id, &ready, &stopped);
+    if (status != OBI_OK) { /* nobody has seen it: the next call chooses it again */
+        session->chosen = id;
+        session->repeats = true;
+        return status;
+    }
     generation->owes = true;
     generation->owed = id;
-    OBI_TRY(add_piece(&generation->text, desc, session->history[session->position - 1], id, &ready, &stopped));
     result->tokens++;
     bool more = give(&generation->text, desc, ready, id);
     if (stopped) {
@@ -118,7 +126,7 @@ obi_status obi_generate(obi_session *session, const obi_generate_desc *desc, obi
     if (desc->stops.count > 0 && !desc->tokenizer)
         return obi_fail(OBI_ERROR_DATA, "the model file has no tokenizer, so that no stop string can be found");
     if (generation->at != session->position) obi_generation_forget(generation);
-    if (desc->prompt_count == 0 && !generation->owes && !session->ready)
+    if (desc->prompt_count == 0 && !generation->owes && (!session->ready || generation->ended))
         return obi_fail(OBI_ERROR_ARGUMENT, "there is nothing to go on from: give a prompt");
     double start = obi_clock_seconds();
     if (desc->prompt_count > 0) {

@@ -17,6 +17,7 @@ typedef struct obi_generation {
     uint32_t at;
     bool owes;     /* `owed` was given out and comes first in what is fed next */
     uint32_t owed;
+    bool ended;    /* the model ended its text: nothing follows without a prompt */
     obi_text text; /* held back */
 } obi_generation;
 

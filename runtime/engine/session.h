@@ -50,7 +50,7 @@ typedef struct obi_session {
     atomic_bool cancelled;   /* by obi_session_cancel, for the call in progress or the next one */
     bool chose;              /* `chosen` is what was sampled after the last token */
     uint32_t chosen;
-    bool repeats;            /* restored: the next sample gives `chosen` without a draw */
+    bool repeats;            /* restored, or chosen and given to nobody: the next sample gives `chosen` without a draw */
     obi_ahead ahead;
     obi_generation generation;
     obi_step step;

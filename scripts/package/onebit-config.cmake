@@ -1,11 +1,13 @@
 # find_package(onebit 0.1 CONFIG [COMPONENTS static|shared]) gives
 #   onebit::onebit   runs models (onebit/onebit.h)
 #   onebit::train    makes them (onebit/onebit_train.h); links onebit::onebit
-# They are shared libraries where there are such, archives otherwise; a component asks for one kind. Both kinds have targets of their own
-# beside these two: onebit::onebit_shared, onebit::train_shared, onebit::onebit_static, onebit::train_static.
+# They are shared libraries where there are such, archives otherwise; a component asks for one kind. Each kind has targets of its own beside
+# these two: onebit::onebit_shared, onebit::train_shared; and with the component static onebit::onebit_static, onebit::train_static, the
+# last one where Jansson and libyaml are found.
 include("${CMAKE_CURRENT_LIST_DIR}/onebit-targets.cmake")
 
 set(_onebit_kind static)
+set(_onebit_without "")
 if(TARGET onebit::onebit_shared)
   set(_onebit_kind shared)
 endif()
@@ -35,7 +37,9 @@ if(_onebit_kind STREQUAL "static") # what the archives need is the caller's to l
     if(NOT TARGET PkgConfig::${_onebit_name})
       pkg_check_modules(${_onebit_name} QUIET IMPORTED_TARGET ${_onebit_module})
     endif()
-    if(NOT TARGET PkgConfig::${_onebit_name})
+    if(NOT TARGET PkgConfig::${_onebit_name} AND _onebit_name MATCHES "JANSSON|YAML")
+      set(_onebit_without train)
+    elseif(NOT TARGET PkgConfig::${_onebit_name})
       set(onebit_FOUND FALSE)
       set(onebit_NOT_FOUND_MESSAGE "onebit's static libraries need ${_onebit_module} (with its pkg-config file)")
       return()
@@ -44,7 +48,7 @@ if(_onebit_kind STREQUAL "static") # what the archives need is the caller's to l
 endif()
 
 foreach(_onebit_name onebit train)
-  if(NOT TARGET onebit::${_onebit_name})
+  if(NOT TARGET onebit::${_onebit_name} AND NOT _onebit_name STREQUAL "${_onebit_without}")
     add_library(onebit::${_onebit_name} INTERFACE IMPORTED)
     set_target_properties(onebit::${_onebit_name} PROPERTIES INTERFACE_LINK_LIBRARIES onebit::${_onebit_name}_${_onebit_kind})
   endif()
