@@ -90,6 +90,7 @@ static void test_attention_is_cut(void **state)
     obi_session *small = open_session(weights, 0, 64), *large = open_session(weights, 0, 100);
     TEST_OK(obi_session_feed(small, ids, 600));
     for (uint32_t i = 0; i < 600; i += 100) {
+        large->pace.speed = 0; /* by the guess: what was measured depends on the machine */
         uint32_t before = obi_cmd_submits(large->cmd);
         TEST_OK(obi_session_feed(large, ids + i, 100));
         uint32_t submits = obi_cmd_submits(large->cmd) - before;
