@@ -4,8 +4,6 @@
 
 #include "api/api_internal.h"
 
-_Static_assert(sizeof(bool) == 1, "the public header's bools are ours");
-
 static void add_extension(ob_vulkan_features *features, const char *name)
 {
     features->extensions[features->extension_count++] = name;
@@ -15,7 +13,7 @@ static void add_extension(ob_vulkan_features *features, const char *name)
 static const char *known_extension(const char *name)
 {
     static const char *const known[] = { VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME,
-                                         VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME };
+                                         VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, OBI_PORTABILITY_SUBSET };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i], name) == 0) return known[i];
     return NULL;
@@ -49,7 +47,7 @@ ob_status ob_vulkan_wanted_features(PFN_vkGetInstanceProcAddr get_instance_proc_
     if (wanted->shader_float16 && caps.api_version < VK_API_VERSION_1_2)
         add_extension(wanted, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     if (caps.integer_dot) add_extension(wanted, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
-    if (caps.portability) add_extension(wanted, "VK_KHR_portability_subset");
+    if (caps.portability) add_extension(wanted, OBI_PORTABILITY_SUBSET);
     if (caps.import_alignment) add_extension(wanted, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
     return OB_OK;
 }

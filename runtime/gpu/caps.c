@@ -102,7 +102,10 @@ obi_status obi_caps_read(obi_caps *caps, const obi_instance *instance, VkPhysica
     bool float16_known = core12 || has_extension(extensions, extension_count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     bool dot_known = has_extension(extensions, extension_count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
     bool import_known = has_extension(extensions, extension_count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
-    caps->portability = has_extension(extensions, extension_count, "VK_KHR_portability_subset");
+    caps->portability = has_extension(extensions, extension_count, OBI_PORTABILITY_SUBSET);
+    static const char *const priorities[] = { VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME, VK_EXT_GLOBAL_PRIORITY_EXTENSION_NAME };
+    for (size_t i = 0; i < sizeof priorities / sizeof *priorities && !caps->priority_extension; i++)
+        if (has_extension(extensions, extension_count, priorities[i])) caps->priority_extension = priorities[i];
     obi_free(extensions);
 
     VkPhysicalDeviceDriverProperties driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };

@@ -11,6 +11,8 @@
 #define OBI_BUFFER_ALIGNMENT 256  /* of every range we bind: the largest minStorageBufferOffsetAlignment there is */
 #define OBI_LOOP_MAX 65535u       /* one driver silently ends an invocation's loops there (docs/portability.md) */
 
+#define OBI_PORTABILITY_SUBSET "VK_KHR_portability_subset" /* of a beta header; it must be enabled where it exists */
+
 typedef struct obi_caps {
     char name[256];
     char driver[320];               /* "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)" */
@@ -35,7 +37,8 @@ typedef struct obi_caps {
     bool unified;                   /* all device-local memory is host-visible */
     uint64_t import_alignment;      /* of host memory that becomes a buffer (VK_EXT_external_memory_host); 0: it cannot */
     /* features */
-    bool portability;               /* VK_KHR_portability_subset, which must be enabled where it exists */
+    bool portability;               /* has OBI_PORTABILITY_SUBSET */
+    const char *priority_extension; /* by which a queue steps back behind those of other programs; NULL: there is none. Static */
     uint32_t subgroup_size;
     bool subgroup_arithmetic;       /* BASIC, ARITHMETIC and BALLOT in compute */
     bool subgroup_shuffle;          /* SHUFFLE too */

@@ -187,39 +187,18 @@ static obi_status choose_fused(obi_device *device)
     return OBI_OK;
 }
 
-/* Names the extension by which a queue steps back behind those of other programs; NULL where there is none. */
-static const char *priority_extension(const VkExtensionProperties *available, uint32_t count)
-{
-    static const char *const names[] = { VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME, VK_EXT_GLOBAL_PRIORITY_EXTENSION_NAME };
-    for (size_t n = 0; n < sizeof names / sizeof *names; n++)
-        for (uint32_t i = 0; i < count; i++)
-            if (strcmp(available[i].extensionName, names[n]) == 0) return names[n];
-    return NULL;
-}
-
 static obi_status create_device(obi_device *device, bool low_priority)
 {
     const obi_caps *caps = &device->caps;
     const obi_instance_table *vk = &device->instance->vk;
-    const char *extensions[6], *priority_name = NULL;
-    uint32_t extension_count = 0, available_count = 0;
+    const char *extensions[6], *priority_name = low_priority ? caps->priority_extension : NULL;
+    uint32_t extension_count = 0;
     bool fp16 = device->tier >= OBI_TIER_C;
     if (fp16 && caps->api_version < VK_API_VERSION_1_2) extensions[extension_count++] = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
     if (caps->integer_dot) /* the instance asks for 1.2, where it is no part of the core */
         extensions[extension_count++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
     if (caps->import_alignment) extensions[extension_count++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
-    OBI_VK(vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, NULL));
-    VkExtensionProperties *available = obi_calloc(available_count, sizeof *available);
-    if (!available) return OBI_ERROR_MEMORY;
-    if (vk->vkEnumerateDeviceExtensionProperties(device->physical, NULL, &available_count, available) >= 0) {
-        if (low_priority) priority_name = priority_extension(available, available_count);
-        for (uint32_t i = 0; i < available_count; i++) /* the specification demands that it be enabled where it exists */
-            if (strcmp(available[i].extensionName, "VK_KHR_portability_subset") == 0) {
-                extensions[extension_count++] = "VK_KHR_portability_subset";
-                break;
-            }
-    }
-    obi_free(available);
+    if (caps->portability) extensions[extension_count++] = OBI_PORTABILITY_SUBSET;
     if (priority_name) extensions[extension_count++] = priority_name;
 
     float priority = 0.5f;

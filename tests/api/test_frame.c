@@ -51,15 +51,8 @@ static void test_frames(void **state)
     scene_open(&all);
     uint32_t want[IDS], got[IDS];
     ob_session *session;
+    /* The first session of the device: whatever pipelines there are, this one made them. */
     const ob_session_desc desc = { .context = 128, .batch = 1, .stepped = true }; /* token by token there is one way to add up */
-    API_OK(ob_session_create(&session, all.model, &desc));
-    API_OK(ob_session_feed(session, all.prompt, all.count));
-    for (int i = 0; i < IDS; i++) {
-        API_OK(ob_session_sample(session, &want[i]));
-        API_OK(ob_session_feed(session, &want[i], 1));
-    }
-    ob_session_destroy(session);
-
     API_OK(ob_session_create(&session, all.model, &desc));
     unsigned waits = host_waits, pipelines = host_pipelines, frames = 0, tokens = 0, busy = 0, timed = 0;
     API_OK(ob_session_push(session, all.prompt, all.count));
@@ -74,13 +67,21 @@ static void test_frames(void **state)
         if (step.state == OB_STEP_TOKEN) got[tokens++] = step.id;
     }
     assert_int_equal(tokens, IDS);
-    assert_memory_equal(got, want, sizeof want);
     assert_int_equal(host_waits, waits);
     assert_int_equal(host_pipelines, pipelines);
     assert_true(busy > IDS && timed > IDS);
     assert_int_equal(ob_session_position(session), all.count + IDS - 1);
     ob_session_destroy(session); /* with a piece at work: this waits */
     assert_true(host_waits > waits);
+
+    API_OK(ob_session_create(&session, all.model, &desc));
+    API_OK(ob_session_feed(session, all.prompt, all.count));
+    for (int i = 0; i < IDS; i++) {
+        API_OK(ob_session_sample(session, &want[i]));
+        API_OK(ob_session_feed(session, &want[i], 1));
+    }
+    ob_session_destroy(session);
+    assert_memory_equal(got, want, sizeof want);
     scene_close(&all);
 }
 
