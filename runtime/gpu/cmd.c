@@ -433,8 +433,9 @@ static obi_status finished(obi_cmd *cmd, VkResult result, const char *call)
     cmd->submitted = false;
     if (result != VK_SUCCESS) {
         cmd->device->lost = true; /* or as good as that: nobody knows what it does */
-        (void)obi_vk_fail(result, call);
-        return cmd->status = OBI_ERROR_DEVICE_LOST;
+        if (result == VK_ERROR_DEVICE_LOST || result == VK_TIMEOUT) return cmd->status = obi_vk_fail(result, call);
+        return cmd->status = obi_fail(OBI_ERROR_DEVICE_LOST, "%s cannot be waited for any more (%s: %s, %d); open it again",
+                                      cmd->device->caps.name, call, obi_vk_result_name(result), (int)result);
     }
     if (cmd->profile) obi_profile_collect(cmd->device, cmd->profile);
     if (cmd->slice) obi_slice_collect(cmd->device, cmd->slice);

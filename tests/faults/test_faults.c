@@ -151,9 +151,11 @@ static ob_status do_stage(run *of, stage at)
 }
 
 /* What may be said about a failure of this kind. Nobody knows what a device does whose waits fail for good: that is as if lost. */
-static bool is_right(VkResult error, bool lasting, stage at, ob_status status)
+static bool is_right(VkResult error, bool lasting, bool wait, stage at, ob_status status)
 {
-    if (lasting && status == OB_ERROR_DEVICE_LOST && strstr(ob_last_error(), "lost earlier")) return true;
+    if (wait) return status == OB_ERROR_DEVICE_LOST;
+    if (lasting && status == OB_ERROR_DEVICE_LOST)
+        if (strstr(ob_last_error(), "lost earlier") || strstr(ob_last_error(), "cannot be waited for")) return true;
     switch (error) {
     case VK_ERROR_OUT_OF_HOST_MEMORY:
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
@@ -188,8 +190,8 @@ static run expected; /* what a run gives in which nothing fails */
 
 typedef struct outcome { bool failed, stopped; } outcome; /* heard of the failure; did not get to the end */
 
-/* Runs it all; false with what was wrong. `error` 0: nothing fails. */
-static bool run_once(const work *job, VkResult error, bool lasting, outcome *how, char *finding, size_t room)
+/* Runs it all; false with what was wrong. `error` 0: nothing fails; `wait`: what fails is a wait for the device. */
+static bool run_once(const work *job, VkResult error, bool lasting, bool wait, outcome *how, char *finding, size_t room)
 {
     run now = { .job = job };
     char sentence[512] = "";
@@ -200,7 +202,7 @@ static bool run_once(const work *job, VkResult error, bool lasting, outcome *how
         if (status == OB_OK) continue;
         how->failed = true;
         snprintf(sentence, sizeof sentence, "%s", ob_last_error());
-        if (error == VK_SUCCESS || !is_right(error, lasting, (stage)at, status))
+        if (error == VK_SUCCESS || !is_right(error, lasting, wait, (stage)at, status))
             good = FINDING("%s gave status %d: %.240s", stage_names[at], (int)status, sentence);
         else if (!is_sentence(sentence)) good = FINDING("%s: no sentence: \"%.240s\"", stage_names[at], sentence);
         else if ((at == OPEN && now.context) || (at == LOAD && now.model) || (at == SESSION && now.session))
@@ -277,7 +279,7 @@ static bool clean_run(const work *job, char *finding, size_t room)
 {
     outcome how;
     faults->plan(0, 0, VK_SUCCESS, false);
-    return run_once(job, VK_SUCCESS, false, &how, finding, room);
+    return run_once(job, VK_SUCCESS, false, false, &how, finding, room);
 }
 
 /* The run with a fault, and one without after a device that was lost. */
@@ -288,7 +290,8 @@ static bool check(const work *job, const fault *it, char *finding, size_t room)
     const char *kind;
     outcome how;
     faults->plan(it->command, it->call, it->error, it->lasting);
-    bool good = run_once(job, it->error, it->lasting, &how, finding, room);
+    bool wait = strcmp(faults->commands[it->command].name, "vkWaitForFences") == 0;
+    bool good = run_once(job, it->error, it->lasting, wait, &how, finding, room);
     const char *wrong = faults->wrong(&live, &kind);
     shared->runs++;
     shared->heard += how.failed;
