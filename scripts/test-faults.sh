@@ -15,7 +15,7 @@ if [ "${1:-}" = --sanitizers ]; then preset=dev; shift; fi
 case ${1:-} in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;; esac
 onebit_setup_packages
 cd "$onebit_root"
-cmake --preset "$preset" --log-level=ERROR -DONEBIT_WITHOUT_SWIFTSHADER=ON
+cmake --preset "$preset" --log-level=ERROR
 cmake --build --preset "$preset" -j "$(nproc)" --target test_faults
 # The environment is that of the sample which ctest runs, and the program is told by this variable to take what is asked for.
-ONEBIT_FAULTS=${*:---all} ctest --preset "$preset" -R '^test_faults\.' --timeout 36000 --no-tests=error -V
+ONEBIT_FAULTS=${*:---all} ctest --preset "$preset" -R '^test_faults\.' --no-tests=error -V
