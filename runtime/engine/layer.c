@@ -1,38 +1,13 @@
 #include "engine/layer.h"
 
 #include "core/checked.h"
+#include "engine/linear.h"
 #include "ops/op_attn.h"
 #include "ops/op_bitlinear_post.h"
-#include "ops/op_dense.h"
 
 static float post_eps_of(const obi_config *config)
 {
     return config->onebit && config->post_norm ? config->post_norm_eps : OBI_POST_NORM_NONE;
-}
-
-/* Multiplications of `count` projections that follow each other. */
-static double work_of(const obi_linear *linear, uint32_t count, uint32_t T)
-{
-    double work = 0;
-    for (uint32_t i = 0; i < count; i++) work += (double)linear[i].weight.rows * linear[i].weight.columns * T;
-    return work;
-}
-
-/* y (T,m) = the projection of x (T,n), without its post-norm. */
-static void linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T, obi_pace *pace)
-{
-    obi_pace_before(pace, work_of(linear, 1, T));
-    if (linear->scales.buffer) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, linear->scales, T);
-    else obi_op_dense_fwd(session->cmd, y, x, &linear->weight, T);
-}
-
-/* Whether the `count` projections from `linear` on are one step: of signs, and not too much work for one submission. Notes their work. */
-static bool in_one_step(const obi_linear *linear, uint32_t count, uint32_t T, obi_pace *pace)
-{
-    double work = work_of(linear, count, T);
-    if (!linear->scales.buffer || (count > 1 && work > pace->budget)) return false;
-    obi_pace_before(pace, work);
-    return true;
 }
 
 static obi_bitlinear_part part_of(const obi_linear *linear, obi_view y)
@@ -47,12 +22,12 @@ static void qkv_forward(obi_session *session, obi_view qkv, obi_kv_cache cache, 
     obi_view table = obi_view_of(session->rope_table);
     obi_attn_parts at = obi_attn_parts_of(qkv, what->T, what->H, what->K, what->C);
     obi_view y[] = { at.q, at.k, at.v };
-    if (in_one_step(linear, 3, what->T, pace)) {
+    if (obi_linear_in_one_step(linear, 3, what->T, pace)) {
         obi_bitlinear_part parts[] = { part_of(&linear[0], y[0]), part_of(&linear[1], y[1]), part_of(&linear[2], y[2]) };
         obi_op_bitlinear_qkv_fwd(session->cmd, parts, normed, qkv, table, cache, what);
         return;
     }
-    for (uint32_t i = 0; i < 3; i++) linear_forward(session, y[i], normed, &linear[i], what->T, pace);
+    for (uint32_t i = 0; i < 3; i++) obi_linear_forward(session, y[i], normed, &linear[i], what->T, pace);
     obi_op_post_qkv_fwd(session->cmd, qkv, table, cache, what);
 }
 
@@ -63,12 +38,12 @@ static void residual_forward(obi_session *session, obi_view in, const obi_linear
     uint32_t D = config->width;
     obi_view x = obi_view_rows(session->x, 0, T, D), normed = obi_view_rows(session->normed, 0, T, D),
              projected = obi_view_rows(session->projected, 0, T, D);
-    if (in_one_step(linear, 1, T, pace)) {
+    if (obi_linear_in_one_step(linear, 1, T, pace)) {
         obi_bitlinear_part part = part_of(linear, projected);
         obi_op_bitlinear_residual_fwd(session->cmd, x, normed, &part, in, obi_view_of(w), T, post_eps_of(config), config->norm_eps);
         return;
     }
-    linear_forward(session, projected, in, linear, T, pace);
+    obi_linear_forward(session, projected, in, linear, T, pace);
     obi_op_post_residual_fwd(session->cmd, x, normed, projected, obi_view_of(w), T, D, post_eps_of(config), config->norm_eps);
 }
 
@@ -77,13 +52,13 @@ static void swiglu_forward(obi_session *session, obi_view gate, obi_view up, obi
                            obi_pace *pace)
 {
     const obi_config *config = &session->weights->config;
-    if (in_one_step(linear, 2, T, pace)) {
+    if (obi_linear_in_one_step(linear, 2, T, pace)) {
         obi_bitlinear_part parts[] = { part_of(&linear[0], gate), part_of(&linear[1], up) };
         obi_op_bitlinear_swiglu_fwd(session->cmd, parts, normed, T, post_eps_of(config));
         return;
     }
-    linear_forward(session, gate, normed, &linear[0], T, pace);
-    linear_forward(session, up, normed, &linear[1], T, pace);
+    obi_linear_forward(session, gate, normed, &linear[0], T, pace);
+    obi_linear_forward(session, up, normed, &linear[1], T, pace);
     obi_op_post_swiglu_fwd(session->cmd, gate, up, T, config->ffn, post_eps_of(config));
 }
 
