@@ -48,7 +48,7 @@ static uint64_t scratch_needed(const obi_session *session, uint32_t T)
                                           config->head_size, session->context);
     for (uint32_t i = 0; i < config->layers * OBI_LINEAR_COUNT; i++) {
         const obi_linear *linear = &session->weights->layers[i / OBI_LINEAR_COUNT].linear[i % OBI_LINEAR_COUNT];
-        uint64_t bytes = linear->scales.buffer ? obi_op_bitlinear_scratch_bytes(session->device, &linear->weight, T) : 0;
+        uint64_t bytes = linear->planes > 0 ? obi_op_bitlinear_scratch_bytes(session->device, &linear->weight, T) : 0;
         if (bytes > most) most = bytes;
     }
     return most;

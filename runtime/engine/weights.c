@@ -250,7 +250,10 @@ obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, 
         for (uint32_t j = 0; j < count; j++) linear[j].weight = weights[j];
     }
     OBI_TRY(obi_buffer_create(device, floats * 4, OBI_MEMORY_DEVICE, &layer->scales));
-    for (int i = 0; i < OBI_LINEAR_COUNT; i++) layer->linear[i].scales.buffer = layer->scales;
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
+        layer->linear[i].scales.buffer = layer->scales;
+        layer->linear[i].planes = 1;
+    }
     *scale_floats = floats;
     return OBI_OK;
 }

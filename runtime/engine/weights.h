@@ -7,11 +7,22 @@
 #include "ops/op_bitlinear.h"
 #include "ops/tensor.h"
 
-/* One projection: y = W x, or the OneBit form y = LayerNorm(h ⊙ (S (g ⊙ x))). */
+/* One projection: y = W x, or the OneBit form y = LayerNorm(h ⊙ (S (g ⊙ x))), or of P sign matrices ("planes")
+ * y_i = sum_p h_pi (S_p (g ⊙ x))_i + c_i sum_j g_j x_j. */
 typedef struct obi_linear {
-    obi_weight weight; /* (m,n) */
-    obi_view scales;   /* g and h of a sign weight (op_bitlinear.h has the layout); no buffer: of a dense one */
+    obi_weight weight; /* (m,n); of signs all planes one below the other, row p m + i being plane p of output i; with an offset one row
+                        * more, whose signs are all +, and whose h is 1 */
+    obi_view scales;   /* g and h of a sign weight (op_bitlinear.h has the layout), h as long as it has rows; no buffer: of a dense one */
+    obi_view offset;   /* c (m), f32; no buffer: none */
+    obi_view bias;     /* (m), f32, added after the post-norm; no buffer: none */
+    uint32_t planes;   /* P; 0: of a dense weight */
 } obi_linear;
+
+/* m. */
+static inline uint32_t obi_linear_rows(const obi_linear *linear)
+{
+    return linear->planes ? (linear->weight.rows - (linear->offset.buffer != NULL)) / linear->planes : linear->weight.rows;
+}
 
 typedef struct obi_layer_weights {
     obi_buffer *attn_norm, *ffn_norm; /* (D) */
