@@ -9,23 +9,24 @@
 
 static double rate(const eval_score *r) { return r->seconds > 0 ? (double)r->predictions / r->seconds : 0; }
 static double share(const eval_score *r, size_t part) { return r->predictions ? (double)part / (double)r->predictions : 0; }
+static double share_error(const eval_score *r, size_t part) /* standard error of a share, as if tokens were drawn independently */
+{
+    double p = share(r, part);
+    return r->predictions > 1 ? sqrt(p * (1 - p) / (double)(r->predictions - 1)) : 0;
+}
 
-static void print_model(const char *what, const char *path, const ob_model_info *model, const ob_device_info *device)
+void report_model_line(const char *what, const char *path, const ob_model_info *model, const ob_device_info *device)
 {
     printf("%-14s %s: %s, %s parameters, %s on %s, tier %c\n", what, model->name[0] ? model->name : path,
            model->onebit ? "1-bit LLaMA" : "LLaMA", app_count(model->parameters).text, app_bytes(model->device_bytes).text, device->name,
            device->tier);
 }
 
-static void print_subject(const eval_subject *s, const eval_score *r)
+static void print_text(const eval_cut *text, const eval_score *r)
 {
-    print_model("model", s->model_path, &s->model, &s->device);
-    if (s->teacher_path) print_model("teacher", s->teacher_path, &s->teacher, &s->device);
-    printf("text           %s: %zu bytes, %zu tokens\n", s->text_path, s->text_bytes, s->corpus->id_count);
-    if (s->documents) printf("documents      %zu, of them %zu cut to %zu tokens\n", s->corpus->window_count, s->corpus->cut, s->window);
-    else
-        printf("windows        %zu of %zu tokens, %zu tokens left over\n", s->corpus->window_count, s->corpus->windows[0].count,
-               s->corpus->left_over);
+    printf("text           %s: %zu bytes, %zu tokens\n", text->name, text->bytes, text->tokens);
+    if (text->documents) printf("documents      %zu, of them %zu cut to %zu tokens\n", text->windows, text->cut, text->window);
+    else printf("windows        %zu of %zu tokens, %zu tokens left over\n", text->windows, text->window, text->left_over);
     printf("predicted      %zu tokens, %" PRIu64 " bytes\n", r->predictions, r->bytes);
 }
 
@@ -47,30 +48,40 @@ static void print_agreement(const eval_score *r, const eval_agreement *a)
     if (r->bytes > 0)
         printf("%-14s %12.6f %12.6f %+12.6f\n", "bits per byte", r->bits_per_byte, t->bits_per_byte, r->bits_per_byte - t->bits_per_byte);
     printf("\nKL to teacher  %.6f +/- %.6f nats per token\n", a->kl, a->kl_error);
-    printf("same choice    %.2f %% of the tokens\n", 100 * share(r, a->same));
+    printf("same choice    %.2f +/- %.2f %% of the tokens\n", 100 * share(r, a->same), 100 * share_error(r, a->same));
 }
 
-static void put_subject(app_json *json, const eval_subject *s, const eval_score *r)
+static void put_model(app_json *json, const char *key, const char *path, const ob_model_info *model)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_name", key);
+    app_json_text(json, key, path);
+    app_json_text(json, name, model->name);
+}
+
+static void put_first_keys(app_json *json, const char *path, const char *teacher, const eval_models *models)
 {
     app_json_text(json, "program", "onebit-eval-vk");
     app_json_text(json, "version", ob_version());
-    app_json_text(json, "model", s->model_path);
-    app_json_text(json, "model_name", s->model.name);
-    if (s->teacher_path) {
-        app_json_text(json, "teacher", s->teacher_path);
-        app_json_text(json, "teacher_name", s->teacher.name);
-    }
-    app_json_text(json, "architecture", s->model.architecture);
-    app_json_count(json, "parameters", s->model.parameters);
-    app_json_text(json, "device", s->device.name);
-    app_json_text(json, "driver", s->device.driver);
-    app_json_text(json, "tier", (char[2]){ s->device.tier, 0 });
-    app_json_text(json, "text", s->text_path);
-    app_json_count(json, "text_bytes", s->text_bytes);
-    app_json_count(json, "text_tokens", s->corpus->id_count);
-    app_json_count(json, "window", s->documents ? s->window : s->corpus->windows[0].count);
-    app_json_count(json, s->documents ? "documents" : "windows", s->corpus->window_count);
-    app_json_count(json, "tokens_left_over", s->corpus->left_over);
+    put_model(json, "model", path, &models->info[0]);
+    if (teacher) put_model(json, "teacher", teacher, &models->info[1]);
+    app_json_text(json, "architecture", models->info[0].architecture);
+    app_json_count(json, "parameters", models->info[0].parameters);
+    app_json_text(json, "device", models->device.name);
+    app_json_text(json, "driver", models->device.driver);
+    app_json_text(json, "tier", (char[2]){ models->device.tier, 0 });
+}
+
+void report_model_keys(app_json *json, const char *path, const eval_models *models) { put_first_keys(json, path, NULL, models); }
+
+static void put_text(app_json *json, const eval_cut *text, const eval_score *r)
+{
+    app_json_text(json, "text", text->name);
+    app_json_count(json, "text_bytes", text->bytes);
+    app_json_count(json, "text_tokens", text->tokens);
+    app_json_count(json, "window", text->window);
+    app_json_count(json, text->documents ? "documents" : "windows", text->windows);
+    app_json_count(json, "tokens_left_over", text->left_over);
     app_json_count(json, "predicted_tokens", r->predictions);
     app_json_count(json, "predicted_bytes", r->bytes);
 }
@@ -97,22 +108,54 @@ static void put_agreement(app_json *json, const eval_score *r, const eval_agreem
     app_json_number(json, "kl", a->kl);
     app_json_number(json, "kl_standard_error", a->kl_error);
     app_json_number(json, "top1_agreement", share(r, a->same));
+    app_json_number(json, "top1_agreement_standard_error", share_error(r, a->same));
 }
 
-void report_print(const eval_subject *subject, const eval_score *score, const eval_agreement *agreement, bool json)
+static void put_rate(app_json *json, const eval_score *r)
 {
+    app_json_number(json, "seconds", r->seconds);
+    app_json_number(json, "tokens_per_second", r->seconds > 0 ? rate(r) : NAN);
+}
+
+void report_ppl(const eval_models *models, const char *path, const eval_ppl *result, bool json)
+{
+    const eval_score *score = &result->score;
     if (!json) {
-        print_subject(subject, score);
-        if (agreement) print_agreement(score, agreement);
-        else print_score(score);
+        report_model_line("model", path, &models->info[0], &models->device);
+        print_text(&result->text, score);
+        print_score(score);
         return;
     }
     app_json object = { .file = stdout };
     app_json_open(&object, NULL, '{');
-    put_subject(&object, subject, score);
+    put_first_keys(&object, path, NULL, models);
+    put_text(&object, &result->text, score);
     put_score(&object, score);
-    if (agreement) put_agreement(&object, score, agreement);
-    app_json_number(&object, "seconds", score->seconds);
-    app_json_number(&object, "tokens_per_second", score->seconds > 0 ? rate(score) : NAN);
+    put_rate(&object, score);
     app_json_close(&object);
+}
+
+void report_agree(const eval_models *models, const char *const paths[2], const eval_agree *result, bool json)
+{
+    const eval_score *score = &result->score;
+    if (!json) {
+        report_model_line("model", paths[0], &models->info[0], &models->device);
+        report_model_line("teacher", paths[1], &models->info[1], &models->device);
+        print_text(&result->text, score);
+        print_agreement(score, &result->agreement);
+        return;
+    }
+    app_json object = { .file = stdout };
+    app_json_open(&object, NULL, '{');
+    put_first_keys(&object, paths[0], paths[1], models);
+    put_text(&object, &result->text, score);
+    put_score(&object, score);
+    put_agreement(&object, score, &result->agreement);
+    put_rate(&object, score);
+    app_json_close(&object);
+}
+
+int eval_refuse_not_finite(void)
+{
+    return app_refuse(1, "the model gave numbers that are not finite; check the device with onebit-info-vk --selftest");
 }

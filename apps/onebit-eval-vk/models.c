@@ -1,0 +1,43 @@
+#include "models.h"
+
+#include <string.h>
+
+#include "common/model.h"
+#include "common/term.h"
+
+eval_session eval_session_of(const eval_options *options)
+{
+    return (eval_session){ .batch = (uint32_t)options->batch, .cache_type = (ob_cache_type)(OB_CACHE_F32 + options->cache_type) };
+}
+
+ob_status eval_session_open(ob_session **out, ob_model *model, const eval_session *desc, size_t context)
+{
+    return ob_session_create(out, model, &(ob_session_desc){ .context = (uint32_t)context,
+                                                             .batch = desc->batch,
+                                                             .cache_type = desc->cache_type ? desc->cache_type : OB_CACHE_F32 });
+}
+
+int eval_models_open(eval_models *models, const eval_options *options, const char *const *paths, uint32_t count)
+{
+    memset(models, 0, sizeof *models);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) bytes += app_file_bytes(paths[i]);
+    app_use_threads(&options->common, bytes);
+    ob_status status = ob_context_create(&models->context, &(ob_context_desc){ .device = options->common.device,
+                                                                               .exact = options->common.exact });
+    if (status == OB_OK) status = ob_context_info(models->context, &models->device);
+    for (uint32_t i = 0; i < count && status == OB_OK; i++) {
+        status = app_load_model(&models->model[i], models->context, paths[i], !options->common.no_mmap);
+        models->count = i + 1;
+        if (status == OB_OK) status = ob_model_info_get(models->model[i], &models->info[i]);
+    }
+    return status == OB_OK ? APP_GO_ON : app_fail(status);
+}
+
+int eval_models_close(eval_models *models, int code)
+{
+    for (uint32_t i = 0; i < models->count; i++) ob_model_destroy(models->model[i]);
+    code = app_end_context(models->context, code);
+    memset(models, 0, sizeof *models);
+    return code;
+}
