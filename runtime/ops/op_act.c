@@ -49,3 +49,23 @@ void obi_op_add_fwd(obi_cmd *cmd, obi_view y, obi_view a, obi_view b, uint64_t c
     if (obi_check(cmd, b.buffer != NULL, "add", "the second input is missing"))
         elementwise(cmd, OBI_KERNEL_ACT_ADD_FWD, "add", y, a, b, count);
 }
+
+void obi_op_bias_fwd(obi_cmd *cmd, obi_view y, obi_view x, obi_view b, uint32_t T, uint32_t n, obi_bias_then then)
+{
+    uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
+    uint64_t count = (uint64_t)T * n;
+    if (!obi_check_words(cmd, "bias", "y", y, T, n) || !obi_check_words(cmd, "bias", "x", x, T, n) ||
+        !obi_check_words(cmd, "bias", "b", b, 1, n) || !obi_check_lanes(cmd, "bias", count, workgroup, groups))
+        return;
+    struct obi_push_act_bias push = { (uint32_t)count, n };
+    obi_dispatch dispatch = { .kernel = OBI_KERNEL_ACT_BIAS_FWD,
+                              .spec = { workgroup, then },
+                              .spec_count = 2,
+                              .groups = { groups[0], groups[1], groups[2] },
+                              .push = &push,
+                              .push_bytes = sizeof push,
+                              .bindings = { then == OBI_BIAS_ADD ? obi_updates(y) : obi_writes(y), obi_reads(x), obi_reads(b) },
+                              .binding_count = 3,
+                              .bytes = count * (then == OBI_BIAS_ADD ? 12 : 8) + (uint64_t)n * 4 };
+    obi_cmd_dispatch(cmd, &dispatch);
+}

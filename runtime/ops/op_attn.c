@@ -124,13 +124,14 @@ void obi_op_rope_bwd(obi_cmd *cmd, obi_view dx, obi_view table, uint32_t T, uint
     turn(cmd, dx, table, T, heads, C, R, first_position, layout, true);
 }
 
+/* `place` is 0 where the position is first_position. */
 static void store_bytes(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t K, uint32_t C,
-                        uint32_t first_position)
+                        uint32_t first_position, uint32_t place)
 {
-    struct obi_push_attn_kv_store_int8 push = { T, K, C, first_position };
+    struct obi_push_attn_kv_store_int8 push = { T, K, C, place ? place : first_position };
     obi_dispatch dispatch = { .kernel = OBI_KERNEL_ATTN_KV_STORE_INT8,
-                              .spec = { obi_workgroup_size(obi_cmd_device(cmd)) },
-                              .spec_count = 1,
+                              .spec = { obi_workgroup_size(obi_cmd_device(cmd)), place > 0 },
+                              .spec_count = 2,
                               .push = &push,
                               .push_bytes = sizeof push,
                               .bindings = { obi_writes(cache.k), obi_writes(cache.v), obi_reads(k), obi_reads(v) },
@@ -141,8 +142,8 @@ static void store_bytes(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
-void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t width, uint32_t C,
-                         uint32_t first_position, uint32_t context)
+static void store(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t width, uint32_t C,
+                  uint32_t first_position, uint32_t place, uint32_t context)
 {
     uint32_t workgroup = obi_workgroup_size(obi_cmd_device(cmd)), groups[3];
     bool bytes = cache.type == OBI_KV_INT8;
@@ -160,13 +161,13 @@ void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view 
         !obi_check_lanes(cmd, "kv store", T * words, workgroup, groups))
         return;
     if (bytes) {
-        store_bytes(cmd, cache, k, v, T, width / C, C, first_position);
+        store_bytes(cmd, cache, k, v, T, width / C, C, first_position, place);
         return;
     }
-    struct obi_push_attn_kv_store push = { (uint32_t)(T * words), (uint32_t)(first_position * words) };
+    struct obi_push_attn_kv_store push = { (uint32_t)(T * words), place ? place : (uint32_t)(first_position * words) };
     obi_dispatch dispatch = { .kernel = cache.type == OBI_KV_F16 ? OBI_KERNEL_ATTN_KV_STORE_F16 : OBI_KERNEL_ATTN_KV_STORE_FWD,
-                              .spec = { workgroup },
-                              .spec_count = 1,
+                              .spec = { workgroup, place > 0 },
+                              .spec_count = 2,
                               .groups = { groups[0], groups[1], groups[2] },
                               .push = &push,
                               .push_bytes = sizeof push,
@@ -174,6 +175,19 @@ void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view 
                               .binding_count = 4,
                               .bytes = (uint64_t)T * (width + words) * 8 };
     obi_cmd_dispatch(cmd, &dispatch);
+}
+
+void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t width, uint32_t C,
+                         uint32_t first_position, uint32_t context)
+{
+    store(cmd, cache, k, v, T, width, C, first_position, 0, context);
+}
+
+void obi_op_kv_store_placed_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k, obi_view v, uint32_t width, uint32_t C, uint32_t place,
+                                uint32_t last_position, uint32_t context)
+{
+    if (obi_check(cmd, place >= width && k.size / 4 > place, "kv store", "the position is not where it should be"))
+        store(cmd, cache, k, v, 1, width, C, last_position, place, context);
 }
 
 /* Half of the work gives a lane a column of the output, so that more lanes than columns are idle half of the time; but

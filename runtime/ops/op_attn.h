@@ -46,6 +46,11 @@ static inline uint64_t obi_kv_words(obi_kv_type type, uint64_t width, uint32_t C
 void obi_op_kv_store_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k /* (T,width) */, obi_view v /* (T,width) */, uint32_t T,
                          uint32_t width, uint32_t C, uint32_t first_position, uint32_t context);
 
+/* The same of one token whose position is in the device's memory, as a float, `place` floats behind the start of k, whose view reaches
+ * there; `last_position` is the largest that it may be. */
+void obi_op_kv_store_placed_fwd(obi_cmd *cmd, obi_kv_cache cache, obi_view k /* (1,width), ..., position */, obi_view v /* (1,width) */,
+                                uint32_t width, uint32_t C, uint32_t place, uint32_t last_position, uint32_t context);
+
 /* Causal attention: query t sees positions 0..first_position + t, whose keys and values are already in the cache; scale
  * 1/sqrt(C); head h uses key head h / (H/K). C even, up to 256. Long contexts are cut into splits over as many workgroups,
  * whose parts are joined by a second dispatch. Contexts are bounded by obi_op_attn_positions_max and by the range the device

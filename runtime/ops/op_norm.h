@@ -11,4 +11,8 @@ void obi_op_rmsnorm_fwd(obi_cmd *cmd, obi_view y /* (T,n) */, obi_view x /* (T,n
 /* y = (x - mean) / sqrt(variance + eps), row by row, without an affine part. y may be x. */
 void obi_op_layernorm_fwd(obi_cmd *cmd, obi_view y /* (T,n) */, obi_view x /* (T,n) */, uint32_t T, uint32_t n, float eps);
 
+/* y = (x - mean) / sqrt(variance + eps) * w + b, row by row. y may be x. */
+void obi_op_layernorm_affine_fwd(obi_cmd *cmd, obi_view y /* (T,n) */, obi_view x /* (T,n) */, obi_view w /* (n) */, obi_view b /* (n) */,
+                                 uint32_t T, uint32_t n, float eps);
+
 #endif

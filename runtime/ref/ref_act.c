@@ -19,3 +19,8 @@ void ref_act_add(float *out, const float *a, const float *b, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) out[i] = a[i] + b[i];
 }
+
+void ref_act_bias(float *out, const float *x, const float *b, uint64_t rows, uint64_t columns)
+{
+    for (uint64_t i = 0; i < rows * columns; i++) out[i] = x[i] + b[i % columns];
+}

@@ -1,6 +1,7 @@
 #include "ref/ref_norm.h"
 
 #include <math.h>
+#include <stddef.h>
 
 void ref_norm_rmsnorm(float *y, const float *x, const float *w, uint64_t rows, uint64_t columns, double eps)
 {
@@ -13,7 +14,8 @@ void ref_norm_rmsnorm(float *y, const float *x, const float *w, uint64_t rows, u
     }
 }
 
-void ref_norm_layernorm(float *y, const float *x, uint64_t rows, uint64_t columns, double eps)
+/* w and b may be NULL: the affine part is left out. */
+static void layernorm(float *y, const float *x, const float *w, const float *b, uint64_t rows, uint64_t columns, double eps)
 {
     for (uint64_t r = 0; r < rows; r++) {
         const float *in = x + r * columns;
@@ -22,6 +24,19 @@ void ref_norm_layernorm(float *y, const float *x, uint64_t rows, uint64_t column
         mean /= (double)columns;
         for (uint64_t i = 0; i < columns; i++) variance += ((double)in[i] - mean) * ((double)in[i] - mean);
         double scale = 1.0 / sqrt(variance / (double)columns + eps);
-        for (uint64_t i = 0; i < columns; i++) y[r * columns + i] = (float)(((double)in[i] - mean) * scale);
+        for (uint64_t i = 0; i < columns; i++) {
+            double normed = ((double)in[i] - mean) * scale;
+            y[r * columns + i] = (float)(w ? normed * (double)w[i] + (double)b[i] : normed);
+        }
     }
+}
+
+void ref_norm_layernorm(float *y, const float *x, uint64_t rows, uint64_t columns, double eps)
+{
+    layernorm(y, x, NULL, NULL, rows, columns, eps);
+}
+
+void ref_norm_layernorm_affine(float *y, const float *x, const float *w, const float *b, uint64_t rows, uint64_t columns, double eps)
+{
+    layernorm(y, x, w, b, rows, columns, eps);
 }

@@ -12,4 +12,8 @@ void ref_norm_rmsnorm(float *y /* (rows,columns) */, const float *x /* (rows,col
  * affine part; OneBit's norm after each layer) */
 void ref_norm_layernorm(float *y /* (rows,columns) */, const float *x /* (rows,columns) */, uint64_t rows, uint64_t columns, double eps);
 
+/* y[r,i] = (x[r,i] - mean) / sqrt(variance + eps) * w[i] + b[i]   (Ba et al. 2016, as in OPT) */
+void ref_norm_layernorm_affine(float *y /* (rows,columns) */, const float *x /* (rows,columns) */, const float *w /* (columns) */,
+                               const float *b /* (columns) */, uint64_t rows, uint64_t columns, double eps);
+
 #endif

@@ -35,22 +35,31 @@ static obi_status run_rope(obi_case_env *env, const uint32_t *sizes, obi_case_re
     return OBI_OK;
 }
 
+/* Stores T rows at `first`; of one token, that is read from memory: the element behind k's two unused ones. */
+static void store_rows(obi_case_env *env, obi_kv_cache cache, obi_view k, obi_view v, uint32_t T, uint32_t width, uint32_t C,
+                       uint32_t first, uint32_t context)
+{
+    if (T == 1) obi_op_kv_store_placed_fwd(env->cmd, cache, k, v, width, C, width + 2, context - 1, context);
+    else obi_op_kv_store_fwd(env->cmd, cache, k, v, T, width, C, first, context);
+}
+
 /* A copy: exact. Rows before and after the stored ones must stay. */
 static obi_status run_kv_store(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     uint32_t T = sizes[0], width = sizes[1], first = sizes[2], context = sizes[3];
     uint64_t count = (uint64_t)T * width, all = (uint64_t)context * width;
-    float *k = obi_case_normal(env, count, 1.0), *v = obi_case_normal(env, count, 1.0);
+    float *k = obi_case_normal(env, count + 3, 1.0), *v = obi_case_normal(env, count, 1.0);
     float *keys = obi_case_normal(env, all, 1.0), *values = obi_case_normal(env, all, 1.0), *got = obi_case_zeros(env, all);
     if (!k || !v || !keys || !values || !got) return OBI_ERROR_MEMORY;
     obi_view k_view, v_view;
     obi_kv_cache cache = { .type = OBI_KV_F32 };
-    OBI_TRY(obi_case_upload(env, k, count * 4, &k_view));
+    k[count + 2] = (float)first;
+    OBI_TRY(obi_case_upload(env, k, (count + 3) * 4, &k_view));
     OBI_TRY(obi_case_upload(env, v, count * 4, &v_view));
     OBI_TRY(obi_case_upload(env, keys, all * 4, &cache.k));
     OBI_TRY(obi_case_upload(env, values, all * 4, &cache.v));
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, cache, k_view, v_view, T, width, width, first, context);
+    store_rows(env, cache, k_view, v_view, T, width, width, first, context);
     OBI_TRY(obi_cmd_run(env->cmd));
     for (uint64_t i = 0; i < count; i++) {
         keys[(uint64_t)first * width + i] = k[i];
@@ -71,13 +80,14 @@ static obi_status run_kv_store_f16(obi_case_env *env, const uint32_t *sizes, obi
     float *rows[2], *caches[2], *bound = obi_case_zeros(env, all), *got = obi_case_zeros(env, all);
     obi_view row_views[2], views[2];
     for (int i = 0; i < 2; i++) {
-        rows[i] = obi_case_normal(env, count, 1.0);
+        rows[i] = obi_case_normal(env, count + 3, 1.0);
         caches[i] = obi_case_normal(env, all, 1.0);
         float *words = rows[i] && caches[i] ? obi_case_halves(env, caches[i], context, width) : NULL;
         if (!words || !bound || !got) return OBI_ERROR_MEMORY;
         if (i == 0) rows[i][0] = 1e6f; /* becomes the largest half */
         if (i == 0) rows[i][count - 1] = -1e6f;
-        OBI_TRY(obi_case_upload(env, rows[i], count * 4, &row_views[i]));
+        rows[i][count + 2] = (float)first;
+        OBI_TRY(obi_case_upload(env, rows[i], (count + 3) * 4, &row_views[i]));
         OBI_TRY(obi_case_upload(env, words, all * 2, &views[i]));
         if (i == 0) rows[i][0] = 65504;
         if (i == 0) rows[i][count - 1] = -65504;
@@ -85,7 +95,7 @@ static obi_status run_kv_store_f16(obi_case_env *env, const uint32_t *sizes, obi
     }
     obi_kv_cache cache = { OBI_KV_F16, views[0], views[1] };
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, cache, row_views[0], row_views[1], T, width, width, first, context);
+    store_rows(env, cache, row_views[0], row_views[1], T, width, width, first, context);
     OBI_TRY(obi_cmd_run(env->cmd));
     for (int i = 0; i < 2; i++) {
         for (uint64_t j = 0; j < all; j++)
@@ -108,20 +118,21 @@ static obi_status run_kv_store_int8(obi_case_env *env, const uint32_t *sizes, ob
     uint32_t *read = (uint32_t *)(void *)obi_case_zeros(env, words);
     obi_view row_views[2], views[2];
     for (int i = 0; i < 2; i++) {
-        rows[i] = obi_case_normal(env, count, 1.0);
+        rows[i] = obi_case_normal(env, count + 3, 1.0);
         caches[i] = obi_case_normal(env, all, 1.0);
         float *stored = rows[i] && caches[i] ? obi_case_kv_int8(env, caches[i], (uint64_t)context * K, C) : NULL;
         if (!stored || !bound || !got || !read) return OBI_ERROR_MEMORY;
         for (uint64_t c = 0; c < C; c++) rows[i][vectors / 2 * C + c] *= 0x1p-110f;
         if (i == 0 && vectors > 2) rows[i][C - 1] = -INFINITY;
         if (i == 0 && vectors > 2) rows[i][count - C] = NAN;
-        OBI_TRY(obi_case_upload(env, rows[i], count * 4, &row_views[i]));
+        rows[i][count + 2] = (float)first;
+        OBI_TRY(obi_case_upload(env, rows[i], (count + 3) * 4, &row_views[i]));
         OBI_TRY(obi_case_upload(env, stored, words * 4, &views[i]));
         memcpy(caches[i] + begin, rows[i], count * 4);
     }
     obi_kv_cache cache = { OBI_KV_INT8, views[0], views[1] };
     obi_cmd_begin(env->cmd);
-    obi_op_kv_store_fwd(env->cmd, cache, row_views[0], row_views[1], T, K * C, C, first, context);
+    store_rows(env, cache, row_views[0], row_views[1], T, K * C, C, first, context);
     OBI_TRY(obi_cmd_run(env->cmd));
     for (int i = 0; i < 2; i++) {
         OBI_TRY(obi_case_download(env, views[i], read, words * 4));

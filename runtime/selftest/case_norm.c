@@ -75,12 +75,45 @@ static obi_status run_layernorm(obi_case_env *env, const uint32_t *sizes, obi_ca
     return OBI_OK;
 }
 
+/* The norm's own error e, times w; then the product and the sum round once each, or one after the other: u (2 |w n| + |y|). */
+static obi_status run_layernorm_affine(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t T = sizes[0], n = sizes[1];
+    bool in_place = sizes[2] != 0;
+    uint64_t count = (uint64_t)T * n;
+    float *x = obi_case_normal(env, count, 0.5), *w = obi_case_normal(env, n, 1.0), *b = obi_case_normal(env, n, 1.0);
+    float *tolerance = obi_case_zeros(env, count), *got = obi_case_zeros(env, count), *want = obi_case_zeros(env, count);
+    if (!x || !w || !b || !tolerance || !got || !want) return OBI_ERROR_MEMORY;
+    for (uint64_t i = 0; i < count; i++) x[i] += (float)(i / n % 3);
+    ref_norm_layernorm(want, x, T, n, (double)EPS);
+    obi_case_layernorm_tolerance(tolerance, x, want, T, n);
+    for (uint64_t i = 0; i < count; i++) {
+        double product = (double)want[i] * (double)w[i % n];
+        tolerance[i] = (float)(fabs((double)w[i % n]) * (double)tolerance[i] + (3 * fabs(product) + fabs((double)b[i % n])) * U + 1e-30);
+    }
+    ref_norm_layernorm_affine(want, x, w, b, T, n, (double)EPS);
+    obi_view x_view, w_view, b_view, y_view;
+    OBI_TRY(obi_case_upload(env, x, count * 4, &x_view));
+    OBI_TRY(obi_case_upload(env, w, (uint64_t)n * 4, &w_view));
+    OBI_TRY(obi_case_upload(env, b, (uint64_t)n * 4, &b_view));
+    OBI_TRY(obi_case_output(env, count * 4, &y_view));
+    if (in_place) y_view = x_view;
+    obi_cmd_begin(env->cmd);
+    obi_op_layernorm_affine_fwd(env->cmd, y_view, x_view, w_view, b_view, T, n, EPS);
+    OBI_TRY(obi_cmd_run(env->cmd));
+    OBI_TRY(obi_case_download(env, y_view, got, count * 4));
+    obi_case_compare(result, "y", got, want, count, tolerance, 0, 0);
+    return OBI_OK;
+}
+
 OBI_CASE_FORMS(run_rmsnorm)
 OBI_CASE_FORMS(run_layernorm)
 
 const obi_case obi_case_norm_rmsnorm = { "norm_rmsnorm", OBI_KERNEL_NORM_RMSNORM_FWD, "T n", { 3, 257 }, run_rmsnorm_plain };
 const obi_case obi_case_norm_layernorm = { "norm_layernorm", OBI_KERNEL_NORM_LAYERNORM_FWD, "T n in_place", { 3, 257, 0 },
                                            run_layernorm_plain };
+const obi_case obi_case_norm_layernorm_affine = { "norm_layernorm_affine", OBI_KERNEL_NORM_LAYERNORM_AFFINE_FWD, "T n in_place",
+                                                  { 3, 257, 0 }, run_layernorm_affine };
 const obi_case obi_case_norm_rmsnorm_straight = { "norm_rmsnorm_straight", OBI_KERNEL_NORM_ROWS_STRAIGHT, "T n", { 16, 288 },
                                                   run_rmsnorm_straight };
 const obi_case obi_case_norm_layernorm_straight = { "norm_layernorm_straight", OBI_KERNEL_NORM_ROWS_STRAIGHT, "T n in_place",

@@ -8,6 +8,7 @@
 #define OBI_CASES(X)        \
     X(norm_rmsnorm)         \
     X(norm_layernorm)       \
+    X(norm_layernorm_affine) \
     X(attn_rope)            \
     X(attn_kv_store)        \
     X(attn_decode)          \
@@ -28,6 +29,7 @@
     X(act_swiglu)           \
     X(act_relu)             \
     X(act_add)              \
+    X(act_bias)             \
     X(embed_gather_f32)     \
     X(embed_gather_f16)     \
     X(util_topk)            \

@@ -1,7 +1,8 @@
 // Copies new key and value rows into the caches: cache[first + i] = rows[i] for i < count; with OB_F16 the caches are words of
 // two halves, and i counts these.
 // b0 w k_cache (context, K*C)   b1 w v_cache (context, K*C)   b2 r k (T, K*C)   b3 r v (T, K*C)
-// push: count = words of T*K*C, first = words of first_position*K*C   spec 0: workgroup size
+// push: count = words of T*K*C, first = words of first_position*K*C; with PLACED T = 1, and first is where in b2 the position is, as a float
+// spec 0: workgroup size   1: PLACED
 // grid: a lane a word, folded   tier A
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -9,6 +10,7 @@
 #include "common/half_pair.glsl"
 #include "common/push_attn.h"
 layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint PLACED = 0;
 
 #ifdef OB_F16
 #define WORD uint
@@ -27,6 +29,7 @@ void main()
 {
     uint index = ob_element();
     if (index >= push.count) return;
-    k_cache[push.first + index] = STORED(k, index);
-    v_cache[push.first + index] = STORED(v, index);
+    uint first = PLACED != 0u ? uint(k[push.first]) * push.count : push.first;
+    k_cache[first + index] = STORED(k, index);
+    v_cache[first + index] = STORED(v, index);
 }

@@ -5,5 +5,8 @@
 struct obi_push_act_elements {
     OB_U32 count;
 };
+struct obi_push_act_bias {
+    OB_U32 count, columns;
+};
 
 #endif

@@ -1,5 +1,7 @@
-// y[r,i] = (x[r,i] - mean) / sqrt(variance + eps), mean and variance over i; no affine part (OneBit's norm after a layer)
+// y[r,i] = (x[r,i] - mean) / sqrt(variance + eps), mean and variance over i; no affine part (OneBit's norm after a layer),
+// with OB_AFFINE times w[i] plus b[i] (OPT's norms)
 // b0 w y (rows, columns)   b1 r x (rows, columns); may be the same range as y: each lane writes only what it alone reads
+// with OB_AFFINE: b2 r w (columns)   b3 r b (columns)
 // push: rows, columns, eps   spec 0: workgroup size   grid: one workgroup a row, folded over x and y   tiers A B
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -10,6 +12,13 @@ layout(local_size_x_id = 0) in;
 
 layout(set = 0, binding = 0) buffer Y { float y[]; };
 layout(set = 0, binding = 1) readonly buffer X { float x[]; };
+#ifdef OB_AFFINE
+layout(set = 0, binding = 2) readonly buffer W { float w[]; };
+layout(set = 0, binding = 3) readonly buffer B { float b[]; };
+#define OB_RESULT(normed, i) (normed) * w[i] + b[i]
+#else
+#define OB_RESULT(normed, i) normed
+#endif
 layout(push_constant) uniform Push { obi_push_norm_layernorm push; };
 
 void main()
@@ -32,5 +41,5 @@ void main()
     }
     float scale = 1.0 / sqrt(ob_reduce_add(squares) / count + push.eps);
     for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x)
-        y[base + i] = ((x[base + i] - pivot) - mean) * scale;
+        y[base + i] = OB_RESULT(((x[base + i] - pivot) - mean) * scale, i);
 }

@@ -29,6 +29,15 @@ static void test_add(void **state)
     EVERY_COUNT(obi_case_act_add);
 }
 
+static void test_bias(void **state)
+{
+    (void)state;
+    static const uint32_t lengths[] = { 1, 31, 32, 33, 1000, 4096 };
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+        for (uint32_t then = OBI_BIAS_ALONE; then <= OBI_BIAS_ADD; then++) TEST_CASE(obi_case_act_bias, 3, lengths[i], then, i % 2);
+    TEST_CASE(obi_case_act_bias, 66, 64000, OBI_BIAS_ADD, 0); /* more than a grid axis has */
+}
+
 static void test_add_in_place(void **state)
 {
     (void)state;
@@ -83,7 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_swiglu),       cmocka_unit_test(test_relu),
         cmocka_unit_test(test_add),          cmocka_unit_test(test_add_in_place),
-        cmocka_unit_test(test_swiglu_at_the_extremes),
+        cmocka_unit_test(test_bias),         cmocka_unit_test(test_swiglu_at_the_extremes),
     };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
 }

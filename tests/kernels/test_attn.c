@@ -43,10 +43,12 @@ static void test_kv_store(void **state)
     (void)state;
     static const uint32_t widths[] = { 1, 31, 32, 33, 64, 65, 100, 1000 };
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
-        TEST_CASE(obi_case_attn_kv_store, 1, widths[i], 0, 5);
+        TEST_CASE(obi_case_attn_kv_store, 1, widths[i], 0, 5); /* one token's position is read from memory */
+        TEST_CASE(obi_case_attn_kv_store, 1, widths[i], 3, 5);
         TEST_CASE(obi_case_attn_kv_store, 3, widths[i], 2, 5);
         TEST_CASE(obi_case_attn_kv_store, 5, widths[i], 0, 5);
         TEST_CASE(obi_case_attn_kv_store_f16, 3, 2 * widths[i], 2, 7);
+        TEST_CASE(obi_case_attn_kv_store_f16, 1, 2 * widths[i], 4, 7);
     }
     TEST_CASE(obi_case_attn_kv_store, 4097, 1024, 1, 4099); /* more than 65535 workgroups */
 }
@@ -185,6 +187,7 @@ static void test_bytes(void **state)
         TEST_CASE(obi_case_attn_prefill_int8, 6, 2, 1, head_sizes[i], 70, 1);
         TEST_CASE(obi_case_attn_kv_store_int8, 3, 4, head_sizes[i], 2, 7);
         TEST_CASE(obi_case_attn_kv_store_int8, 1, 3, head_sizes[i] - 1, 0, 1);
+        TEST_CASE(obi_case_attn_kv_store_int8, 1, 3, head_sizes[i], 3, 5);
     }
     TEST_CASE(obi_case_attn_decode_int8, 1, 8, 8, 8, 40, 0);
     TEST_CASE(obi_case_attn_decode_int8, 1, 9, 1, 8, 40, 0);

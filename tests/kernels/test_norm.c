@@ -25,6 +25,14 @@ static void test_layernorm(void **state)
     TEST_CASE(obi_case_norm_layernorm, 1, 50001, 1);
 }
 
+static void test_layernorm_affine(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) TEST_CASE(obi_case_norm_layernorm_affine, 3, lengths[i], i % 2);
+    TEST_CASE(obi_case_norm_layernorm_affine, 1, 50001, 0);
+    TEST_CASE(obi_case_norm_layernorm_affine, 16, 96, 1);
+}
+
 /* More rows than one grid axis has; the limit is lowered, since 65536 workgroups with barriers take a minute on one of the
  * software drivers. */
 static void test_more_rows_than_a_grid_axis(void **state)
@@ -35,6 +43,7 @@ static void test_more_rows_than_a_grid_axis(void **state)
     TEST_CASE(obi_case_norm_rmsnorm, 50, 3);
     TEST_CASE(obi_case_norm_rmsnorm, 51, 3);
     TEST_CASE(obi_case_norm_layernorm, 149, 3, 1);
+    TEST_CASE(obi_case_norm_layernorm_affine, 149, 3, 1);
     *limit = before;
 }
 
@@ -92,6 +101,10 @@ static void test_sizes_that_do_not_fit_are_refused(void **state)
     obi_cmd_begin(env->cmd);
     obi_op_layernorm_fwd(env->cmd, view, view, 0, 51, 1e-5f);
     assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    obi_cmd_begin(env->cmd);
+    obi_op_layernorm_affine_fwd(env->cmd, view, view, view, (obi_view){ view.buffer, 0, 4 * 49 }, 2, 50, 1e-5f);
+    assert_int_equal(obi_cmd_run(env->cmd), OBI_ERROR_ARGUMENT);
+    assert_non_null(strstr(obi_last_error(), "b must have 1 x 50 elements"));
     test_device_check();
 }
 
@@ -100,6 +113,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_layernorm_affine),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_workgroup_sizes),
         cmocka_unit_test(test_layernorm_of_a_constant_row_is_zero),
