@@ -13,7 +13,7 @@ static const ob_context_desc plain = { .cache_dir = "", .skip_selftest = true };
 static int open_shared(void **state)
 {
     if (scratch_open(state) != 0) return -1;
-    API_OK(ob_context_create(&shared, &(ob_context_desc){ .cache_dir = "", .skip_selftest = true, .validation = true }));
+    API_OK(ob_context_create(&shared, &(ob_context_desc){ .cache_dir = "", .skip_selftest = true, .validation = API_VALIDATION }));
     snprintf(stories_path, sizeof stories_path, "%s", api_stories("stories.gguf"));
     stories = api_model(shared, stories_path);
     return 0;
@@ -170,6 +170,7 @@ static void test_device_selection(void **state)
     }
 }
 
+#ifndef _WIN32 /* Wine asks the loader of its host, which does not see these variables */
 /* What the loader finds is decided by the environment, which the loader reads each time. */
 static void test_no_driver(void **state)
 {
@@ -195,6 +196,7 @@ static void test_no_driver(void **state)
     API_FAILS(created, OB_ERROR_NO_DEVICE, "driver");
     assert_null(context);
 }
+#endif
 
 /* ---- context --------------------------------------------------------------------------------------------------------- */
 
@@ -429,7 +431,7 @@ static void test_model_without_tokenizer(void **state)
     char alone[1024], path[1024];
     snprintf(alone, sizeof alone, "%s", scratch_path("alone.bin"));
     snprintf(path, sizeof path, "%s", scratch_path("alone.gguf"));
-    assert_int_equal(symlink(test_data_path(API_STORIES), alone), 0);
+    api_copy_file(test_data_path(API_STORIES), alone);
     API_OK(ob_quantize(NULL, &(ob_quantize_desc){ .input = alone, .output = path, .form = OB_FORM_F16 }, NULL));
     ob_model *model = api_model(shared, path);
     ob_model_info info;
@@ -489,7 +491,10 @@ int main(void)
         cmocka_unit_test(test_exit_codes), cmocka_unit_test(test_version), cmocka_unit_test(test_errors_belong_to_a_thread),
         cmocka_unit_test(test_destroy_takes_null), cmocka_unit_test(test_no_desc),
         cmocka_unit_test(test_device_list), cmocka_unit_test(test_device_selection),
-        cmocka_unit_test(test_no_driver), cmocka_unit_test(test_tiers), cmocka_unit_test(test_families), cmocka_unit_test(test_model_info),
+#ifndef _WIN32
+        cmocka_unit_test(test_no_driver),
+#endif
+        cmocka_unit_test(test_tiers), cmocka_unit_test(test_families), cmocka_unit_test(test_model_info),
         cmocka_unit_test(test_model_that_cannot_be), cmocka_unit_test(test_load_progress), cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_pieces), cmocka_unit_test(test_model_without_tokenizer), cmocka_unit_test(test_text_that_cannot_be_expressed),
     };

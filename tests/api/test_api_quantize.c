@@ -197,6 +197,7 @@ static void test_input_as_output(void **state)
     snprintf(alias, sizeof alias, "%s/./out.gguf", scratch_directory);
     expect_refused(NULL, (ob_quantize_desc){ .input = out, .output = alias, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT,
                    "both input and output");
+#ifndef _WIN32 /* where links are for those with a privilege */
     snprintf(alias, sizeof alias, "%s", scratch_path("link.gguf"));
     assert_int_equal(symlink(out, alias), 0);
     expect_refused(NULL, (ob_quantize_desc){ .input = out, .output = alias, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT,
@@ -204,6 +205,7 @@ static void test_input_as_output(void **state)
     expect_refused(NULL, (ob_quantize_desc){ .input = alias, .output = out, .form = OB_FORM_F16 }, OB_ERROR_ARGUMENT,
                    "both input and output");
     unlink(alias);
+#endif
     assert_int_equal(size_of(out), bytes);
 }
 

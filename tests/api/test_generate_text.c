@@ -16,7 +16,7 @@ static int open_shared(void **state)
     char alone[1024], path[1024]; /* a tokenizer that lies beside the model would be taken along */
     snprintf(alone, sizeof alone, "%s", scratch_path("alone.bin"));
     snprintf(path, sizeof path, "%s", scratch_path("mute.gguf"));
-    if (symlink(test_data_path(API_STORIES), alone) != 0) return -1;
+    api_copy_file(test_data_path(API_STORIES), alone);
     API_OK(ob_quantize(NULL, &(ob_quantize_desc){ .input = alone, .output = path, .form = OB_FORM_F32 }, NULL));
     mute = api_model(shared, path);
     return 0;

@@ -20,7 +20,7 @@ static void test_selftest(void **state)
 {
     (void)state;
     ob_context *context;
-    API_OK(ob_context_create(&context, &(ob_context_desc){ .cache_dir = "", .skip_selftest = true, .validation = true }));
+    API_OK(ob_context_create(&context, &(ob_context_desc){ .cache_dir = "", .skip_selftest = true, .validation = API_VALIDATION }));
     ob_device_info info;
     API_OK(ob_context_info(context, &info));
     rows_seen seen = { .tier_max = info.tier };

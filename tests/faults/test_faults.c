@@ -10,7 +10,6 @@
 #include "layers/faults.h"
 
 #include <dlfcn.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -47,15 +46,7 @@ enum { WORKS = sizeof works / sizeof *works };
 static const faults_control *faults;
 static char model_path[2][640], cache_path[640];
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
-static void remove_cache(void) { (void)nftw(cache_path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
+static void remove_cache(void) { (void)scratch_remove_tree(cache_path); }
 
 static void write_models(void)
 {

@@ -188,7 +188,9 @@ static void test_pages_of_a_file(void **state)
     open_file(&mapping);
     if (device->caps.import_alignment == 0) { /* SwiftShader has the extension and imports no memory for buffers */
         obi_weight weight;
+#ifndef _WIN32 /* Wine hides the extension */
         assert_null(strstr(device->caps.name, "llvmpipe"));
+#endif
         assert_false(obi_weight_import(device, OBI_WEIGHT_F32, 300, 512, &mapping, 0, &weight));
         assert_null(weight.blocks);
         obi_mapping_close(&mapping);
