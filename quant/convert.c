@@ -38,8 +38,12 @@ static obi_status progress(converter *convert, double work, const char *what)
     return OBI_OK;
 }
 
-/* A norm is a vector, everything else that is not a sign tensor's scale is a matrix. */
-static bool is_vector(const char *name) { return strstr(name, "norm.weight") || strcmp(name, "rope_freqs.weight") == 0; }
+/* Norms and biases are vectors, everything else that is not a sign tensor's scale is a matrix. */
+static bool is_vector(const char *name)
+{
+    size_t length = strlen(name);
+    return strstr(name, "norm.weight") || strcmp(name, "rope_freqs.weight") == 0 || (length > 5 && strcmp(name + length - 5, ".bias") == 0);
+}
 
 static obi_dtype dense_type(const converter *convert, const char *name)
 {
@@ -48,22 +52,40 @@ static obi_dtype dense_type(const converter *convert, const char *name)
 
 /* ---- the plan: every tensor of the output, in order ------------------------------------------------------------ */
 
-/* Calls `visit` for each tensor name in file order; a linear layer is visited once, under its weight's name. */
-static obi_status for_each_tensor(converter *convert, obi_status (*visit)(converter *convert, const char *name, int linear))
+typedef obi_status (*tensor_visit)(converter *convert, const char *name, int linear);
+
+/* "STEM.weight" and, of OPT, "STEM.bias". */
+static obi_status visit_with_bias(converter *convert, tensor_visit visit, const char *stem, int linear)
 {
     char name[64];
+    snprintf(name, sizeof name, "%s.weight", stem);
+    OBI_TRY(visit(convert, name, linear));
+    if (convert->config.family == OBI_FAMILY_LLAMA) return OBI_OK;
+    snprintf(name, sizeof name, "%s.bias", stem);
+    return visit(convert, name, -1);
+}
+
+/* Calls `visit` for each tensor name in file order; a linear layer is visited once, under its weight's name. */
+static obi_status for_each_tensor(converter *convert, tensor_visit visit)
+{
+    const obi_config *config = &convert->config;
+    char stem[48];
     OBI_TRY(visit(convert, "token_embd.weight", -1));
-    OBI_TRY(visit(convert, "output_norm.weight", -1));
-    if (!convert->config.tied) OBI_TRY(visit(convert, "output.weight", -1));
+    if (config->family == OBI_FAMILY_OPT) OBI_TRY(visit(convert, "position_embd.weight", -1));
+    if (config->embedding_width) OBI_TRY(visit(convert, "project_in.weight", -1));
+    if (config->embedding_width) OBI_TRY(visit(convert, "project_out.weight", -1));
+    if (!config->norm_last) OBI_TRY(visit_with_bias(convert, visit, "output_norm", -1));
+    if (!config->tied) OBI_TRY(visit(convert, "output.weight", -1));
     if (convert->source->rope_factors) OBI_TRY(visit(convert, "rope_freqs.weight", -1));
-    for (uint32_t layer = 0; layer < convert->config.layers; layer++) {
-        snprintf(name, sizeof name, "blk.%u.attn_norm.weight", layer);
-        OBI_TRY(visit(convert, name, -1));
-        snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", layer);
-        OBI_TRY(visit(convert, name, -1));
+    for (uint32_t layer = 0; layer < config->layers; layer++) {
+        snprintf(stem, sizeof stem, "blk.%u.attn_norm", layer);
+        OBI_TRY(visit_with_bias(convert, visit, stem, -1));
+        snprintf(stem, sizeof stem, "blk.%u.ffn_norm", layer);
+        OBI_TRY(visit_with_bias(convert, visit, stem, -1));
         for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
-            snprintf(name, sizeof name, "blk.%u.%s.weight", layer, obi_linear_roles[i]);
-            OBI_TRY(visit(convert, name, i));
+            if (!obi_config_has_linear(config, i)) continue;
+            snprintf(stem, sizeof stem, "blk.%u.%s", layer, obi_linear_roles[i]);
+            OBI_TRY(visit_with_bias(convert, visit, stem, i));
         }
     }
     return OBI_OK;
@@ -301,7 +323,7 @@ static obi_status prepare(converter *convert)
     } else {
         if (source->config.onebit)
             return obi_fail(OBI_ERROR_ARGUMENT, "the input is a 1-bit model; it can only be written with --form onebit");
-        convert->config.rope_layout = OBI_ROPE_PAIRS;
+        if (source->config.family == OBI_FAMILY_LLAMA) convert->config.rope_layout = OBI_ROPE_PAIRS;
     }
     return OBI_OK;
 }

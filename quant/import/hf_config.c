@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "quant/import/hf_config_opt.h"
 #include "quant/import/import.h"
 #include "quant/import/json.h"
 
-#define READABLE "LlamaForCausalLM, BitLlamaForCausalLM and BitLlamaForCausalLMInf"
+#define READABLE "LlamaForCausalLM, OPTForCausalLM, BitLlamaForCausalLM and BitLlamaForCausalLMInf"
 
-static obi_status read_architecture(const json_t *root, const char *name, bool *onebit)
+static obi_status read_architecture(const json_t *root, const char *name, obi_config *config)
 {
     const char *architecture = NULL, *model_type = NULL;
     const json_t *list = NULL;
@@ -17,16 +18,33 @@ static obi_status read_architecture(const json_t *root, const char *name, bool *
     OBI_TRY(obi_json_get_text(root, name, "model_type", false, &model_type));
     if (json_array_size(list) > 0) architecture = json_string_value(json_array_get(list, 0));
     if (architecture) {
-        *onebit = strncmp(architecture, "BitLlamaForCausalLM", 19) == 0;
+        config->onebit = strncmp(architecture, "BitLlamaForCausalLM", 19) == 0;
+        if (strcmp(architecture, "OPTForCausalLM") == 0) {
+            config->family = OBI_FAMILY_OPT;
+            return OBI_OK;
+        }
         if (strcmp(architecture, "LlamaForCausalLM") == 0 || strcmp(architecture, "LLaMAForCausalLM") == 0 ||
             strcmp(architecture, "BitLlamaForCausalLM") == 0 || strcmp(architecture, "BitLlamaForCausalLMInf") == 0)
             return OBI_OK;
         return obi_fail(OBI_ERROR_DATA, "%s: architecture \"%.64s\" is not one that we read; these are " READABLE, name, architecture);
     }
     if (!model_type) return obi_fail(OBI_ERROR_DATA, "%s: neither \"architectures\" nor \"model_type\" says what model this is", name);
-    *onebit = strcmp(model_type, "bitllama") == 0;
-    if (*onebit || strcmp(model_type, "llama") == 0) return OBI_OK;
-    return obi_fail(OBI_ERROR_DATA, "%s: model type \"%.64s\" is not one that we read; these are llama and bitllama", name, model_type);
+    config->onebit = strcmp(model_type, "bitllama") == 0;
+    if (strcmp(model_type, "opt") == 0) config->family = OBI_FAMILY_OPT;
+    if (config->onebit || config->family == OBI_FAMILY_OPT || strcmp(model_type, "llama") == 0) return OBI_OK;
+    return obi_fail(OBI_ERROR_DATA, "%s: model type \"%.64s\" is not one that we read; these are llama, opt and bitllama", name,
+                    model_type);
+}
+
+static obi_status refuse_quantised(const json_t *root, const char *name)
+{
+    const json_t *quantization = NULL;
+    OBI_TRY(obi_json_get_object(root, name, "quantization_config", false, &quantization));
+    if (!quantization) return OBI_OK;
+    const char *method = "?";
+    OBI_TRY(obi_json_get_text(quantization, name, "quant_method", false, &method));
+    return obi_fail(OBI_ERROR_DATA, "%s: the weights are already quantised by \"%.32s\": give the original F32, F16 or BF16 model", name,
+                    method);
 }
 
 /* Things that change what the model computes and that we do not compute. */
@@ -42,14 +60,6 @@ static obi_status refuse_variants(const json_t *root, const char *name)
     OBI_TRY(obi_json_get_text(root, name, "hidden_act", false, &activation));
     if (strcmp(activation, "silu") != 0 && strcmp(activation, "swish") != 0)
         return obi_fail(OBI_ERROR_DATA, "%s: \"hidden_act\" is \"%.32s\": only silu is supported", name, activation);
-    const json_t *quantization = NULL;
-    OBI_TRY(obi_json_get_object(root, name, "quantization_config", false, &quantization));
-    if (quantization) {
-        const char *method = "?";
-        OBI_TRY(obi_json_get_text(quantization, name, "quant_method", false, &method));
-        return obi_fail(OBI_ERROR_DATA, "%s: the weights are already quantised by \"%.32s\": give the original F32, F16 or BF16 model",
-                        name, method);
-    }
     float partial = 1.0f;
     OBI_TRY(obi_json_get_f32(root, name, "partial_rotary_factor", false, &partial));
     if (partial != 1.0f) return obi_fail(OBI_ERROR_DATA, "%s: \"partial_rotary_factor\" is %g: only 1 is supported", name, (double)partial);
@@ -133,7 +143,12 @@ static obi_status read_sizes(const json_t *root, const char *name, obi_config *c
 static obi_status read_config(const json_t *root, const char *name, obi_config *config, float **factors)
 {
     memset(config, 0, sizeof *config);
-    OBI_TRY(read_architecture(root, name, &config->onebit));
+    OBI_TRY(read_architecture(root, name, config));
+    OBI_TRY(refuse_quantised(root, name));
+    if (config->family == OBI_FAMILY_OPT) {
+        OBI_TRY(obi_hf_config_read_opt(root, name, config));
+        return obi_config_check(config);
+    }
     OBI_TRY(refuse_variants(root, name));
     OBI_TRY(read_sizes(root, name, config));
     config->post_norm = config->onebit;

@@ -1,4 +1,4 @@
-/* hf_config: a Hugging Face config.json of the LLaMA family, or of the OneBit authors' variant of it. */
+/* hf_config: a Hugging Face config.json of a LLaMA, of the OneBit authors' variant of it, or of an OPT. */
 #ifndef OBI_QUANT_HF_CONFIG_H
 #define OBI_QUANT_HF_CONFIG_H
 

@@ -42,36 +42,76 @@ static obi_status add_linear(tensor_walk *walk, uint32_t layer, int role)
     obi_config_linear_shape(config, role, &rows, &columns);
     char name[64];
     snprintf(name, sizeof name, "blk.%u.%s.weight", layer, obi_linear_roles[role]);
-    obi_import_want want = { OBI_PART_LINEAR, layer, role };
+    obi_import_want want = { .part = OBI_PART_LINEAR, .layer = layer, .role = role };
     OBI_TRY(add(walk, &want, name, rows, columns, config->onebit));
+    if (config->family == OBI_FAMILY_OPT) {
+        want.bias = true;
+        snprintf(name, sizeof name, "blk.%u.%s.bias", layer, obi_linear_roles[role]);
+        OBI_TRY(add_vector(walk, want, name, rows));
+    }
     if (!config->onebit) return OBI_OK;
     snprintf(name, sizeof name, "blk.%u.%s.input_factor", layer, obi_linear_roles[role]);
-    OBI_TRY(add_vector(walk, (obi_import_want){ OBI_PART_INPUT_FACTOR, layer, role }, name, columns));
+    OBI_TRY(add_vector(walk, (obi_import_want){ .part = OBI_PART_INPUT_FACTOR, .layer = layer, .role = role }, name, columns));
     snprintf(name, sizeof name, "blk.%u.%s.weight_scale", layer, obi_linear_roles[role]);
-    return add_vector(walk, (obi_import_want){ OBI_PART_WEIGHT_SCALE, layer, role }, name, rows);
+    return add_vector(walk, (obi_import_want){ .part = OBI_PART_WEIGHT_SCALE, .layer = layer, .role = role }, name, rows);
+}
+
+/* "STEM.weight" of a norm, and with it OPT's "STEM.bias". */
+static obi_status add_norm(tensor_walk *walk, obi_import_part part, uint32_t layer, const char *stem)
+{
+    const obi_config *config = &walk->source->config;
+    char name[64];
+    snprintf(name, sizeof name, "%s.weight", stem);
+    OBI_TRY(add_vector(walk, (obi_import_want){ .part = part, .layer = layer }, name, config->width));
+    if (config->family == OBI_FAMILY_LLAMA) return OBI_OK;
+    snprintf(name, sizeof name, "%s.bias", stem);
+    return add_vector(walk, (obi_import_want){ .part = part, .layer = layer, .bias = true }, name, config->width);
+}
+
+/* A layer's norms and linears, in file order. */
+static obi_status add_layer(tensor_walk *walk, uint32_t layer)
+{
+    const obi_config *config = &walk->source->config;
+    char stem[32];
+    snprintf(stem, sizeof stem, "blk.%u.attn_norm", layer);
+    OBI_TRY(add_norm(walk, OBI_PART_ATTENTION_NORM, layer, stem));
+    for (int role = OBI_LINEAR_Q; role <= OBI_LINEAR_O; role++) OBI_TRY(add_linear(walk, layer, role));
+    snprintf(stem, sizeof stem, "blk.%u.ffn_norm", layer);
+    OBI_TRY(add_norm(walk, OBI_PART_FFN_NORM, layer, stem));
+    for (int role = OBI_LINEAR_GATE; role <= OBI_LINEAR_DOWN; role++)
+        if (obi_config_has_linear(config, role)) OBI_TRY(add_linear(walk, layer, role));
+    return OBI_OK;
+}
+
+/* What OPT has beside layers, embedding and head. */
+static obi_status add_opt(tensor_walk *walk)
+{
+    const obi_config *config = &walk->source->config;
+    uint32_t E = config->embedding_width, D = config->width;
+    OBI_TRY(add(walk, &(obi_import_want){ .part = OBI_PART_POSITIONS }, "position_embd.weight", obi_config_position_rows(config), D, false));
+    if (E == 0) return OBI_OK;
+    OBI_TRY(add(walk, &(obi_import_want){ .part = OBI_PART_PROJECT_IN }, "project_in.weight", D, E, false));
+    return add(walk, &(obi_import_want){ .part = OBI_PART_PROJECT_OUT }, "project_out.weight", E, D, false);
 }
 
 obi_status obi_import_tensors(obi_source *source, obi_import_locate locate, void *user)
 {
     const obi_config *config = &source->config;
-    size_t per_layer = 2 + OBI_LINEAR_COUNT * (config->onebit ? 3u : 1u);
-    source->tensors = obi_calloc(3 + per_layer * config->layers, sizeof *source->tensors);
+    bool opt = config->family == OBI_FAMILY_OPT;
+    size_t per_norm = opt ? 2 : 1, per_linear = (config->onebit ? 3u : 1u) + opt, per_layer = 2 * per_norm + OBI_LINEAR_COUNT * per_linear;
+    source->tensors = obi_calloc(7 + per_layer * config->layers, sizeof *source->tensors);
     if (!source->tensors) return OBI_ERROR_MEMORY;
     tensor_walk walk = { source, locate, user };
+    uint32_t E = obi_config_embedding_width(config);
 
-    OBI_TRY(add(&walk, &(obi_import_want){ .part = OBI_PART_EMBEDDING }, "token_embd.weight", config->vocabulary, config->width, false));
-    for (uint32_t layer = 0; layer < config->layers; layer++) {
-        char name[64];
-        snprintf(name, sizeof name, "blk.%u.attn_norm.weight", layer);
-        OBI_TRY(add_vector(&walk, (obi_import_want){ OBI_PART_ATTENTION_NORM, layer, 0 }, name, config->width));
-        for (int role = OBI_LINEAR_Q; role <= OBI_LINEAR_O; role++) OBI_TRY(add_linear(&walk, layer, role));
-        snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", layer);
-        OBI_TRY(add_vector(&walk, (obi_import_want){ OBI_PART_FFN_NORM, layer, 0 }, name, config->width));
-        for (int role = OBI_LINEAR_GATE; role <= OBI_LINEAR_DOWN; role++) OBI_TRY(add_linear(&walk, layer, role));
-    }
-    OBI_TRY(add_vector(&walk, (obi_import_want){ .part = OBI_PART_OUTPUT_NORM }, "output_norm.weight", config->width));
+    OBI_TRY(add(&walk, &(obi_import_want){ .part = OBI_PART_EMBEDDING }, "token_embd.weight", config->vocabulary, E, false));
+    source->layers_begin = source->tensor_count;
+    for (uint32_t layer = 0; layer < config->layers; layer++) OBI_TRY(add_layer(&walk, layer));
+    source->layers_end = source->tensor_count;
+    if (!config->norm_last) OBI_TRY(add_norm(&walk, OBI_PART_OUTPUT_NORM, 0, "output_norm"));
+    if (opt) OBI_TRY(add_opt(&walk));
     if (config->tied) return OBI_OK;
-    return add(&walk, &(obi_import_want){ .part = OBI_PART_OUTPUT }, "output.weight", config->vocabulary, config->width, false);
+    return add(&walk, &(obi_import_want){ .part = OBI_PART_OUTPUT }, "output.weight", config->vocabulary, E, false);
 }
 
 uint64_t obi_import_tensor_bytes(const obi_source_tensor *tensor)

@@ -13,13 +13,18 @@ typedef enum obi_import_part {
     OBI_PART_INPUT_FACTOR,  /* (columns) g */
     OBI_PART_WEIGHT_SCALE,  /* (rows) h */
     OBI_PART_OUTPUT_NORM,   /* (D) */
-    OBI_PART_OUTPUT         /* (V, D), when the head is not tied */
+    OBI_PART_OUTPUT,        /* (V, D), when the head is not tied */
+    /* OPT; E in place of D in the embedding and the head */
+    OBI_PART_POSITIONS,     /* (context + 2, D) */
+    OBI_PART_PROJECT_IN,    /* (D, E), when the embedding has another width */
+    OBI_PART_PROJECT_OUT    /* (E, D), likewise */
 } obi_import_part;
 
 typedef struct obi_import_want {
     obi_import_part part;
     uint32_t layer;         /* of the parts that belong to a layer */
     int role;               /* OBI_LINEAR_* of the parts that belong to a linear */
+    bool bias;              /* of a norm or a linear, in place of its weight */
 } obi_import_want;
 
 /* Fills type, row_bytes, data, mapping (and the group scales) of a tensor whose name, rows, columns and signs are set.
@@ -42,7 +47,7 @@ obi_status obi_import_reserve_mappings(obi_source *source, size_t count);
  * behind on failure is freed by obi_source_close. */
 obi_status obi_import_hf(obi_source *source, const char *directory);         /* "huggingface", "onebit-reference" */
 obi_status obi_import_llama2c(obi_source *source, const char *path);         /* v0, v1, v2 */
-obi_status obi_import_gguf(obi_source *source, const char *path);            /* llama, onebitllama */
+obi_status obi_import_gguf(obi_source *source, const char *path);            /* llama, onebitllama, opt, onebitopt */
 void obi_import_gguf_close(obi_source *source);
 
 /* True when the file begins like a llama2.c file with a magic (v1, v2) or has a plausible v0 header. */

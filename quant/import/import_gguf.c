@@ -1,4 +1,4 @@
-/* GGUF files of the architectures llama (floats or Q8_0, Q4_0) and onebitllama (I32 sign words with value vectors). */
+/* GGUF files of the architectures llama and opt (floats or Q8_0, Q4_0), onebitllama and onebitopt (I32 sign words with value vectors). */
 #include "quant/import/import.h"
 
 #include <math.h>
@@ -72,8 +72,9 @@ static obi_status refuse_strangers(const obi_source *source, const obi_gguf *ggu
         const char *name = gguf->tensors[i].name;
         if (strcmp(name, "rope_freqs.weight") == 0 || strstr(name, "rot_embd")) continue;
         if (!obi_source_find(source, name))
-            return obi_fail(OBI_ERROR_DATA, "%s: tensor %s has no place in a LLaMA model of %u layers, so leaving it out would change the "
-                            "result", gguf->mapping.path, name, source->config.layers);
+            return obi_fail(OBI_ERROR_DATA, "%s: tensor %s has no place in %s model of %u layers, so leaving it out would change the "
+                            "result", gguf->mapping.path, name, source->config.family == OBI_FAMILY_OPT ? "an OPT" : "a LLaMA",
+                            source->config.layers);
     }
     return OBI_OK;
 }

@@ -27,9 +27,9 @@ obi_status obi_import_onebit_ref_linear(const obi_import_hf_model *model, const 
 {
     char name[OBI_IMPORT_HF_NAME];
     if (want->part == OBI_PART_LINEAR) {
-        obi_import_hf_name(want, "weight", name);
+        obi_import_hf_name(model, want, "weight", name);
         return locate_signs(model, name, tensor);
     }
-    obi_import_hf_name(want, want->part == OBI_PART_INPUT_FACTOR ? "input_factor" : "weight_scale", name);
+    obi_import_hf_name(model, want, want->part == OBI_PART_INPUT_FACTOR ? "input_factor" : "weight_scale", name);
     return obi_import_hf_floats(model, name, true, tensor);
 }

@@ -116,14 +116,13 @@ void obi_source_close(obi_source *source)
 
 const obi_source_tensor *obi_source_find(const obi_source *source, const char *name)
 {
-    /* The list is: embedding, the layers, equally many tensors each, output norm, head. So a layer's name tells
-     * where to look, and a model of a thousand layers is not searched from the front each time. */
-    size_t begin = 0, end = source->tensor_count, outside = source->config.tied ? 2 : 3;
-    if (strncmp(name, "blk.", 4) == 0 && end > outside) {
-        size_t per_layer = (end - outside) / source->config.layers;
+    /* A layer's name tells where to look, so that a model of a thousand layers is not searched from the front each time. */
+    size_t begin = 0, end = source->tensor_count;
+    if (strncmp(name, "blk.", 4) == 0 && source->layers_end > 0) {
+        size_t per_layer = (source->layers_end - source->layers_begin) / source->config.layers;
         unsigned long layer = strtoul(name + 4, NULL, 10);
         if (layer >= source->config.layers) return NULL;
-        begin = 1 + layer * per_layer;
+        begin = source->layers_begin + layer * per_layer;
         end = begin + per_layer;
     }
     for (size_t i = begin; i < end; i++)

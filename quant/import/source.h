@@ -1,7 +1,7 @@
 /* source: a model on disk in any format we import, seen as one list of tensors under GGUF's names.
  *
- * Formats: a Hugging Face LLaMA directory, a llama2.c .bin (v0 float, v2 int8), a GGUF file (architectures llama and
- * onebitllama), the OneBit authors' packed checkpoint directory. Tensor data stay in read-only mappings and are
+ * Formats: a Hugging Face directory (LLaMA, OPT), a llama2.c .bin (v0 float, v2 int8), a GGUF file (architectures llama, opt,
+ * onebitllama and onebitopt), the OneBit authors' packed checkpoint directory. Tensor data stay in read-only mappings and are
  * converted row by row as they are read, so that host memory does not grow with the model. One thread at a time. */
 #ifndef OBI_QUANT_SOURCE_H
 #define OBI_QUANT_SOURCE_H
@@ -29,6 +29,7 @@ typedef struct obi_source {
     char *name;                 /* of the model, for general.name: the directory or file name without extension */
     obi_source_tensor *tensors;
     size_t tensor_count;
+    size_t layers_begin, layers_end; /* of the tensors, those of layers: equally many each, in order */
     uint64_t parameters;        /* weights in all tensors, an untied head included */
     uint64_t stored_bytes;      /* bytes of the tensors as stored */
     const float *rope_factors;  /* head_size/2 divisors of the RoPE frequencies (LLaMA 3), or NULL; owned by the source */

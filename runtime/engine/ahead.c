@@ -37,10 +37,12 @@ void obi_ahead_destroy(obi_session *session)
 static void record(obi_session *session, uint32_t r, obi_view position)
 {
     obi_cmd *own = session->cmd;
-    obi_view id = { session->result[1 - r].topk, 0, 4 }; /* the first of a candidate's two words */
+    obi_forward_inputs inputs = { .ids = { session->result[1 - r].topk, 0, 4 }, /* the first of a candidate's two words */
+                                  .position = position,
+                                  .position_rows = obi_session_position_rows(session, 1 + r, 1) };
     session->cmd = session->ahead.cmd[r];
     obi_cmd_begin_kept(session->cmd);
-    obi_forward_layers(session, 1, id, position);
+    obi_forward_layers(session, 1, &inputs);
     obi_forward_choice(session, 1, r);
     session->cmd = own;
 }
@@ -53,6 +55,7 @@ static obi_status submit(obi_session *session)
     float position = (float)session->position;
     memcpy((char *)session->ids->mapped + place.offset, &position, 4);
     OBI_TRY(obi_buffer_flush(session->device, session->ids, place.offset, 4));
+    OBI_TRY(obi_session_put_position_rows(session, 1 + r, 1));
     if (ahead->reach[r] == reach && obi_cmd_kept(ahead->cmd[r])) return obi_cmd_again(ahead->cmd[r]);
     ahead->reach[r] = reach;
     record(session, r, place);

@@ -2,13 +2,15 @@
 
 #include <math.h>
 
+#include "engine/attention.h"
 #include "engine/layer.h"
+#include "engine/layer_opt.h"
 #include "ops/op_dense.h"
 #include "ops/op_embed.h"
 #include "ops/op_norm.h"
 #include "ops/op_util.h"
 
-void obi_forward_layers(obi_session *session, uint32_t T, obi_view ids, obi_view position)
+void obi_forward_layers(obi_session *session, uint32_t T, const obi_forward_inputs *inputs)
 {
     const obi_weights *weights = session->weights;
     const obi_config *config = &weights->config;
@@ -17,10 +19,14 @@ void obi_forward_layers(obi_session *session, uint32_t T, obi_view ids, obi_view
     if (T == 1 && !session->slow) pace.limit = (double)INFINITY; /* so that its commands can be submitted again */
     obi_view x = obi_view_rows(session->x, 0, T, config->width), normed = obi_view_rows(session->normed, 0, T, config->width);
     if (T == 1) {
-        obi_view place = { session->qkv, obi_layer_place(config) * 4ull, 4 };
-        obi_cmd_copy(cmd, place, position);
+        obi_view place = { session->qkv, obi_attention_place(config) * 4ull, 4 };
+        obi_cmd_copy(cmd, place, inputs->position);
     }
-    obi_op_embed_gather_fwd(cmd, x, ids, &weights->embedding, T);
+    if (config->family == OBI_FAMILY_OPT) {
+        obi_layer_opt_forward(session, T, inputs, &pace);
+        return;
+    }
+    obi_op_embed_gather_fwd(cmd, x, inputs->ids, &weights->embedding, T);
     obi_op_rmsnorm_fwd(cmd, normed, x, obi_view_of(weights->layers[0].attn_norm), T, config->width, config->norm_eps);
     for (uint32_t layer = 0; layer < config->layers; layer++) obi_layer_forward(session, layer, T, &pace);
 }
@@ -34,13 +40,13 @@ void obi_forward_choice(obi_session *session, uint32_t T, uint32_t r)
 {
     const obi_config *config = &session->weights->config;
     const obi_result *result = &session->result[r];
-    obi_view normed = obi_view_of(session->normed), logits = obi_view_of(result->logits);
+    uint64_t row_bytes = (uint64_t)obi_config_embedding_width(config) * 4;
+    obi_view normed = { session->normed, 0, row_bytes }, logits = obi_view_of(result->logits);
     if (T > 1) { /* a binding begins at a multiple of OBI_BUFFER_ALIGNMENT, rows need not */
-        obi_view row = { session->normed, (uint64_t)(T - 1) * config->width * 4, (uint64_t)config->width * 4 };
-        normed = obi_view_of(session->last);
+        obi_view row = { session->normed, (T - 1) * row_bytes, row_bytes };
+        normed.buffer = session->last;
         obi_cmd_copy(session->cmd, normed, row);
     }
-    normed.size = (uint64_t)config->width * 4;
     obi_forward_head(session, logits, normed, 1);
     if (session->candidates > 0) {
         obi_view best = { result->topk, 0, (uint64_t)session->candidates * 8 }, best_host = { result->topk_host, 0, best.size };

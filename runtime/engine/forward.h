@@ -4,12 +4,18 @@
 
 #include "engine/session.h"
 
-/* Records T tokens, whose ids are read from `ids` (T), at session->position: embedding and all layers. Of a single token the position is
- * read from memory, too: from `position`, a float. Their results, behind the final norm, are then in session->normed (T,D). May
- * submit and go on, so that no submission of a large batch takes long. */
-void obi_forward_layers(obi_session *session, uint32_t T, obi_view ids, obi_view position);
+/* Where T tokens are read from. */
+typedef struct obi_forward_inputs {
+    obi_view ids;           /* (T) u32 */
+    obi_view position;      /* of a single token, as a float; of more session->position is recorded */
+    obi_view position_rows; /* (T) u32, rows of OPT's position table; not read for another family */
+} obi_forward_inputs;
 
-/* Records the head: logits (T,V) of normed (T,D). */
+/* Records T tokens at session->position: embedding and all layers. Their results, behind the final norm, are then in session->normed
+ * (T,E), E being obi_config_embedding_width. May submit and go on, so that no submission of a large batch takes long. */
+void obi_forward_layers(obi_session *session, uint32_t T, const obi_forward_inputs *inputs);
+
+/* Records the head: logits (T,V) of normed (T,E). */
 void obi_forward_head(obi_session *session, obi_view logits, obi_view normed, uint32_t T);
 
 /* Records the logits of token T-1 of the batch into session->result[r], and what the host will want of them. */

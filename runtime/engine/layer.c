@@ -1,6 +1,7 @@
 #include "engine/layer.h"
 
 #include "core/checked.h"
+#include "engine/attention.h"
 #include "engine/linear.h"
 #include "ops/op_attn.h"
 #include "ops/op_bitlinear_post.h"
@@ -62,58 +63,10 @@ static void swiglu_forward(obi_session *session, obi_view gate, obi_view up, obi
     obi_op_post_swiglu_fwd(session->cmd, gate, up, T, config->ffn, post_eps_of(config));
 }
 
-uint32_t obi_layer_place(const obi_config *config)
-{
-    return (uint32_t)(obi_attn_parts_bytes(1, config->heads, config->kv_heads, config->head_size) / 4);
-}
-
 /* The norm whose input is the layer's result: the next layer's first, or the one before the head. */
 static const obi_buffer *next_norm(const obi_weights *weights, uint32_t index)
 {
     return index + 1 < weights->config.layers ? weights->layers[index + 1].attn_norm : weights->output_norm;
-}
-
-#define PRODUCT_QUERIES 128u /* of a piece of attention: as many as its products like */
-
-/* Attention made of matrix products in several submissions over a long context: some queries and some heads each. */
-static void attention_by_heads(obi_session *session, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, obi_pace *pace)
-{
-    const obi_config *config = &session->weights->config;
-    uint32_t H = config->heads, K = config->kv_heads, C = config->head_size;
-    for (uint32_t first = 0; first < T; first += PRODUCT_QUERIES) {
-        uint32_t count = T - first < PRODUCT_QUERIES ? T - first : PRODUCT_QUERIES;
-        double per_head = 2.0 * count * C * ((double)session->position + first + count) * pace->products_cost;
-        uint32_t some = obi_pace_share(pace, H, 1, per_head);
-        for (uint32_t head = 0; head < H; head += some) {
-            obi_attn_range range = { .first = first, .count = count, .head = head, .heads = H - head < some ? H - head : some };
-            obi_pace_before(pace, per_head * range.heads);
-            obi_op_attn_range_fwd(session->cmd, out, q, cache, T, H, K, C, session->position, range);
-        }
-    }
-}
-
-/* Over a long context in several submissions, some queries each. */
-static void attention_forward(obi_session *session, obi_view out, obi_view q, obi_kv_cache cache, uint32_t T, obi_pace *pace)
-{
-    const obi_config *config = &session->weights->config;
-    uint32_t H = config->heads, K = config->kv_heads, C = config->head_size;
-    if (T == 1) {
-        obi_attn_range one = { .count = 1, .place = obi_layer_place(config) };
-        q.size = ((uint64_t)one.place + 1) * 4;
-        obi_op_attn_range_fwd(session->cmd, out, q, cache, 1, H, K, C, obi_session_reach(session) - 1, one);
-        return;
-    }
-    if (obi_op_attn_by_heads(session->device, cache.type, T, H, C, (uint64_t)session->position + T)) {
-        attention_by_heads(session, out, q, cache, T, pace);
-        return;
-    }
-    double per_query = 2.0 * H * C * ((double)session->position + T) * pace->attention_cost;
-    uint32_t some = obi_pace_share(pace, T, OBI_ATTN_TILE, per_query);
-    for (uint32_t first = 0; first < T; first += some) {
-        obi_attn_range range = { .first = first, .count = T - first < some ? T - first : some };
-        obi_pace_before(pace, per_query * range.count);
-        obi_op_attn_range_fwd(session->cmd, out, q, cache, T, H, K, C, session->position, range);
-    }
 }
 
 void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pace *pace)
@@ -132,11 +85,11 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pac
                                .context = session->context, .layout = config->rope_layout, .post_eps = post_eps_of(config) };
     if (T == 1) {
         attention.first_position = obi_session_reach(session) - 1;
-        attention.place = obi_layer_place(config);
+        attention.place = obi_attention_place(config);
     }
 
     qkv_forward(session, qkv, cache, &attention, normed, &linear[OBI_LINEAR_Q], pace);
-    attention_forward(session, attended, obi_attn_parts_of(qkv, T, H, K, C).q, cache, T, pace);
+    obi_attention_forward(session, attended, obi_attn_parts_of(qkv, T, H, K, C).q, cache, T, pace);
     residual_forward(session, attended, &linear[OBI_LINEAR_O], layer->ffn_norm, T, pace);
     swiglu_forward(session, gate, up, normed, &linear[OBI_LINEAR_GATE], T, pace);
     residual_forward(session, gate, &linear[OBI_LINEAR_DOWN], next_norm(session->weights, index), T, pace);

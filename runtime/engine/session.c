@@ -26,6 +26,7 @@ static obi_status make_rope_table(obi_session *session)
 {
     const obi_config *config = &session->weights->config;
     uint64_t count = (uint64_t)session->context * config->rope_dimensions;
+    if (count == 0) return OBI_OK; /* of a model whose positions are not rotary */
     obi_upload *upload = NULL;
     float *table = obi_calloc(count, sizeof *table);
     if (!table) return OBI_ERROR_MEMORY;
@@ -54,6 +55,14 @@ static uint64_t scratch_needed(const obi_session *session, uint32_t T)
     return most;
 }
 
+/* Of the wider of the residual stream and the embedding. */
+static uint64_t stream_width(const obi_config *config)
+{
+    return config->embedding_width > config->width ? config->embedding_width : config->width;
+}
+
+static uint64_t position_slot_bytes(const obi_session *session) { return obi_align_up(session->batch * 4ull, OBI_BUFFER_ALIGNMENT); }
+
 /* Memory of a session: what its context costs for each position, and the rest. */
 static void memory_needed(const obi_session *session, uint64_t *position, uint64_t *rest)
 {
@@ -61,7 +70,7 @@ static void memory_needed(const obi_session *session, uint64_t *position, uint64
     uint64_t B = session->batch, q_width = (uint64_t)config->heads * config->head_size,
              kv_width = (uint64_t)config->kv_heads * config->head_size;
     *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width, config->head_size) + config->rope_dimensions);
-    *rest = 4 * (B * (3 * (uint64_t)config->width + q_width + 2 * (uint64_t)config->ffn + 1) + config->width +
+    *rest = 4 * (B * (config->width + 2 * stream_width(config) + q_width + 2 * (uint64_t)config->ffn + 1) + stream_width(config) +
                  2 * (uint64_t)config->vocabulary) +
             obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + scratch_needed(session, session->batch);
     if (session->ahead.on) *rest += 4 * (uint64_t)config->vocabulary + 2 * scratch_needed(session, 1);
@@ -98,19 +107,22 @@ static obi_status check_context(const obi_session *session)
 static obi_status make_buffers(obi_session *session)
 {
     const obi_config *config = &session->weights->config;
-    uint64_t B = session->batch, D = config->width, V = config->vocabulary;
+    uint64_t B = session->batch, D = config->width, V = config->vocabulary, wide = stream_width(config);
     uint64_t q_width = (uint64_t)config->heads * config->head_size, kv_width = (uint64_t)config->kv_heads * config->head_size;
     uint64_t cache = obi_kv_words(session->kv_type, (uint64_t)session->context * kv_width, config->head_size);
     uint64_t qkv = obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size);
     OBI_TRY(check_context(session));
     OBI_TRY(make(session, &session->ids, B + 3, OBI_MEMORY_UPLOAD));
+    if (config->family == OBI_FAMILY_OPT)
+        OBI_TRY(obi_buffer_create(session->device, position_slot_bytes(session) + 2 * OBI_BUFFER_ALIGNMENT, OBI_MEMORY_UPLOAD,
+                                  &session->position_rows));
     OBI_TRY(make(session, &session->x, B * D, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->normed, B * D, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->projected, B * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->normed, B * wide, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->projected, B * wide, OBI_MEMORY_DEVICE));
     OBI_TRY(obi_buffer_create(session->device, qkv + OBI_BUFFER_ALIGNMENT, OBI_MEMORY_DEVICE, &session->qkv));
     OBI_TRY(make(session, &session->attended, B * q_width, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->gate_up, obi_align_up(B * config->ffn, OBI_BUFFER_ALIGNMENT / 4) * 2, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(session, &session->last, D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(session, &session->last, wide, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->logits_host, V, OBI_MEMORY_READBACK));
     for (int r = 0; r <= session->ahead.on; r++) {
         OBI_TRY(make(session, &session->result[r].logits, V, OBI_MEMORY_DEVICE));
@@ -133,7 +145,7 @@ static uint32_t batch_that_fits(const obi_weights *weights, uint32_t batch)
 {
     const obi_config *config = &weights->config;
     uint64_t widest = (uint64_t)config->heads * config->head_size, most;
-    if (widest < config->width) widest = config->width;
+    if (widest < stream_width(config)) widest = stream_width(config);
     if (widest < config->ffn) widest = config->ffn;
     most = weights->device->caps.storage_range / (widest * 4);
     return batch <= most ? batch : most > 0 ? (uint32_t)most : 1;
@@ -213,6 +225,7 @@ void obi_session_destroy(obi_session *session)
     obi_ahead_destroy(session);
     obi_cmd_destroy(session->cmd);
     obi_buffer *buffers[] = { session->ids,
+                              session->position_rows,
                               session->rope_table,
                               session->x,
                               session->normed,
@@ -253,11 +266,29 @@ obi_status obi_session_check_ids(const obi_session *session, const uint32_t *ids
     return OBI_OK;
 }
 
+obi_view obi_session_position_rows(const obi_session *session, uint32_t slot, uint32_t T)
+{
+    uint64_t offset = slot == 0 ? 0 : position_slot_bytes(session) + (slot - 1) * (uint64_t)OBI_BUFFER_ALIGNMENT;
+    return (obi_view){ session->position_rows, offset, T * 4ull };
+}
+
+obi_status obi_session_put_position_rows(obi_session *session, uint32_t slot, uint32_t T)
+{
+    if (!session->position_rows) return OBI_OK;
+    obi_view view = obi_session_position_rows(session, slot, T);
+    for (uint32_t t = 0; t < T; t++) {
+        uint32_t row = session->position + t + OBI_POSITION_OFFSET;
+        memcpy((char *)session->position_rows->mapped + view.offset + t * 4ull, &row, 4);
+    }
+    return obi_buffer_flush(session->device, session->position_rows, view.offset, view.size);
+}
+
 obi_status obi_session_put_ids(obi_session *session, const uint32_t *ids, uint32_t T)
 {
     float position = (float)session->position; /* exact: positions end long before 2^24 */
     memcpy(session->ids->mapped, ids, (size_t)T * 4);
     memcpy((char *)session->ids->mapped + (size_t)session->batch * 4, &position, 4);
+    OBI_TRY(obi_session_put_position_rows(session, 0, T));
     return obi_buffer_flush(session->device, session->ids, 0, (uint64_t)session->batch * 4 + 4);
 }
 
@@ -268,9 +299,18 @@ uint32_t obi_session_reach(const obi_session *session)
     return reach < session->context ? (uint32_t)reach : session->context;
 }
 
+/* Where obi_session_put_ids has put T tokens. */
+static obi_forward_inputs inputs_of(const obi_session *session, uint32_t T)
+{
+    return (obi_forward_inputs){ .ids = { session->ids, 0, (uint64_t)T * 4 },
+                                 .position = { session->ids, session->batch * 4ull, 4 },
+                                 .position_rows = obi_session_position_rows(session, 0, T) };
+}
+
 void obi_session_record(obi_session *session, uint32_t T, bool last)
 {
-    obi_forward_layers(session, T, (obi_view){ session->ids, 0, (uint64_t)T * 4 }, (obi_view){ session->ids, session->batch * 4ull, 4 });
+    obi_forward_inputs inputs = inputs_of(session, T);
+    obi_forward_layers(session, T, &inputs);
     if (last) obi_forward_choice(session, T, 0);
 }
 
@@ -506,8 +546,9 @@ obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uin
     OBI_TRY_GOTO(obi_session_take_cancel(session));
     OBI_TRY_GOTO(obi_session_put_ids(session, ids, T));
     obi_cmd_begin(session->cmd);
-    obi_forward_layers(session, T, (obi_view){ session->ids, 0, (uint64_t)T * 4 }, (obi_view){ session->ids, session->batch * 4ull, 4 });
-    obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, config->width), T);
+    obi_forward_inputs inputs = inputs_of(session, T);
+    obi_forward_layers(session, T, &inputs);
+    obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, obi_config_embedding_width(config)), T);
     obi_cmd_copy(session->cmd, host, logits);
     OBI_TRY_GOTO(obi_cmd_run(session->cmd));
     OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));

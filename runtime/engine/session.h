@@ -57,14 +57,16 @@ typedef struct obi_session {
     /* device buffers; B = batch */
     obi_buffer *ids;         /* (B) u32, and behind them the position as a float, and those of tokens ahead, one for each result;
                               * host-visible */
-    obi_buffer *rope_table;  /* (context, rope_dimensions/2, 2) */
+    obi_buffer *position_rows; /* of OPT, u32, host-visible: (B) of the tokens at hand, and one each of those ahead, for each result; all
+                                * three at multiples of OBI_BUFFER_ALIGNMENT */
+    obi_buffer *rope_table;  /* (context, rope_dimensions/2, 2), of LLaMA */
     obi_buffer *x;           /* (B,D) the residual stream */
-    obi_buffer *normed;      /* (B,D) x normalised for what comes next: a layer's projections, or the head */
+    obi_buffer *normed;      /* (B,D) x normalised for what comes next: a layer's projections, or the head: (B,E) */
     obi_buffer *qkv;         /* the attention's inputs, obi_attn_parts of the tokens at hand */
     obi_buffer *attended;    /* (B,H*C) */
     obi_buffer *gate_up;     /* (B,F) twice: gate, and at the next multiple of OBI_BUFFER_ALIGNMENT up */
-    obi_buffer *projected;   /* (B,D) what o and down give back */
-    obi_buffer *last;        /* (D) the last of several tokens' row of normed */
+    obi_buffer *projected;   /* (B,D) what o and down give back; of OPT (B,E) around its projections */
+    obi_buffer *last;        /* (E) the last of several tokens' row of normed */
     obi_result result[2];    /* the second for tokens ahead only */
     obi_buffer *logits_host; /* (V) readback */
     obi_buffer *topk_scratch;
@@ -80,6 +82,11 @@ obi_kv_type obi_session_kv_type(const obi_device *device);
 /* The most positions for which commands recorded now for one token will do: they read the position from memory, and only how much
  * attention is cut depends on it, from one power of two to the next. */
 uint32_t obi_session_reach(const obi_session *session);
+
+/* OPT's rows of the position table, of T tokens from session->position on: where they lie, 0 for the tokens at hand and 1 + r for the one
+ * ahead that leaves its results in result[r]; and writes them there. Nothing for another family. */
+obi_view obi_session_position_rows(const obi_session *session, uint32_t slot, uint32_t T);
+obi_status obi_session_put_position_rows(obi_session *session, uint32_t slot, uint32_t T);
 
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out);
 void obi_session_destroy(obi_session *session); /* NULL is allowed */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/checked.h"
 #include "core/half.h"
 #include "core/hash.h"
 #include "ops/matrix.h"
@@ -70,8 +71,8 @@ static obi_status account(loader *load, const obi_gguf_tensor *tensor, const cha
     return count_done(load, tensor, what);
 }
 
-/* A vector of `count` numbers as f32. */
-static obi_status load_vector(loader *load, const char *name, uint32_t count, obi_buffer **out)
+/* A vector of `count` numbers as f32, to a place on the device. */
+static obi_status load_vector_to(loader *load, const char *name, uint32_t count, obi_view to)
 {
     const obi_gguf_tensor *tensor = NULL;
     OBI_TRY(find_tensor(load, name, count, 1, &tensor));
@@ -81,8 +82,7 @@ static obi_status load_vector(loader *load, const char *name, uint32_t count, ob
     obi_status status;
     OBI_TRY_GOTO(bytes_of(load, tensor, 0, tensor->bytes, &bytes));
     OBI_TRY_GOTO(obi_dtype_to_float(tensor->type, bytes, count, values));
-    OBI_TRY_GOTO(obi_buffer_create(load->device, (uint64_t)count * 4, OBI_MEMORY_DEVICE, out));
-    OBI_TRY_GOTO(obi_upload_bytes(load->upload, obi_view_of(*out), values, (uint64_t)count * 4));
+    OBI_TRY_GOTO(obi_upload_bytes(load->upload, to, values, (uint64_t)count * 4));
     load->weights->device_bytes += (uint64_t)count * 4;
     load->weights->parameters += count;
     load->weights->fingerprint = obi_hash(values, (size_t)count * 4, load->weights->fingerprint);
@@ -90,6 +90,25 @@ static obi_status load_vector(loader *load, const char *name, uint32_t count, ob
 done:
     obi_free(values);
     return status == OBI_OK ? OBI_OK : obi_fail_prefix(status, "tensor %s", name);
+}
+
+/* The same in a buffer of its own. */
+static obi_status load_vector(loader *load, const char *name, uint32_t count, obi_buffer **out)
+{
+    OBI_TRY(obi_buffer_create(load->device, (uint64_t)count * 4, OBI_MEMORY_DEVICE, out));
+    return load_vector_to(load, name, count, obi_view_of(*out));
+}
+
+/* "STEM.weight" of a norm, and OPT's "STEM.bias". */
+static obi_status load_norm(loader *load, const char *stem, obi_buffer **weight, obi_buffer **bias)
+{
+    const obi_config *config = &load->weights->config;
+    char name[64];
+    snprintf(name, sizeof name, "%s.weight", stem);
+    OBI_TRY(load_vector(load, name, config->width, weight));
+    if (config->family == OBI_FAMILY_LLAMA) return OBI_OK;
+    snprintf(name, sizeof name, "%s.bias", stem);
+    return load_vector(load, name, config->width, bias);
 }
 
 /* What a tensor takes on the device. */
@@ -234,7 +253,9 @@ done:
 
 obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, obi_layer_weights *layer, uint64_t *scale_floats)
 {
-    static const int groups[][2] = { { OBI_LINEAR_Q, 3 }, { OBI_LINEAR_O, 1 }, { OBI_LINEAR_GATE, 2 }, { OBI_LINEAR_DOWN, 1 } };
+    const bool gate = obi_config_has_linear(config, OBI_LINEAR_GATE);
+    const int groups[][2] = { { OBI_LINEAR_Q, 3 }, { OBI_LINEAR_O, 1 }, { gate ? OBI_LINEAR_GATE : OBI_LINEAR_UP, gate ? 2 : 1 },
+                              { OBI_LINEAR_DOWN, 1 } };
     uint64_t floats = 0;
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         uint32_t rows[3], columns = 0, count = (uint32_t)groups[i][1];
@@ -251,10 +272,35 @@ obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, 
     }
     OBI_TRY(obi_buffer_create(device, floats * 4, OBI_MEMORY_DEVICE, &layer->scales));
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
+        if (!obi_config_has_linear(config, i)) continue;
         layer->linear[i].scales.buffer = layer->scales;
         layer->linear[i].planes = 1;
     }
     *scale_floats = floats;
+    return OBI_OK;
+}
+
+/* The biases of a layer's linears, in one buffer. */
+static obi_status load_biases(loader *load, uint32_t index)
+{
+    const obi_config *config = &load->weights->config;
+    obi_layer_weights *layer = &load->weights->layers[index];
+    uint64_t bytes = 0;
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
+        uint32_t rows, columns;
+        obi_config_linear_shape(config, i, &rows, &columns);
+        layer->linear[i].bias = (obi_view){ NULL, bytes, rows * 4ull };
+        bytes += obi_align_up(rows * 4ull, OBI_BUFFER_ALIGNMENT);
+    }
+    OBI_TRY(obi_buffer_create(load->device, bytes, OBI_MEMORY_DEVICE, &layer->biases));
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
+        obi_view *bias = &layer->linear[i].bias;
+        char name[64];
+        if (!obi_config_has_linear(config, i)) continue;
+        bias->buffer = layer->biases;
+        snprintf(name, sizeof name, "blk.%u.%s.bias", index, obi_linear_roles[i]);
+        OBI_TRY(load_vector_to(load, name, (uint32_t)(bias->size / 4), *bias));
+    }
     return OBI_OK;
 }
 
@@ -263,21 +309,33 @@ static obi_status load_layer(loader *load, uint32_t index)
     const obi_config *config = &load->weights->config;
     obi_layer_weights *layer = &load->weights->layers[index];
     char role[48], name[64];
-    snprintf(name, sizeof name, "blk.%u.attn_norm.weight", index);
-    OBI_TRY(load_vector(load, name, config->width, &layer->attn_norm));
-    snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", index);
-    OBI_TRY(load_vector(load, name, config->width, &layer->ffn_norm));
+    snprintf(name, sizeof name, "blk.%u.attn_norm", index);
+    OBI_TRY(load_norm(load, name, &layer->attn_norm, &layer->attn_norm_bias));
+    snprintf(name, sizeof name, "blk.%u.ffn_norm", index);
+    OBI_TRY(load_norm(load, name, &layer->ffn_norm, &layer->ffn_norm_bias));
     uint64_t scale_floats;
     if (config->onebit) OBI_TRY(obi_layer_signs_create(load->device, config, layer, &scale_floats));
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
+        if (!obi_config_has_linear(config, i)) continue;
         obi_config_linear_shape(config, i, &rows, &columns);
         snprintf(role, sizeof role, "blk.%u.%s", index, obi_linear_roles[i]);
         snprintf(name, sizeof name, "%s.weight", role);
         if (config->onebit) OBI_TRY(load_signs(load, name, role, rows, columns, &layer->linear[i]));
         else OBI_TRY(load_matrix(load, name, rows, columns, &layer->linear[i].weight));
     }
-    return OBI_OK;
+    return config->family == OBI_FAMILY_OPT ? load_biases(load, index) : OBI_OK;
+}
+
+/* What OPT has beside layers, embedding and head. */
+static obi_status load_opt(loader *load)
+{
+    obi_weights *weights = load->weights;
+    uint32_t D = weights->config.width, E = weights->config.embedding_width;
+    OBI_TRY(load_matrix(load, "position_embd.weight", obi_config_position_rows(&weights->config), D, &weights->positions));
+    if (E == 0) return OBI_OK;
+    OBI_TRY(load_matrix(load, "project_in.weight", D, E, &weights->project_in));
+    return load_matrix(load, "project_out.weight", E, D, &weights->project_out);
 }
 
 static obi_status load_rope_factors(loader *load)
@@ -303,6 +361,9 @@ static obi_status check_widths(const obi_config *config, const obi_gguf *gguf)
             return obi_fail(OBI_ERROR_DATA, "%s: %s has %u inputs, and the kernels here take at most %u", gguf->mapping.path,
                             obi_linear_roles[kind], columns, OBI_MATRIX_COLUMNS_MAX);
     }
+    if (config->embedding_width > OBI_MATRIX_COLUMNS_MAX)
+        return obi_fail(OBI_ERROR_DATA, "%s: project_in has %u inputs, and the kernels here take at most %u", gguf->mapping.path,
+                        config->embedding_width, OBI_MATRIX_COLUMNS_MAX);
     return OBI_OK;
 }
 
@@ -333,9 +394,10 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     if (gguf->lend) (void)obi_mapping_share(&gguf->mapping, &weights->mapping); /* without it everything is copied */
     OBI_TRY_GOTO(obi_upload_create(device, &load.upload));
     obi_upload_in_place(load.upload);
-    OBI_TRY_GOTO(load_matrix(&load, "token_embd.weight", config->vocabulary, config->width, &weights->embedding));
-    OBI_TRY_GOTO(load_vector(&load, "output_norm.weight", config->width, &weights->output_norm));
-    if (!config->tied) OBI_TRY_GOTO(load_matrix(&load, "output.weight", config->vocabulary, config->width, &weights->head));
+    OBI_TRY_GOTO(load_matrix(&load, "token_embd.weight", config->vocabulary, obi_config_embedding_width(config), &weights->embedding));
+    if (config->family == OBI_FAMILY_OPT) OBI_TRY_GOTO(load_opt(&load));
+    if (!config->norm_last) OBI_TRY_GOTO(load_norm(&load, "output_norm", &weights->output_norm, &weights->output_norm_bias));
+    if (!config->tied) OBI_TRY_GOTO(load_matrix(&load, "output.weight", config->vocabulary, obi_config_embedding_width(config), &weights->head));
     OBI_TRY_GOTO(load_rope_factors(&load));
     for (uint32_t i = 0; i < config->layers; i++) OBI_TRY_GOTO(load_layer(&load, i));
     OBI_TRY_GOTO(obi_upload_finish(load.upload));
@@ -357,11 +419,18 @@ void obi_weights_free(obi_weights *weights)
         obi_buffer_destroy(device, layer->ffn_norm);
         for (int j = 0; j < OBI_LINEAR_COUNT; j++) obi_weight_destroy(device, &layer->linear[j].weight);
         obi_buffer_destroy(device, layer->scales);
+        obi_buffer_destroy(device, layer->attn_norm_bias);
+        obi_buffer_destroy(device, layer->ffn_norm_bias);
+        obi_buffer_destroy(device, layer->biases);
     }
     obi_free(weights->layers);
     obi_weight_destroy(device, &weights->embedding);
     obi_weight_destroy(device, &weights->head);
+    obi_weight_destroy(device, &weights->positions);
+    obi_weight_destroy(device, &weights->project_in);
+    obi_weight_destroy(device, &weights->project_out);
     obi_buffer_destroy(device, weights->output_norm);
+    obi_buffer_destroy(device, weights->output_norm_bias);
     obi_mapping_close(&weights->mapping);
     obi_free(weights->rope_factors);
     obi_free(weights);

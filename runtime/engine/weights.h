@@ -26,6 +26,8 @@ static inline uint32_t obi_linear_rows(const obi_linear *linear)
 
 typedef struct obi_layer_weights {
     obi_buffer *attn_norm, *ffn_norm; /* (D) */
+    obi_buffer *attn_norm_bias, *ffn_norm_bias; /* (D), of OPT; else NULL, as biases */
+    obi_buffer *biases;                  /* of all linears, one behind the other */
     obi_linear linear[OBI_LINEAR_COUNT]; /* signs of q, k, v and of gate, up as groups: obi_weight_create_group */
     obi_buffer *scales;                  /* of all of them, one behind the other */
 } obi_layer_weights;
@@ -33,9 +35,12 @@ typedef struct obi_layer_weights {
 typedef struct obi_weights {
     obi_device *device;
     obi_config config;
-    obi_weight embedding;      /* (V,D), F32 or F16 */
-    obi_weight head;           /* (V,D); not set when config.tied: then the embedding serves */
-    obi_buffer *output_norm;   /* (D) */
+    obi_weight embedding;      /* (V,E), F32 or F16; E = D but for an OPT with projections */
+    obi_weight head;           /* (V,E); not set when config.tied: then the embedding serves */
+    obi_buffer *output_norm;   /* (D); NULL where config.norm_last */
+    obi_buffer *output_norm_bias;        /* (D), of OPT; likewise */
+    obi_weight positions;                /* (context + 2, D), of OPT */
+    obi_weight project_in, project_out;  /* (D,E) and (E,D), of an OPT whose embedding has another width; else not set */
     obi_layer_weights *layers; /* L */
     obi_mapping mapping;       /* of the file, where weights are its pages (obi_weight_import); else zeroed */
     float *rope_factors;       /* rope_dimensions/2 divisors, or NULL */

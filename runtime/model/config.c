@@ -10,8 +10,24 @@ const char *const obi_linear_roles[OBI_LINEAR_COUNT] = {
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
 };
 
+uint32_t obi_config_embedding_width(const obi_config *config)
+{
+    return config->embedding_width ? config->embedding_width : config->width;
+}
+
+uint32_t obi_config_position_rows(const obi_config *config) { return config->context + OBI_POSITION_OFFSET; }
+
+bool obi_config_has_linear(const obi_config *config, int role)
+{
+    return role != OBI_LINEAR_GATE || config->family == OBI_FAMILY_LLAMA;
+}
+
 void obi_config_linear_shape(const obi_config *config, int role, uint32_t *rows, uint32_t *columns)
 {
+    if (!obi_config_has_linear(config, role)) {
+        *rows = *columns = 0;
+        return;
+    }
     uint32_t query = config->heads * config->head_size, key = config->kv_heads * config->head_size;
     switch (role) {
     case OBI_LINEAR_Q: *rows = query; *columns = config->width; break;
@@ -40,6 +56,28 @@ static obi_status check_positive(const char *name, float value)
     return obi_fail(OBI_ERROR_DATA, "the model's %s is %g where a positive number is needed: the file is damaged", name, (double)value);
 }
 
+/* What follows from rotary positions. */
+static obi_status check_rope(const obi_config *config)
+{
+    if (config->rope_dimensions == 0 || config->rope_dimensions % 2 != 0 || config->rope_dimensions > config->head_size)
+        return obi_fail(OBI_ERROR_DATA, "the model rotates %u dimensions of heads of %u (rope.dimension_count): that must be even and "
+                        "from 2 to the head size", config->rope_dimensions, config->head_size);
+    OBI_TRY(check_positive("rotary base (rope.freq_base)", config->rope_theta));
+    OBI_TRY(check_positive("rotary scaling (rope.scaling.factor)", config->rope_scale));
+    if (config->rope_layout != OBI_ROPE_HALF && config->rope_layout != OBI_ROPE_PAIRS)
+        return obi_fail(OBI_ERROR_DATA, "the model's rotary layout is %d, which does not exist", (int)config->rope_layout);
+    return OBI_OK;
+}
+
+static obi_status check_opt(const obi_config *config)
+{
+    if (config->embedding_width) OBI_TRY(check_count("embedding width (embedding_projection)", config->embedding_width, 1u << 20));
+    if (config->kv_heads != config->heads || (uint64_t)config->heads * config->head_size != config->width)
+        return obi_fail(OBI_ERROR_DATA, "the model's width of %u is not that of %u heads of %u with a key and a value each, as OPT has: the "
+                        "file is damaged", config->width, config->heads, config->head_size);
+    return OBI_OK;
+}
+
 obi_status obi_config_check(const obi_config *config)
 {
     OBI_TRY(check_count("width (embedding_length)", config->width, 1u << 20));
@@ -54,19 +92,15 @@ obi_status obi_config_check(const obi_config *config)
         return obi_fail(OBI_ERROR_DATA, "the model's %u heads cannot be shared among %u key and value heads: the file is damaged",
                         config->heads, config->kv_heads);
     if (config->head_size % 2 != 0)
-        return obi_fail(OBI_ERROR_DATA, "the model's head size is %u, which is odd: rotary positions need pairs", config->head_size);
+        return obi_fail(OBI_ERROR_DATA, "the model's head size is %u, which is odd: %s", config->head_size,
+                        config->family == OBI_FAMILY_LLAMA ? "rotary positions need pairs" : "the kernels here read elements of a head in pairs");
     if ((uint64_t)config->heads * config->head_size > 1u << 20)
         return obi_fail(OBI_ERROR_DATA, "the model's %u heads of %u are too large: the file is damaged or not a model we can run",
                         config->heads, config->head_size);
-    if (config->rope_dimensions == 0 || config->rope_dimensions % 2 != 0 || config->rope_dimensions > config->head_size)
-        return obi_fail(OBI_ERROR_DATA, "the model rotates %u dimensions of heads of %u (rope.dimension_count): that must be even and "
-                        "from 2 to the head size", config->rope_dimensions, config->head_size);
-    OBI_TRY(check_positive("RMSNorm epsilon (layer_norm_rms_epsilon)", config->norm_eps));
-    OBI_TRY(check_positive("rotary base (rope.freq_base)", config->rope_theta));
-    OBI_TRY(check_positive("rotary scaling (rope.scaling.factor)", config->rope_scale));
+    OBI_TRY(check_positive(config->family == OBI_FAMILY_LLAMA ? "RMSNorm epsilon (layer_norm_rms_epsilon)"
+                                                              : "LayerNorm epsilon (layer_norm_epsilon)", config->norm_eps));
+    OBI_TRY(config->family == OBI_FAMILY_LLAMA ? check_rope(config) : check_opt(config));
     if (config->post_norm) OBI_TRY(check_positive("LayerNorm epsilon (onebit.post_norm_eps)", config->post_norm_eps));
-    if (config->rope_layout != OBI_ROPE_HALF && config->rope_layout != OBI_ROPE_PAIRS)
-        return obi_fail(OBI_ERROR_DATA, "the model's rotary layout is %d, which does not exist", (int)config->rope_layout);
     if (config->post_norm && !config->onebit)
         return obi_fail(OBI_ERROR_DATA, "the model has a LayerNorm after each linear but no signs: that combination is not supported");
     return OBI_OK;
@@ -158,6 +192,7 @@ static obi_status read_onebit(obi_config *config, const obi_gguf *gguf)
     if (!config->post_norm && !is(text, "none")) return unsupported(gguf, "onebit.post_norm", text, "\"layernorm\" and \"none\"");
     config->post_norm_eps = 1e-5f;
     OBI_TRY(obi_gguf_get_f32(gguf, "onebit.post_norm_eps", false, &config->post_norm_eps));
+    if (config->family == OBI_FAMILY_OPT) return OBI_OK;
     OBI_TRY(obi_gguf_get_string(gguf, "onebit.rope_layout", true, &text));
     if (is(text, "half")) config->rope_layout = OBI_ROPE_HALF;
     else if (is(text, "pairs")) config->rope_layout = OBI_ROPE_PAIRS;
@@ -165,17 +200,48 @@ static obi_status read_onebit(obi_config *config, const obi_gguf *gguf)
     return OBI_OK;
 }
 
+/* What only OPT has. No other program writes such files, so that a position offset we do not know is somebody's mistake. */
+static obi_status read_opt(obi_config *config, const obi_gguf *gguf, const char *architecture)
+{
+    key_name key;
+    uint32_t offset = OBI_POSITION_OFFSET;
+    bool first = true;
+    OBI_TRY(obi_gguf_get_f32(gguf, key_of(&key, architecture, "attention.layer_norm_epsilon"), true, &config->norm_eps));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "embedding_projection"), false, &config->embedding_width));
+    OBI_TRY(obi_gguf_get_bool(gguf, key_of(&key, architecture, "norm_first"), false, &first));
+    OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "position_offset"), false, &offset));
+    config->norm_last = !first;
+    if (offset == OBI_POSITION_OFFSET) return OBI_OK;
+    return obi_fail(OBI_ERROR_DATA, "%.160s: %s is %u, and position p of an OPT model has row p + %u of its table", gguf->mapping.path,
+                    key.text, offset, OBI_POSITION_OFFSET);
+}
+
+/* The names of the families, without and with signs. */
+static const char *const architectures[][2] = { { "llama", "onebitllama" }, { "opt", "onebitopt" } };
+
+static obi_status read_architecture(obi_config *config, const obi_gguf *gguf)
+{
+    obi_gguf_string text;
+    OBI_TRY(obi_gguf_get_string(gguf, "general.architecture", true, &text));
+    for (int family = OBI_FAMILY_LLAMA; family <= OBI_FAMILY_OPT; family++)
+        for (int onebit = 0; onebit < 2; onebit++)
+            if (is(text, architectures[family][onebit])) {
+                config->family = (obi_family)family;
+                config->onebit = onebit == 1;
+                return OBI_OK;
+            }
+    return unsupported(gguf, "general.architecture", text, "\"llama\", \"onebitllama\", \"opt\" and \"onebitopt\"");
+}
+
 obi_status obi_config_from_gguf(obi_config *config, const obi_gguf *gguf)
 {
     key_name key;
-    obi_gguf_string text;
     uint32_t experts = 0;
     memset(config, 0, sizeof *config);
-    OBI_TRY(obi_gguf_get_string(gguf, "general.architecture", true, &text));
-    config->onebit = is(text, "onebitllama");
-    if (!config->onebit && !is(text, "llama")) return unsupported(gguf, "general.architecture", text, "\"llama\" and \"onebitllama\"");
-    const char *architecture = config->onebit ? "onebitllama" : "llama";
-    config->rope_layout = OBI_ROPE_PAIRS; /* how every "llama" file is permuted */
+    OBI_TRY(read_architecture(config, gguf));
+    bool llama = config->family == OBI_FAMILY_LLAMA;
+    const char *architecture = architectures[config->family][config->onebit];
+    if (llama) config->rope_layout = OBI_ROPE_PAIRS; /* how every "llama" file is permuted */
     if (config->onebit) OBI_TRY(read_onebit(config, gguf));
     OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "embedding_length"), true, &config->width));
     OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "block_count"), true, &config->layers));
@@ -184,13 +250,14 @@ obi_status obi_config_from_gguf(obi_config *config, const obi_gguf *gguf)
     OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "attention.head_count"), true, &config->heads));
     config->kv_heads = config->heads;
     OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "attention.head_count_kv"), false, &config->kv_heads));
-    OBI_TRY(obi_gguf_get_f32(gguf, key_of(&key, architecture, "attention.layer_norm_rms_epsilon"), true, &config->norm_eps));
+    if (llama) OBI_TRY(obi_gguf_get_f32(gguf, key_of(&key, architecture, "attention.layer_norm_rms_epsilon"), true, &config->norm_eps));
+    else OBI_TRY(read_opt(config, gguf, architecture));
     OBI_TRY(obi_gguf_get_u32(gguf, key_of(&key, architecture, "expert_count"), false, &experts));
     if (experts > 0)
         return obi_fail(OBI_ERROR_DATA, "%.160s: the model is a mixture of %u experts, which is not supported", gguf->mapping.path,
                         experts);
     OBI_TRY(read_head_size(config, gguf, architecture));
-    OBI_TRY(read_rope(config, gguf, architecture));
+    if (llama) OBI_TRY(read_rope(config, gguf, architecture));
     OBI_TRY(read_vocabulary(config, gguf, architecture));
     config->tied = obi_gguf_find_tensor(gguf, "output.weight") == NULL;
     obi_status status = obi_config_check(config);
@@ -199,20 +266,12 @@ obi_status obi_config_from_gguf(obi_config *config, const obi_gguf *gguf)
 
 /* ---- to a file ---------------------------------------------------------------------------------------------- */
 
-void obi_config_to_gguf(const obi_config *config, obi_gguf_writer *writer)
+static void put_llama(const obi_config *config, obi_gguf_writer *writer, const char *architecture)
 {
     key_name key;
-    const char *architecture = config->onebit ? "onebitllama" : "llama";
     if (!config->onebit && config->rope_layout != OBI_ROPE_PAIRS)
         obi_gguf_writer_fail(writer, obi_fail(OBI_ERROR_ARGUMENT, "a file of architecture llama has the rows of attn_q and attn_k in "
                                               "pairs order, and this model's are in half order: permute them first"));
-    obi_gguf_put_string(writer, "general.architecture", architecture);
-    obi_gguf_put_u32(writer, key_of(&key, architecture, "context_length"), config->context);
-    obi_gguf_put_u32(writer, key_of(&key, architecture, "embedding_length"), config->width);
-    obi_gguf_put_u32(writer, key_of(&key, architecture, "block_count"), config->layers);
-    obi_gguf_put_u32(writer, key_of(&key, architecture, "feed_forward_length"), config->ffn);
-    obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.head_count"), config->heads);
-    obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.head_count_kv"), config->kv_heads);
     obi_gguf_put_f32(writer, key_of(&key, architecture, "attention.layer_norm_rms_epsilon"), config->norm_eps);
     if ((uint64_t)config->heads * config->head_size != config->width) {
         obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.key_length"), config->head_size);
@@ -224,13 +283,38 @@ void obi_config_to_gguf(const obi_config *config, obi_gguf_writer *writer)
         obi_gguf_put_string(writer, key_of(&key, architecture, "rope.scaling.type"), "linear");
         obi_gguf_put_f32(writer, key_of(&key, architecture, "rope.scaling.factor"), config->rope_scale);
     }
+}
+
+static void put_opt(const obi_config *config, obi_gguf_writer *writer, const char *architecture)
+{
+    key_name key;
+    obi_gguf_put_f32(writer, key_of(&key, architecture, "attention.layer_norm_epsilon"), config->norm_eps);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "position_offset"), OBI_POSITION_OFFSET);
+    obi_gguf_put_bool(writer, key_of(&key, architecture, "norm_first"), !config->norm_last);
+    if (config->embedding_width) obi_gguf_put_u32(writer, key_of(&key, architecture, "embedding_projection"), config->embedding_width);
+}
+
+void obi_config_to_gguf(const obi_config *config, obi_gguf_writer *writer)
+{
+    key_name key;
+    const char *architecture = architectures[config->family][config->onebit];
+    obi_gguf_put_string(writer, "general.architecture", architecture);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "context_length"), config->context);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "embedding_length"), config->width);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "block_count"), config->layers);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "feed_forward_length"), config->ffn);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.head_count"), config->heads);
+    obi_gguf_put_u32(writer, key_of(&key, architecture, "attention.head_count_kv"), config->kv_heads);
+    if (config->family == OBI_FAMILY_LLAMA) put_llama(config, writer, architecture);
+    else put_opt(config, writer, architecture);
     obi_gguf_put_u32(writer, key_of(&key, architecture, "vocab_size"), config->vocabulary);
     if (!config->onebit) return;
     obi_gguf_put_u32(writer, "onebit.version", 1);
     obi_gguf_put_string(writer, "onebit.packing", packing);
     obi_gguf_put_string(writer, "onebit.post_norm", config->post_norm ? "layernorm" : "none");
     obi_gguf_put_f32(writer, "onebit.post_norm_eps", config->post_norm_eps);
-    obi_gguf_put_string(writer, "onebit.rope_layout", config->rope_layout == OBI_ROPE_HALF ? "half" : "pairs");
+    if (config->family == OBI_FAMILY_LLAMA)
+        obi_gguf_put_string(writer, "onebit.rope_layout", config->rope_layout == OBI_ROPE_HALF ? "half" : "pairs");
 }
 
 /* ---- rotary table ------------------------------------------------------------------------------------------- */

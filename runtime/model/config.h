@@ -1,11 +1,24 @@
-/* config: a LLaMA-family model's hyper-parameters, checked. */
+/* config: a model's hyper-parameters, checked. Of two families: LLaMA, and OPT (Zhang et al. 2022, as in transformers' OPTForCausalLM):
+ *
+ *             LLaMA                                OPT
+ *   norms     RMSNorm                              LayerNorm with weights and biases
+ *   positions rotary                               a table of rows that are added to the embedding
+ *   linears   q k v o, gate up down, no bias       q k v o, up (fc1) down (fc2), each with a bias
+ *   ffn       down(silu(gate x) * up x)            down(relu(up x))
+ *   sizes     key heads may be shared              the embedding may be narrower or wider, with projections from and to D */
 #ifndef OBI_MODEL_CONFIG_H
 #define OBI_MODEL_CONFIG_H
 
 #include "core/rope_layout.h"
 #include "model/gguf.h"
 
+typedef enum obi_family { OBI_FAMILY_LLAMA = 0, OBI_FAMILY_OPT = 1 } obi_family;
+
+/* OPT: position p has row p + 2 of the position table, as its first model was trained with two rows more. */
+#define OBI_POSITION_OFFSET 2u
+
 typedef struct obi_config {
+    obi_family family;
     bool onebit;            /* linears are signs with value vectors */
     bool post_norm;         /* OneBit: LayerNorm without affine after each linear */
     float post_norm_eps;    /* 1e-5 */
@@ -17,11 +30,15 @@ typedef struct obi_config {
     uint32_t ffn;           /* F */
     uint32_t vocabulary;    /* V */
     uint32_t context;       /* positions the model was trained for */
-    float norm_eps;         /* of RMSNorm */
+    float norm_eps;         /* of RMSNorm, or of OPT's LayerNorm */
+    /* LLaMA only */
     float rope_theta;
     uint32_t rope_dimensions; /* of each head, even, <= C */
     float rope_scale;       /* positions are divided by this: 1, or the factor of linear scaling */
     obi_rope_layout rope_layout;
+    /* OPT only */
+    uint32_t embedding_width; /* E: columns of the embedding and of the head where projections lead to D and back; 0: they have D */
+    bool norm_last;           /* each norm follows a layer's sum instead of leading its half of the layer; none is before the head */
     bool tied;              /* the head is the embedding: there is no output.weight */
 } obi_config;
 
@@ -30,8 +47,8 @@ typedef struct obi_config {
  * eps and theta. OBI_ERROR_DATA with the name and the value. */
 obi_status obi_config_check(const obi_config *config);
 
-/* From a GGUF file's keys (architectures "llama" and "onebitllama"); calls obi_config_check. Another architecture
- * is OBI_ERROR_DATA naming it and those we run. The vocabulary comes from the key or from token_embd.weight. */
+/* From a GGUF file's keys (architectures "llama", "onebitllama", "opt" and "onebitopt"); calls obi_config_check. Another
+ * architecture is OBI_ERROR_DATA naming it and those we run. The vocabulary comes from the key or from token_embd.weight. */
 obi_status obi_config_from_gguf(obi_config *config, const obi_gguf *gguf);
 
 /* Writes the keys of the config (general.architecture, <arch>.*, onebit.*). */
@@ -42,10 +59,16 @@ void obi_config_to_gguf(const obi_config *config, obi_gguf_writer *writer);
  * be NULL (all 1). Made on the host because drivers' sin is off by 1.5e-3 at large arguments. */
 void obi_config_rope_table(const obi_config *config, const float *factors, uint32_t first, uint32_t count, float *out);
 
-/* The names of one layer's tensors are "blk.%u.<role>"; roles of the seven linears, in file order. */
+/* Columns of the embedding and of the head: E, or D. */
+uint32_t obi_config_embedding_width(const obi_config *config);
+/* Rows of OPT's position table. */
+uint32_t obi_config_position_rows(const obi_config *config);
+
+/* The names of one layer's tensors are "blk.%u.<role>"; roles of the seven linears, in file order. OPT has no gate. */
 enum { OBI_LINEAR_Q, OBI_LINEAR_K, OBI_LINEAR_V, OBI_LINEAR_O, OBI_LINEAR_GATE, OBI_LINEAR_UP, OBI_LINEAR_DOWN, OBI_LINEAR_COUNT };
 extern const char *const obi_linear_roles[OBI_LINEAR_COUNT]; /* "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", ... */
-/* out (rows) and in (columns) of a linear. */
+bool obi_config_has_linear(const obi_config *config, int role);
+/* out (rows) and in (columns) of a linear; 0 of one that the family does not have. */
 void obi_config_linear_shape(const obi_config *config, int role, uint32_t *rows, uint32_t *columns);
 
 #endif

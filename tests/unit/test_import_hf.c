@@ -179,7 +179,7 @@ static void other_models_are_refused(void **state)
 {
     (void)state;
     expect_config("{\"architectures\":[\"MistralForCausalLM\"]," TOY_SIZES "}", "MistralForCausalLM");
-    expect_config("{\"architectures\":[\"OPTForCausalLM\"]," TOY_SIZES "}", "BitLlamaForCausalLMInf");
+    expect_config("{\"architectures\":[\"GPTNeoXForCausalLM\"]," TOY_SIZES "}", "BitLlamaForCausalLMInf");
     expect_config("{\"model_type\":\"qwen2\"," TOY_SIZES "}", "qwen2");
     expect_config("{" TOY_SIZES "}", "architectures");
     expect_config(LLAMA TOY_SIZES ",\"attention_bias\":true}", "attention_bias");
