@@ -36,12 +36,18 @@ static obi_status from_bytes(obi_vocab_builder *builder, const uint8_t *bytes, u
     if (number) return obi_vocab_read_llama2c(builder, bytes, size);
     uint64_t start = 0;
     while (start < size && strchr(" \t\r\n", bytes[start]) && bytes[start]) start++;
-    if (start < size && bytes[start] == '{') OBI_TRY(obi_vocab_read_hf(builder, bytes, size));
-    else if (bytes[0] == 0x0a) OBI_TRY(obi_vocab_read_sentencepiece(builder, bytes, size));
-    else return obi_fail(OBI_ERROR_DATA, "%s: neither tokenizer.json, tokenizer.model, tokenizer.bin nor GGUF", builder->path);
-    char *directory = directory_of(builder->path);
-    if (!directory) return OBI_ERROR_MEMORY;
-    obi_status status = obi_vocab_read_specials(builder, directory);
+    bool object = start < size && bytes[start] == '{', gpt2 = obi_vocab_is_gpt2(bytes, size);
+    char *directory = directory_of(builder->path), *merges = directory ? obi_import_join(directory, "merges.txt") : NULL;
+    obi_status status = merges ? OBI_OK : OBI_ERROR_MEMORY;
+    if (status != OBI_OK) goto done;
+    if (gpt2) status = obi_vocab_read_gpt2(builder, bytes, size, merges);
+    else if (object) status = obi_vocab_read_hf(builder, bytes, size);
+    else if (bytes[0] == 0x0a) status = obi_vocab_read_sentencepiece(builder, bytes, size);
+    else status = obi_fail(OBI_ERROR_DATA, "%s: neither tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin nor GGUF", builder->path);
+    if (status == OBI_OK) status = obi_vocab_read_specials(builder, directory);
+    if (gpt2) obi_vocab_mark_gpt2(builder);
+done:
+    obi_free(merges);
     obi_free(directory);
     return status;
 }
@@ -71,7 +77,7 @@ obi_status obi_vocab_file_beside(obi_vocab *vocab, const char *model_path, bool 
     char own[2][32];
     snprintf(own[0], sizeof own[0], "tok%u.bin", limit);
     snprintf(own[1], sizeof own[1], "tok%u.model", limit);
-    const char *const in_directory[] = { "tokenizer.json", "tokenizer.model", NULL };
+    const char *const in_directory[] = { "tokenizer.json", "tokenizer.model", "vocab.json", NULL };
     const char *const beside_file[] = { own[0], own[1], "tokenizer.bin", "tokenizer.model", "tokenizer.json", NULL };
     memset(vocab, 0, sizeof *vocab);
     char *place = directory ? obi_strdup(model_path) : directory_of(model_path);

@@ -45,7 +45,7 @@ obi_status obi_vocab_read_llama2c(obi_vocab_builder *builder, const uint8_t *byt
     obi_reader reader = obi_reader_over(bytes, size);
     uint32_t longest = obi_read_u32(&reader);
     if (reader.failed || longest == 0 || longest > 65535)
-        return obi_fail(OBI_ERROR_DATA, "%s: neither tokenizer.json, tokenizer.model, tokenizer.bin nor GGUF", builder->path);
+        return obi_fail(OBI_ERROR_DATA, "%s: neither tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin nor GGUF", builder->path);
     char *text = obi_calloc(longest, 3);
     if (!text) return OBI_ERROR_MEMORY;
     obi_status status = OBI_OK;

@@ -11,7 +11,10 @@
 #include "quant/import/import.h"
 #include "quant/import/json.h"
 
-typedef struct named_tokens { bool bos, eos, pad; } named_tokens;
+typedef struct named_tokens {
+    bool bos, eos, pad;
+    bool says_bos; /* whether one goes in front was said */
+} named_tokens;
 
 /* "bos_token": "<s>" or {"content": "<s>", ...}. */
 static void read_name(const obi_vocab_builder *builder, const json_t *root, const char *key, int32_t *id, bool *named)
@@ -93,8 +96,12 @@ static obi_status read_file(obi_vocab_builder *builder, const char *file, const 
     if (strcmp(file, "tokenizer_config.json") == 0) {
         if (model) OBI_TRY(read_decoder(builder, root, path));
         OBI_TRY(obi_json_get_bool(root, path, "add_bos_token", &builder->vocab.add_bos));
+        named->says_bos = obi_json_find(root, "add_bos_token") != NULL;
         OBI_TRY(obi_json_get_bool(root, path, "add_eos_token", &builder->vocab.add_eos));
     }
+    /* OPT's texts begin with a token, and its tokenizer is GPT-2's, of which that is not so. */
+    const char *type = json_string_value(obi_json_find(root, "model_type"));
+    if (strcmp(file, "config.json") == 0 && type && strcmp(type, "opt") == 0 && !named->says_bos) builder->vocab.add_bos = true;
     read_names(builder, root, named);
     read_ids(builder, root, named);
     return OBI_OK;

@@ -17,6 +17,11 @@ static const obi_config plain = {
     .rope_theta = 500000, .rope_dimensions = 8, .rope_scale = 1, .rope_layout = OBI_ROPE_PAIRS, .tied = true,
 };
 
+static const obi_config opt = {
+    .family = OBI_FAMILY_OPT, .onebit = true, .post_norm = true, .post_norm_eps = 1e-5f, .width = 64, .layers = 3, .heads = 8, .kv_heads = 8,
+    .head_size = 8, .ffn = 256, .vocabulary = 512, .context = 256, .norm_eps = 1e-5f, .embedding_width = 40, .norm_last = true, .tied = true,
+};
+
 /* A file of keys that `put` writes and, when `rows` is not 0, an embedding of that many rows. */
 typedef void (*put_function)(obi_gguf_writer *writer, const void *what);
 
@@ -51,6 +56,9 @@ static void put_config(obi_gguf_writer *writer, const void *what) { obi_config_t
 
 static void assert_equal(const obi_config *a, const obi_config *b)
 {
+    assert_int_equal(a->family, b->family);
+    assert_int_equal(a->embedding_width, b->embedding_width);
+    assert_int_equal(a->norm_last, b->norm_last);
     assert_int_equal(a->onebit, b->onebit);
     assert_int_equal(a->post_norm, b->post_norm);
     assert_true(a->post_norm_eps == b->post_norm_eps);
@@ -74,8 +82,9 @@ static void what_is_written_is_read(void **state)
 {
     (void)state;
     obi_config config;
-    for (int i = 0; i < 6; i++) {
-        obi_config wanted = i % 2 ? plain : onebit;
+    for (int i = 0; i < 8; i++) {
+        obi_config wanted = i > 5 ? opt : i % 2 ? plain : onebit;
+        if (i == 7) wanted.onebit = wanted.post_norm = wanted.norm_last = false, wanted.post_norm_eps = 0, wanted.embedding_width = 0;
         if (i == 2) wanted.rope_layout = OBI_ROPE_PAIRS, wanted.post_norm = false, wanted.tied = false;
         if (i == 3) wanted.rope_scale = 2.5f, wanted.rope_dimensions = 4;
         if (i == 4) wanted.head_size = 16, wanted.rope_dimensions = 16, wanted.post_norm_eps = 1e-6f;
@@ -200,7 +209,7 @@ static void a_bad_key_is_named(void **state)
     (void)state;
     static const struct { change c; const char *sentence; } cases[] = {
         { { "general.architecture", AS_TEXT, .text = "gpt2" }, "\"gpt2\"" },
-        { { "general.architecture", AS_TEXT, .text = "llama2" }, "\"llama\" and \"onebitllama\"" },
+        { { "general.architecture", AS_TEXT, .text = "llama2" }, "\"llama\", \"onebitllama\", \"opt\" and \"onebitopt\"" },
         { { "general.architecture", AS_U32, .u32 = 1 }, "general.architecture" },
         { { "general.architecture", LEAVE_OUT, .u32 = 0 }, "general.architecture" },
         { { "onebit.version", AS_U32, .u32 = 2 }, "onebit.version is 2" },
@@ -246,6 +255,49 @@ static void a_bad_key_is_named(void **state)
         obi_fail(OBI_ERROR_RUNTIME, "nothing was said");
         if (read_config(put_changed, &cases[i].c, 77, true, &config) != OBI_ERROR_DATA) fail_msg("case %zu was accepted", i);
         if (!strstr(obi_last_error(), cases[i].sentence) || !strstr(obi_last_error(), "config.gguf: "))
+            fail_msg("case %zu: expected \"%s\" and got \"%s\"", i, cases[i].sentence, obi_last_error());
+    }
+}
+
+/* An OPT's file with one key of another value. */
+static void put_opt(obi_gguf_writer *writer, const void *what)
+{
+    const change *c = what;
+    static const struct { const char *key; uint32_t value; } numbers[] = {
+        { "opt.context_length", 64 }, { "opt.embedding_length", 48 }, { "opt.block_count", 1 }, { "opt.feed_forward_length", 80 },
+        { "opt.attention.head_count", 4 }, { "opt.position_offset", 2 }, { "opt.vocab_size", 77 },
+    };
+    obi_gguf_put_string(writer, "general.architecture", "opt");
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!changed(writer, c, numbers[i].key)) obi_gguf_put_u32(writer, numbers[i].key, numbers[i].value);
+    if (!changed(writer, c, "opt.attention.layer_norm_epsilon")) obi_gguf_put_f32(writer, "opt.attention.layer_norm_epsilon", 1e-5f);
+    (void)changed(writer, c, "opt.norm_first");
+    (void)changed(writer, c, "opt.embedding_projection");
+    (void)changed(writer, c, "opt.attention.key_length");
+    (void)changed(writer, c, "opt.attention.head_count_kv");
+}
+
+static void a_bad_key_of_opt_is_named(void **state)
+{
+    (void)state;
+    static const struct { change c; const char *sentence; } cases[] = {
+        { { "opt.attention.layer_norm_epsilon", LEAVE_OUT, 0, 0, NULL }, "opt.attention.layer_norm_epsilon is missing" },
+        { { "opt.attention.layer_norm_epsilon", AS_F32, .f32 = -1 }, "layer_norm_epsilon" },
+        { { "opt.position_offset", AS_U32, .u32 = 0 }, "has row p + 2" },
+        { { "opt.norm_first", AS_U32, .u32 = 1 }, "opt.norm_first" },
+        { { "opt.embedding_projection", AS_U32, .u32 = (1u << 20) + 1 }, "embedding_projection" },
+        { { "opt.attention.head_count", AS_U32, .u32 = 5 }, "5 heads do not divide a width of 48" },
+        { { "opt.attention.key_length", AS_U32, .u32 = 14 }, "4 heads of 14" },
+        { { "opt.attention.head_count_kv", AS_U32, .u32 = 2 }, "a key and a value each" },
+    };
+    obi_config config;
+    static const change none;
+    if (read_config(put_opt, &none, 77, false, &config) != OBI_OK) fail_msg("%s", obi_last_error());
+    assert_true(config.family == OBI_FAMILY_OPT && !config.norm_last && config.embedding_width == 0);
+    assert_int_equal(obi_config_position_rows(&config), 66);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (read_config(put_opt, &cases[i].c, 77, true, &config) != OBI_ERROR_DATA) fail_msg("case %zu was accepted", i);
+        if (!strstr(obi_last_error(), cases[i].sentence))
             fail_msg("case %zu: expected \"%s\" and got \"%s\"", i, cases[i].sentence, obi_last_error());
     }
 }
@@ -326,6 +378,12 @@ static void linears_have_their_shapes(void **state)
         assert_int_equal(rows, shapes[role].rows);
         assert_int_equal(columns, shapes[role].columns);
     }
+    uint32_t rows, columns;
+    assert_false(obi_config_has_linear(&opt, OBI_LINEAR_GATE));
+    obi_config_linear_shape(&opt, OBI_LINEAR_GATE, &rows, &columns);
+    assert_true(rows == 0 && columns == 0);
+    obi_config_linear_shape(&opt, OBI_LINEAR_DOWN, &rows, &columns);
+    assert_true(rows == 64 && columns == 256);
 }
 
 /* By repeated multiplication of complex numbers in long double: no cos or sin of a large angle. */
@@ -369,6 +427,7 @@ int main(void)
         cmocka_unit_test(keys_are_those_that_others_read),
         cmocka_unit_test(defaults_fill_what_is_absent),
         cmocka_unit_test(a_bad_key_is_named),
+        cmocka_unit_test(a_bad_key_of_opt_is_named),
         cmocka_unit_test(check_refuses_each_field),
         cmocka_unit_test(half_layout_cannot_be_called_llama),
         cmocka_unit_test(a_published_file_is_read),
