@@ -8,6 +8,12 @@
 #include "args.h"
 #include "term.h"
 
+const char *app_model_kind(const ob_model_info *model)
+{
+    bool opt = strcmp(model->architecture, "opt") == 0 || strcmp(model->architecture, "onebitopt") == 0;
+    return opt ? model->onebit ? "1-bit OPT" : "OPT" : model->onebit ? "1-bit LLaMA" : "LLaMA";
+}
+
 int app_check_model_path(const char *path)
 {
     struct stat info;

@@ -8,6 +8,9 @@
  * no device is opened for a mistyped name. Returns APP_GO_ON or 5. The library checks everything again, and more. */
 int app_check_model_path(const char *path);
 
+/* What to call it: "LLaMA", "1-bit LLaMA", "OPT" or "1-bit OPT"; constant. */
+const char *app_model_kind(const ob_model_info *model);
+
 /* ob_model_load with a progress bar; a signal cancels it. */
 ob_status app_load_model(ob_model **out, ob_context *context, const char *path, bool map);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/json.h"
+#include "common/model.h"
 #include "common/term.h"
 
 static double rate(const eval_score *r) { return r->seconds > 0 ? (double)r->predictions / r->seconds : 0; }
@@ -18,7 +19,7 @@ static double share_error(const eval_score *r, size_t part) /* standard error of
 void report_model_line(const char *what, const char *path, const ob_model_info *model, const ob_device_info *device)
 {
     printf("%-14s %s: %s, %s parameters, %s on %s, tier %c\n", what, model->name[0] ? model->name : path,
-           model->onebit ? "1-bit LLaMA" : "LLaMA", app_count(model->parameters).text, app_bytes(model->device_bytes).text, device->name,
+           app_model_kind(model), app_count(model->parameters).text, app_bytes(model->device_bytes).text, device->name,
            device->tier);
 }
 

@@ -43,7 +43,7 @@ static int parse(quant_options *o, int argc, char **argv)
     };
     const app_program program = {
         .name = "onebit-quant-vk",
-        .purpose = "converts a LLaMA model to a GGUF file of 1-bit weights.",
+        .purpose = "converts a LLaMA or OPT model to a GGUF file of 1-bit weights.",
         .usage = "MODEL -o OUT.gguf [options]\n\n"
                  "MODEL is a Hugging Face directory, a llama2.c .bin file, a GGUF file or a OneBit checkpoint directory.",
         .options = options,

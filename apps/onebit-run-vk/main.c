@@ -59,7 +59,7 @@ static void print_model(const ob_model_info *info, const ob_device_info *device,
 {
     double bits = info->parameters ? 8.0 * (double)info->device_bytes / (double)info->parameters : 0;
     app_note("%s: %s, %s parameters, %s (%.2f bits per weight) on %s, tier %c", info->name[0] ? info->name : o->model,
-             info->onebit ? "1-bit LLaMA" : "LLaMA", app_count(info->parameters).text, app_bytes(info->device_bytes).text, bits,
+             app_model_kind(info), app_count(info->parameters).text, app_bytes(info->device_bytes).text, bits,
              device->name, device->tier);
     if (o->temperature > 0) app_note("seed %" PRId64, o->seed);
 }

@@ -55,7 +55,7 @@ int run_options_parse(run_options *o, int argc, char **argv)
     };
     const app_program program = {
         .name = "onebit-run-vk",
-        .purpose = "generates text with a LLaMA model, 1-bit or not, on a Vulkan device.",
+        .purpose = "generates text with a LLaMA or OPT model, 1-bit or not, on a Vulkan device.",
         .usage = "-m MODEL.gguf [-p PROMPT | -f FILE] [options]",
         .options = options,
         .common = &o->common,

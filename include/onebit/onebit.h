@@ -1,4 +1,4 @@
-/* onebit.h: run 1-bit (and ordinary) LLaMA models on any Vulkan device.
+/* onebit.h: run 1-bit (and ordinary) LLaMA and OPT models on any Vulkan device.
  *
  * Three nouns:
  *   ob_context  a device and its kernels            thread-safe
@@ -206,7 +206,7 @@ OB_API ob_status ob_model_load(ob_model **out, ob_context *context, const ob_mod
 OB_API void ob_model_destroy(ob_model *model);
 
 typedef struct ob_model_info {
-    char architecture[32]; /* "llama", "onebitllama" */
+    char architecture[32]; /* "llama", "onebitllama", "opt", "onebitopt" */
     char name[128];
     bool onebit;
     uint32_t layers, width, heads, kv_heads, head_size, ffn, vocabulary, context;

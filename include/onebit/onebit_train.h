@@ -15,7 +15,7 @@ typedef enum ob_form {
 } ob_form;
 
 typedef struct ob_quantize_desc {
-    const char *input;             /* required: a Hugging Face LLaMA directory, a llama2.c .bin, a GGUF file, or a OneBit checkpoint
+    const char *input;             /* required: a Hugging Face directory (LLaMA, OPT), a llama2.c .bin, a GGUF file, or a OneBit checkpoint
                                     * directory */
     const char *output;            /* required: the GGUF file to write; it appears only when complete */
     const char *tokenizer;         /* tokenizer.bin, tokenizer.model, tokenizer.json or GGUF; NULL: what lies beside the model */

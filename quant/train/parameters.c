@@ -305,6 +305,7 @@ static obi_status add_all(filler *fill, bool linears_only)
 static obi_status build(filler *fill, obi_device *device, const obi_config *config, bool linears_only, obi_train_model **out)
 {
     *out = NULL;
+    if (config->family == OBI_FAMILY_OPT) return obi_fail(OBI_ERROR_DATA, "OPT models can be run and converted, and not trained yet");
     obi_train_model *model = obi_calloc(1, sizeof *model);
     if (!model) return OBI_ERROR_MEMORY;
     obi_cmd *cmd = NULL;
