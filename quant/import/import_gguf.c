@@ -87,6 +87,9 @@ obi_status obi_import_gguf(obi_source *source, const char *path)
     source->detail = gguf;
     OBI_TRY(obi_gguf_open(gguf, path));
     OBI_TRY(obi_config_from_gguf(&source->config, gguf));
+    if (source->config.onebit && !obi_config_is_svid(&source->config))
+        return obi_fail(OBI_ERROR_DATA, "%.160s: its linear layers are quantised (%s); take the model that it was made of", path,
+                        source->config.int8_rows ? "rows of bytes" : "sums of signs");
     source->config.tied = obi_gguf_find_tensor(gguf, "output.weight") == NULL;
     OBI_TRY(read_rope_factors(source, gguf));
     gguf_model model = { source, gguf };

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char packing[] = "i32-lsb0-neg1";
+static const char packing[] = "i32-lsb0-neg1", packing_int8[] = "i8-row";
 
 const char *const obi_linear_roles[OBI_LINEAR_COUNT] = {
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
@@ -78,6 +78,20 @@ static obi_status check_opt(const obi_config *config)
     return OBI_OK;
 }
 
+/* The form of the linears. */
+static obi_status check_form(const obi_config *config)
+{
+    OBI_TRY(check_count("number of sign planes (onebit.planes)", obi_config_planes(config), OBI_PLANES_MAX));
+    if (config->int8_rows) OBI_TRY(check_positive("threshold of outliers (onebit.int8_threshold)", config->int8_threshold));
+    bool planes = obi_config_planes(config) > 1 || config->offset || config->no_input_factor;
+    if (planes && config->int8_rows)
+        return obi_fail(OBI_ERROR_DATA, "the model's linears are rows of bytes (onebit.packing) and have sign planes (onebit.planes, "
+                        "onebit.input_factor, onebit.offset), too: that cannot be");
+    if ((planes || config->int8_rows) && !config->onebit)
+        return obi_fail(OBI_ERROR_DATA, "the model has sign planes or rows of bytes in an architecture that has neither");
+    return OBI_OK;
+}
+
 obi_status obi_config_check(const obi_config *config)
 {
     OBI_TRY(check_count("width (embedding_length)", config->width, 1u << 20));
@@ -103,7 +117,7 @@ obi_status obi_config_check(const obi_config *config)
     if (config->post_norm) OBI_TRY(check_positive("LayerNorm epsilon (onebit.post_norm_eps)", config->post_norm_eps));
     if (config->post_norm && !config->onebit)
         return obi_fail(OBI_ERROR_DATA, "the model has a LayerNorm after each linear but no signs: that combination is not supported");
-    return OBI_OK;
+    return check_form(config);
 }
 
 /* ---- from a file -------------------------------------------------------------------------------------------- */
@@ -177,6 +191,18 @@ static obi_status read_rope(obi_config *config, const obi_gguf *gguf, const char
     return obi_gguf_get_f32(gguf, key_of(&key, architecture, "rope.scaling.factor"), true, &config->rope_scale);
 }
 
+static obi_status read_planes(obi_config *config, const obi_gguf *gguf)
+{
+    bool input_factor = true;
+    config->planes = 1;
+    OBI_TRY(obi_gguf_get_u32(gguf, "onebit.planes", false, &config->planes));
+    OBI_TRY(obi_gguf_get_bool(gguf, "onebit.input_factor", false, &input_factor));
+    OBI_TRY(obi_gguf_get_bool(gguf, "onebit.offset", false, &config->offset));
+    config->no_input_factor = !input_factor;
+    if (config->planes == 0) return obi_fail(OBI_ERROR_DATA, "%.160s: onebit.planes is 0: the file is damaged", gguf->mapping.path);
+    return OBI_OK;
+}
+
 static obi_status read_onebit(obi_config *config, const obi_gguf *gguf)
 {
     uint32_t version;
@@ -186,7 +212,13 @@ static obi_status read_onebit(obi_config *config, const obi_gguf *gguf)
         return obi_fail(OBI_ERROR_DATA, "%.160s: onebit.version is %u and this program reads 1; update it or convert the model again",
                         gguf->mapping.path, version);
     OBI_TRY(obi_gguf_get_string(gguf, "onebit.packing", true, &text));
-    if (!is(text, packing)) return unsupported(gguf, "onebit.packing", text, packing);
+    config->int8_rows = is(text, packing_int8);
+    if (!config->int8_rows && !is(text, packing)) return unsupported(gguf, "onebit.packing", text, "\"i32-lsb0-neg1\" and \"i8-row\"");
+    if (config->int8_rows) {
+        config->int8_threshold = OBI_INT8_THRESHOLD;
+        OBI_TRY(obi_gguf_get_f32(gguf, "onebit.int8_threshold", false, &config->int8_threshold));
+    }
+    OBI_TRY(read_planes(config, gguf));
     OBI_TRY(obi_gguf_get_string(gguf, "onebit.post_norm", true, &text));
     config->post_norm = is(text, "layernorm");
     if (!config->post_norm && !is(text, "none")) return unsupported(gguf, "onebit.post_norm", text, "\"layernorm\" and \"none\"");
@@ -310,7 +342,11 @@ void obi_config_to_gguf(const obi_config *config, obi_gguf_writer *writer)
     obi_gguf_put_u32(writer, key_of(&key, architecture, "vocab_size"), config->vocabulary);
     if (!config->onebit) return;
     obi_gguf_put_u32(writer, "onebit.version", 1);
-    obi_gguf_put_string(writer, "onebit.packing", packing);
+    obi_gguf_put_string(writer, "onebit.packing", config->int8_rows ? packing_int8 : packing);
+    if (config->int8_rows) obi_gguf_put_f32(writer, "onebit.int8_threshold", config->int8_threshold);
+    if (obi_config_planes(config) > 1) obi_gguf_put_u32(writer, "onebit.planes", config->planes);
+    if (config->no_input_factor) obi_gguf_put_bool(writer, "onebit.input_factor", false);
+    if (config->offset) obi_gguf_put_bool(writer, "onebit.offset", true);
     obi_gguf_put_string(writer, "onebit.post_norm", config->post_norm ? "layernorm" : "none");
     obi_gguf_put_f32(writer, "onebit.post_norm_eps", config->post_norm_eps);
     if (config->family == OBI_FAMILY_LLAMA)

@@ -19,7 +19,7 @@ typedef enum obi_family { OBI_FAMILY_LLAMA = 0, OBI_FAMILY_OPT = 1 } obi_family;
 
 typedef struct obi_config {
     obi_family family;
-    bool onebit;            /* linears are signs with value vectors */
+    bool onebit;            /* linears are signs with value vectors, or (int8_rows) bytes: architecture onebitllama */
     bool post_norm;         /* OneBit: LayerNorm without affine after each linear */
     float post_norm_eps;    /* 1e-5 */
     uint32_t width;         /* D */
@@ -40,7 +40,25 @@ typedef struct obi_config {
     uint32_t embedding_width; /* E: columns of the embedding and of the head where projections lead to D and back; 0: they have D */
     bool norm_last;           /* each norm follows a layer's sum instead of leading its half of the layer; none is before the head */
     bool tied;              /* the head is the embedding: there is no output.weight */
+    /* onebit only */
+    uint32_t planes;        /* P: each linear is a sum of so many sign matrices, 1 to OBI_PLANES_MAX; 0 says 1, too */
+    bool no_input_factor;   /* there is no g: it is 1 */
+    bool offset;            /* linears have a vector o besides, of the sum of their inputs (docs/format.md) */
+    bool int8_rows;         /* linears are bytes with a scale for each row and no signs: nothing of the above */
+    float int8_threshold;   /* of int8_rows: inputs with an element at least as large are multiplied unrounded; 6 */
 } obi_config;
+
+#define OBI_PLANES_MAX 4u
+#define OBI_INT8_THRESHOLD 6.0f /* of LLM.int8(), arXiv 2208.07339 */
+
+/* P, at least 1. */
+static inline uint32_t obi_config_planes(const obi_config *config) { return config->planes > 1 ? config->planes : 1; }
+
+/* Whether each linear is one sign matrix with g and h, the form that OneBit trains and that this program takes as a source. */
+static inline bool obi_config_is_svid(const obi_config *config)
+{
+    return config->onebit && obi_config_planes(config) == 1 && !config->no_input_factor && !config->offset && !config->int8_rows;
+}
 
 /* Refuses what cannot be: zero or absurd sizes (width and ffn up to 2^20, layers up to 1024, vocabulary up to 2^22,
  * context up to 2^24, head_size even and up to 256), kv_heads that do not divide heads, non-finite or non-positive

@@ -76,19 +76,28 @@ static void assert_equal(const obi_config *a, const obi_config *b)
     assert_true(a->rope_scale == b->rope_scale);
     assert_int_equal(a->rope_layout, b->rope_layout);
     assert_int_equal(a->tied, b->tied);
+    assert_int_equal(obi_config_planes(a), obi_config_planes(b));
+    assert_int_equal(a->no_input_factor, b->no_input_factor);
+    assert_int_equal(a->offset, b->offset);
+    assert_int_equal(a->int8_rows, b->int8_rows);
+    assert_true(a->int8_threshold == b->int8_threshold);
 }
 
 static void what_is_written_is_read(void **state)
 {
     (void)state;
     obi_config config;
-    for (int i = 0; i < 8; i++) {
-        obi_config wanted = i > 5 ? opt : i % 2 ? plain : onebit;
-        if (i == 7) wanted.onebit = wanted.post_norm = wanted.norm_last = false, wanted.post_norm_eps = 0, wanted.embedding_width = 0;
+    for (int i = 0; i < 12; i++) {
+        obi_config wanted = i > 9 ? opt : i % 2 && i < 6 ? plain : onebit;
+        if (i == 11) wanted.onebit = wanted.post_norm = wanted.norm_last = false, wanted.post_norm_eps = 0, wanted.embedding_width = 0;
         if (i == 2) wanted.rope_layout = OBI_ROPE_PAIRS, wanted.post_norm = false, wanted.tied = false;
         if (i == 3) wanted.rope_scale = 2.5f, wanted.rope_dimensions = 4;
         if (i == 4) wanted.head_size = 16, wanted.rope_dimensions = 16, wanted.post_norm_eps = 1e-6f;
         if (i == 5) wanted.kv_heads = 8, wanted.norm_eps = 1e-5f, wanted.tied = false;
+        if (i == 6) wanted.planes = 4, wanted.offset = true, wanted.no_input_factor = true, wanted.post_norm = false;
+        if (i == 7) wanted.planes = 2;
+        if (i == 8) wanted.offset = true;
+        if (i == 9) wanted.int8_rows = true, wanted.int8_threshold = 2.5f, wanted.post_norm = false;
         if (read_config(put_config, &wanted, 512, !wanted.tied, &config) != OBI_OK) fail_msg("%d: %s", i, obi_last_error());
         assert_equal(&config, &wanted);
     }
@@ -216,6 +225,11 @@ static void a_bad_key_is_named(void **state)
         { { "onebit.version", LEAVE_OUT, .u32 = 0 }, "onebit.version is missing" },
         { { "onebit.packing", AS_TEXT, .text = "i32-msb0" }, "onebit.packing is \"i32-msb0\"" },
         { { "onebit.packing", LEAVE_OUT, .u32 = 0 }, "onebit.packing is missing" },
+        { { "onebit.planes", AS_U32, .u32 = 0 }, "onebit.planes is 0" },
+        { { "onebit.planes", AS_U32, .u32 = 5 }, "(onebit.planes) is 5 where 1 to 4" },
+        { { "onebit.planes", AS_F32, .f32 = 2 }, "onebit.planes" },
+        { { "onebit.input_factor", AS_U32, .u32 = 1 }, "onebit.input_factor" },
+        { { "onebit.offset", AS_TEXT, .text = "yes" }, "onebit.offset" },
         { { "onebit.post_norm", AS_TEXT, .text = "rms" }, "onebit.post_norm is \"rms\"" },
         { { "onebit.rope_layout", AS_TEXT, .text = "" }, "onebit.rope_layout" },
         { { "onebitllama.embedding_length", AS_U32, .u32 = 0 }, "width" },
@@ -307,8 +321,8 @@ static void check_refuses_each_field(void **state)
     (void)state;
     assert_int_equal(obi_config_check(&onebit), OBI_OK);
     assert_int_equal(obi_config_check(&plain), OBI_OK);
-    for (int i = 0; i < 8; i++) {
-        obi_config config = onebit;
+    for (int i = 0; i < 16; i++) {
+        obi_config config = i < 13 ? onebit : plain;
         if (i == 0) config.post_norm_eps = 0;
         if (i == 1) config.post_norm_eps = NAN;
         if (i == 2) config.onebit = false;
@@ -317,6 +331,14 @@ static void check_refuses_each_field(void **state)
         if (i == 5) config.heads = config.kv_heads = 1u << 13, config.head_size = 256, config.rope_dimensions = 2;
         if (i == 6) config.vocabulary = 0;
         if (i == 7) config.context = 0;
+        if (i == 8) config.planes = OBI_PLANES_MAX + 1;
+        if (i == 9) config.int8_rows = true, config.int8_threshold = NAN;
+        if (i == 10) config.int8_rows = true, config.int8_threshold = 0;
+        if (i == 11) config.int8_rows = true, config.int8_threshold = 6, config.planes = 2;
+        if (i == 12) config.int8_rows = true, config.int8_threshold = 6, config.offset = true;
+        if (i == 13) config.planes = 2;
+        if (i == 14) config.no_input_factor = true;
+        if (i == 15) config.int8_rows = true, config.int8_threshold = 6;
         if (obi_config_check(&config) != OBI_ERROR_DATA) fail_msg("case %d was accepted", i);
     }
     obi_config most = onebit;
