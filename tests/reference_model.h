@@ -15,12 +15,14 @@
 
 enum { REF_Q, REF_K, REF_V, REF_O, REF_GATE, REF_UP, REF_DOWN, REF_LINEARS };
 
-/* (rows, columns) numbers, or signs with g (columns) and h (rows). */
+/* (rows, columns) numbers, or signs with g (columns) and h (rows). Several sign planes are their sum, dense numbers: the engine adds up
+ * in another way. */
 typedef struct reference_linear {
     uint32_t rows, columns;
     obi_dtype type; /* in the file */
     float *w;       /* signs as +1 and -1 */
-    float *g, *h;   /* NULL where the weight is dense */
+    float *g, *h;   /* NULL where the weight is dense; g also where the file has none, h where w holds it */
+    float *parts;   /* (rows) of several planes: the root of the sum of the squares of what a weight is the sum of; else NULL */
 } reference_linear;
 
 typedef struct reference_layer {
@@ -71,9 +73,38 @@ static inline reference_linear reference_signs(const obi_gguf *gguf, const char 
             linear.w[(size_t)i * columns + j] = row[j / 8] >> j % 8 & 1 ? -1.0f : 1.0f;
         }
     snprintf(name, sizeof name, "%s.input_factor", stem);
-    linear.g = reference_floats(gguf, name, true, NULL);
+    linear.g = reference_floats(gguf, name, false, NULL); /* the engine refuses a file that should have it */
     snprintf(name, sizeof name, "%s.weight_scale", stem);
     linear.h = reference_floats(gguf, name, true, NULL);
+    return linear;
+}
+
+/* Plane p of output i is row p m + i: W_ij = sum_p h_pi S_pij + h_0i o_i. */
+static inline reference_linear reference_planes(const obi_gguf *gguf, const obi_config *config, const char *stem, uint32_t rows,
+                                                uint32_t columns)
+{
+    uint32_t planes = obi_config_planes(config);
+    reference_linear stack = reference_signs(gguf, stem, planes * rows, columns), linear = stack;
+    char name[80];
+    snprintf(name, sizeof name, "%s.weight_offset", stem);
+    float *o = reference_floats(gguf, name, config->offset, NULL);
+    linear.rows = rows;
+    linear.h = NULL;
+    linear.w = malloc((size_t)rows * columns * sizeof *linear.w);
+    linear.parts = malloc(rows * sizeof *linear.parts);
+    for (uint32_t i = 0; i < rows; i++) {
+        double c = o ? (double)stack.h[i] * (double)o[i] : 0, squares = c * c;
+        for (uint32_t p = 0; p < planes; p++) squares += (double)stack.h[p * rows + i] * (double)stack.h[p * rows + i];
+        linear.parts[i] = (float)sqrt(squares);
+        for (uint32_t j = 0; j < columns; j++) {
+            double sum = c;
+            for (uint32_t p = 0; p < planes; p++) sum += (double)stack.h[p * rows + i] * (double)stack.w[(size_t)(p * rows + i) * columns + j];
+            linear.w[(size_t)i * columns + j] = (float)sum;
+        }
+    }
+    free(stack.w);
+    free(stack.h);
+    free(o);
     return linear;
 }
 
@@ -100,8 +131,9 @@ static inline reference_model *reference_open(const char *path)
         for (int i = 0; i < REF_LINEARS; i++) {
             reference_linear *linear = &model->layers[l].linear[i];
             snprintf(name, sizeof name, "blk.%u.%s%s", l, roles[i], config->onebit ? "" : ".weight");
-            *linear = config->onebit ? reference_signs(&gguf, name, shapes[i][0], shapes[i][1])
-                                     : reference_dense(&gguf, name, true, shapes[i][0], shapes[i][1]);
+            if (!config->onebit) *linear = reference_dense(&gguf, name, true, shapes[i][0], shapes[i][1]);
+            else if (obi_config_is_svid(config)) *linear = reference_signs(&gguf, name, shapes[i][0], shapes[i][1]);
+            else *linear = reference_planes(&gguf, config, name, shapes[i][0], shapes[i][1]);
         }
     }
     obi_gguf_close(&gguf);
@@ -115,6 +147,7 @@ static inline void reference_close(reference_model *model)
             free(model->layers[l].linear[i].w);
             free(model->layers[l].linear[i].g);
             free(model->layers[l].linear[i].h);
+            free(model->layers[l].linear[i].parts);
         }
         free(model->layers[l].attn_norm);
         free(model->layers[l].ffn_norm);
@@ -161,7 +194,7 @@ static inline double reference_deviation(const reference_linear *linear, double 
     double unit = 0x1p-24 * (1 + 0.41 * sqrt(linear->columns));
     bool blocks = linear->type == OBI_DTYPE_Q8_0 || linear->type == OBI_DTYPE_Q4_0;
     if (blocks) unit += 0.29 * 0x1p-11;
-    if (noise->half && linear->g) unit += 1.23 * 0x1p-11;
+    if (noise->half && linear->type == OBI_DTYPE_I32) unit += 1.23 * 0x1p-11;
     if (noise->half && (blocks || linear->type == OBI_DTYPE_F16)) unit += 0.82 * 0x1p-11;
     return unit * sqrt(squares);
 }
@@ -177,7 +210,7 @@ static inline void reference_apply(double *y, const double *x, const reference_l
         for (uint32_t j = 0; j < linear->columns; j++) {
             double term = (double)row[j] * u[j];
             sum += term;
-            squares += term * term;
+            squares += linear->parts ? pow((double)linear->parts[i] * u[j], 2) : term * term; /* each part is a sum of its own */
         }
         if (noise) sum += reference_deviation(linear, squares, noise) * obi_rng_normal(&noise->rng);
         y[i] = sum * (linear->h ? (double)linear->h[i] : 1);

@@ -65,14 +65,17 @@ static inline uint32_t synthetic_list(const synthetic_model *model, synthetic_te
             uint32_t rows, columns;
             obi_config_linear_shape(config, i, &rows, &columns);
             double scale = 1 / sqrt((double)columns);
-            list[n] = config->onebit ? (synthetic_tensor){ "", OBI_DTYPE_I32, rows, (columns + 31) / 32, 0, 0 }
+            uint32_t planes = obi_config_planes(config);
+            list[n] = config->onebit ? (synthetic_tensor){ "", OBI_DTYPE_I32, (uint64_t)planes * rows, (columns + 31) / 32, 0, 0 }
                                      : (synthetic_tensor){ "", model->linear[i], rows, columns, 0, scale };
             snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight", layer, obi_linear_roles[i]);
             if (!config->onebit) continue;
             list[n] = (synthetic_tensor){ "", model->norm, 1, columns, 0, 0.5 }; /* of either sign: training may turn them */
-            snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.input_factor", layer, obi_linear_roles[i]);
-            list[n] = (synthetic_tensor){ "", model->norm, 1, rows, 0, 2 * scale };
+            if (!config->no_input_factor) snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.input_factor", layer, obi_linear_roles[i]);
+            list[n] = (synthetic_tensor){ "", model->norm, 1, (uint64_t)planes * rows, 0, 2 * scale };
             snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight_scale", layer, obi_linear_roles[i]);
+            list[n] = (synthetic_tensor){ "", model->norm, 1, rows, 0, 0.5 };
+            if (config->offset) snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight_offset", layer, obi_linear_roles[i]);
         }
     }
     return n;
@@ -83,7 +86,7 @@ static inline void synthetic_write(const synthetic_model *model, const char *pat
 {
     obi_gguf_writer *writer;
     obi_rng rng = obi_rng_seed(model->seed);
-    synthetic_tensor *list = calloc(4 + (size_t)model->config.layers * (2 + 3 * OBI_LINEAR_COUNT), sizeof *list);
+    synthetic_tensor *list = calloc(5 + (size_t)model->config.layers * (2 + 4 * OBI_LINEAR_COUNT), sizeof *list);
     uint32_t count = synthetic_list(model, list);
     if (obi_gguf_writer_create(&writer, path) != OBI_OK) fail_msg("%s", obi_last_error());
     obi_config_to_gguf(&model->config, writer);

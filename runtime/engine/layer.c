@@ -28,7 +28,7 @@ static void qkv_forward(obi_session *session, obi_view qkv, obi_kv_cache cache, 
         obi_op_bitlinear_qkv_fwd(session->cmd, parts, normed, qkv, table, cache, what);
         return;
     }
-    for (uint32_t i = 0; i < 3; i++) obi_linear_forward(session, y[i], normed, &linear[i], what->T, pace);
+    obi_linear_group_forward(session, y, normed, linear, 3, what->T, pace);
     obi_op_post_qkv_fwd(session->cmd, qkv, table, cache, what);
 }
 
@@ -58,8 +58,7 @@ static void swiglu_forward(obi_session *session, obi_view gate, obi_view up, obi
         obi_op_bitlinear_swiglu_fwd(session->cmd, parts, normed, T, post_eps_of(config));
         return;
     }
-    obi_linear_forward(session, gate, normed, &linear[0], T, pace);
-    obi_linear_forward(session, up, normed, &linear[1], T, pace);
+    obi_linear_group_forward(session, (obi_view[]){ gate, up }, normed, linear, 2, T, pace);
     obi_op_post_swiglu_fwd(session->cmd, gate, up, T, config->ffn, post_eps_of(config));
 }
 

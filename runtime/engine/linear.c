@@ -1,7 +1,9 @@
 #include "engine/linear.h"
 
+#include "core/checked.h"
 #include "ops/op_bitlinear.h"
 #include "ops/op_dense.h"
+#include "ops/op_planes.h"
 
 double obi_linear_work(const obi_linear *linear, uint32_t count, uint32_t T)
 {
@@ -10,17 +12,74 @@ double obi_linear_work(const obi_linear *linear, uint32_t count, uint32_t T)
     return work;
 }
 
+/* ---- sign planes ------------------------------------------------------------------------------------------------ */
+
+/* Whether its products lie in the session's stack before they are outputs. */
+static bool is_stacked(const obi_linear *linear) { return linear->planes > 1 || linear->offset.buffer; }
+
+/* Of T tokens; products of a group each begin where a binding may. */
+static uint64_t stacked_bytes(const obi_linear *linear, uint32_t T)
+{
+    return obi_align_up((uint64_t)linear->weight.rows * T * 4, OBI_BUFFER_ALIGNMENT);
+}
+
+uint64_t obi_linear_stack_bytes(const obi_weights *weights, uint32_t T)
+{
+    static const int groups[][2] = { { OBI_LINEAR_Q, 3 }, { OBI_LINEAR_O, 1 }, { OBI_LINEAR_GATE, 2 }, { OBI_LINEAR_DOWN, 1 } };
+    uint64_t most = 0;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) { /* layers are all alike */
+        const obi_linear *linear = &weights->layers[0].linear[groups[i][0]];
+        uint64_t bytes = 0;
+        for (int j = 0; j < groups[i][1]; j++) bytes += is_stacked(&linear[j]) ? stacked_bytes(&linear[j], T) : 0;
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static void planes_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T)
+{
+    obi_bitlinear_part parts[OBI_GROUP_MAX];
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        obi_view products = { session->stack, at, (uint64_t)linear[i].weight.rows * T * 4 };
+        parts[i] = (obi_bitlinear_part){ products, linear[i].scales, &linear[i].weight };
+        at += stacked_bytes(&linear[i], T);
+    }
+    obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
+    for (uint32_t i = 0; i < count; i++)
+        obi_op_planes_fwd(session->cmd, y[i], parts[i].y, linear[i].offset, obi_linear_rows(&linear[i]), linear[i].planes, T);
+}
+
+/* ---- any form --------------------------------------------------------------------------------------------------- */
+
 void obi_linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T, obi_pace *pace)
 {
     obi_pace_before(pace, obi_linear_work(linear, 1, T));
-    if (linear->planes > 0) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, linear->scales, T);
+    if (is_stacked(linear)) planes_forward(session, &y, x, linear, 1, T);
+    else if (linear->planes > 0) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, linear->scales, T);
     else obi_op_dense_fwd(session->cmd, y, x, &linear->weight, T);
+}
+
+void obi_linear_group_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T,
+                              obi_pace *pace)
+{
+    double work = obi_linear_work(linear, count, T);
+    bool stacked = true;
+    for (uint32_t i = 0; i < count; i++) stacked &= is_stacked(&linear[i]);
+    if (stacked && work <= pace->budget) {
+        obi_pace_before(pace, work);
+        planes_forward(session, y, x, linear, count, T);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) obi_linear_forward(session, y[i], x, &linear[i], T, pace);
 }
 
 bool obi_linear_in_one_step(const obi_linear *linear, uint32_t count, uint32_t T, obi_pace *pace)
 {
     double work = obi_linear_work(linear, count, T);
-    if (linear->planes != 1 || linear->offset.buffer || (count > 1 && work > pace->budget)) return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (linear[i].planes != 1 || is_stacked(&linear[i])) return false;
+    if (count > 1 && work > pace->budget) return false;
     obi_pace_before(pace, work);
     return true;
 }

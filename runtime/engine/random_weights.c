@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/checked.h"
 #include "core/rng.h"
 #include "ops/matrix.h"
+#include "ops/op_planes.h"
 #include "ops/sign_family.h"
 
 #define PIECE_BYTES (1u << 20)
@@ -56,7 +58,9 @@ uint64_t obi_random_weights_bytes(const obi_device *device, const obi_config *co
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, i, &rows, &columns);
-        layer += obi_sign_weight_bytes(device, rows, columns) + obi_scales_floats(rows, columns) * 4;
+        uint32_t all = (uint32_t)obi_planes_rows(rows, obi_config_planes(config), config->offset);
+        layer += obi_sign_weight_bytes(device, all, columns) + obi_scales_floats(all, columns) * 4;
+        if (config->offset) layer += obi_align_up((uint64_t)rows * 4, OBI_BUFFER_ALIGNMENT);
     }
     bytes = layer * config->layers + (uint64_t)config->width * 4; /* at most 2^10 layers of 7 * 2^30 bytes: no overflow */
     return bytes + 2 * matrix_bytes(OBI_WEIGHT_F16, config->vocabulary, config->width);
@@ -105,14 +109,13 @@ static void fill_rows(maker *make, const obi_weight *weight, uint32_t rows)
 /* Fills a weight that was created. */
 static obi_status fill_matrix(maker *make, const char *what, const obi_weight *out)
 {
-    uint32_t rows = out->rows, columns = out->columns;
+    uint32_t rows = out->rows;
     uint32_t row_bytes = out->row_words * 4, at_once = obi_weight_upload_rows(out, PIECE_BYTES);
     for (uint32_t first = 0; first < rows; first += at_once) {
         uint32_t count = rows - first < at_once ? rows - first : at_once;
         fill_rows(make, out, count);
         OBI_TRY(obi_weight_upload(make->upload, out, first, count, make->words));
     }
-    make->weights->parameters += (uint64_t)rows * columns;
     return account(make, (uint64_t)rows * row_bytes, what);
 }
 
@@ -120,6 +123,7 @@ static obi_status fill_matrix(maker *make, const char *what, const obi_weight *o
 static obi_status make_matrix(maker *make, uint32_t rows, uint32_t columns, const char *what, obi_weight *out)
 {
     OBI_TRY(obi_weight_create(make->device, OBI_WEIGHT_F16, rows, columns, 0, out));
+    make->weights->parameters += (uint64_t)rows * columns;
     return fill_matrix(make, what, out);
 }
 
@@ -151,7 +155,10 @@ static obi_status make_layer(maker *make, uint32_t index)
     make->weights->parameters += 2 * (uint64_t)config->width;
     uint64_t scale_floats;
     OBI_TRY(obi_layer_signs_create(make->device, config, layer, &scale_floats));
-    for (int i = 0; i < OBI_LINEAR_COUNT; i++) OBI_TRY(fill_matrix(make, what, &layer->linear[i].weight));
+    for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
+        OBI_TRY(fill_matrix(make, what, &layer->linear[i].weight));
+        make->weights->parameters += (uint64_t)obi_linear_rows(&layer->linear[i]) * layer->linear[i].weight.columns;
+    }
     return fill_vector(make, scale_floats, what, layer->scales);
 }
 

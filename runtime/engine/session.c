@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "engine/distribution.h"
 #include "engine/forward.h"
+#include "engine/linear.h"
 #include "ops/matrix.h"
 #include "ops/op_attn.h"
 #include "ops/op_bitlinear.h"
@@ -72,7 +73,8 @@ static void memory_needed(const obi_session *session, uint64_t *position, uint64
     *position = 4 * (2 * config->layers * obi_kv_words(session->kv_type, kv_width, config->head_size) + config->rope_dimensions);
     *rest = 4 * (B * (config->width + 2 * stream_width(config) + q_width + 2 * (uint64_t)config->ffn + 1) + stream_width(config) +
                  2 * (uint64_t)config->vocabulary) +
-            obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + scratch_needed(session, session->batch);
+            obi_attn_parts_bytes(B, config->heads, config->kv_heads, config->head_size) + scratch_needed(session, session->batch) +
+            obi_linear_stack_bytes(session->weights, session->batch);
     if (session->ahead.on) *rest += 4 * (uint64_t)config->vocabulary + 2 * scratch_needed(session, 1);
 }
 
@@ -122,6 +124,8 @@ static obi_status make_buffers(obi_session *session)
     OBI_TRY(obi_buffer_create(session->device, qkv + OBI_BUFFER_ALIGNMENT, OBI_MEMORY_DEVICE, &session->qkv));
     OBI_TRY(make(session, &session->attended, B * q_width, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->gate_up, obi_align_up(B * config->ffn, OBI_BUFFER_ALIGNMENT / 4) * 2, OBI_MEMORY_DEVICE));
+    uint64_t stack = obi_linear_stack_bytes(session->weights, session->batch);
+    if (stack > 0) OBI_TRY(obi_buffer_create(session->device, stack, OBI_MEMORY_DEVICE, &session->stack));
     OBI_TRY(make(session, &session->last, wide, OBI_MEMORY_DEVICE));
     OBI_TRY(make(session, &session->logits_host, V, OBI_MEMORY_READBACK));
     for (int r = 0; r <= session->ahead.on; r++) {
@@ -147,6 +151,7 @@ static uint32_t batch_that_fits(const obi_weights *weights, uint32_t batch)
     uint64_t widest = (uint64_t)config->heads * config->head_size, most;
     if (widest < stream_width(config)) widest = stream_width(config);
     if (widest < config->ffn) widest = config->ffn;
+    if (widest < obi_linear_stack_bytes(weights, 1) / 4) widest = obi_linear_stack_bytes(weights, 1) / 4; /* a little more than a token's */
     most = weights->device->caps.storage_range / (widest * 4);
     return batch <= most ? batch : most > 0 ? (uint32_t)most : 1;
 }
@@ -159,7 +164,16 @@ obi_kv_type obi_session_kv_type(const obi_device *device)
 }
 
 /* Multiplications of a token; attention is left out. */
-static double token_work(const obi_session *session) { return (double)session->weights->parameters; }
+static double token_work(const obi_session *session)
+{
+    const obi_weights *weights = session->weights;
+    double work = (double)weights->parameters;
+    for (uint32_t i = 0; i < weights->config.layers * OBI_LINEAR_COUNT; i++) { /* a weight of several planes is as many */
+        const obi_linear *linear = &weights->layers[i / OBI_LINEAR_COUNT].linear[i % OBI_LINEAR_COUNT];
+        work += (double)(linear->weight.rows - obi_linear_rows(linear)) * linear->weight.columns;
+    }
+    return work;
+}
 
 obi_status obi_session_create(const obi_weights *weights, const obi_session_desc *desc, obi_session **out)
 {
@@ -233,6 +247,7 @@ void obi_session_destroy(obi_session *session)
                               session->attended,
                               session->gate_up,
                               session->projected,
+                              session->stack,
                               session->last,
                               session->result[0].logits,
                               session->result[0].topk,

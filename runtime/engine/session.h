@@ -66,6 +66,7 @@ typedef struct obi_session {
     obi_buffer *attended;    /* (B,H*C) */
     obi_buffer *gate_up;     /* (B,F) twice: gate, and at the next multiple of OBI_BUFFER_ALIGNMENT up */
     obi_buffer *projected;   /* (B,D) what o and down give back; of OPT (B,E) around its projections */
+    obi_buffer *stack;       /* what sign planes give before they are added up, obi_linear_stack_bytes; NULL where there are none */
     obi_buffer *last;        /* (E) the last of several tokens' row of normed */
     obi_result result[2];    /* the second for tokens ahead only */
     obi_buffer *logits_host; /* (V) readback */

@@ -9,6 +9,7 @@
 #include "core/half.h"
 #include "core/hash.h"
 #include "ops/matrix.h"
+#include "ops/op_planes.h"
 #include "ops/sign_family.h"
 
 /* What one load needs at hand. */
@@ -112,7 +113,7 @@ static obi_status load_norm(loader *load, const char *stem, obi_buffer **weight,
 }
 
 /* What a tensor takes on the device. */
-static uint64_t device_bytes(const obi_device *device, const obi_gguf_tensor *tensor)
+static uint64_t device_bytes(const obi_device *device, const obi_config *config, const obi_gguf_tensor *tensor)
 {
     uint64_t elements = tensor->shape[0] * tensor->shape[1]; /* the reader has checked the product */
     switch (tensor->type) {
@@ -121,8 +122,8 @@ static uint64_t device_bytes(const obi_device *device, const obi_gguf_tensor *te
     case OBI_DTYPE_Q8_0:
     case OBI_DTYPE_Q4_0: return elements * 2;
     case OBI_DTYPE_I32: /* signs, if their sizes are a matrix's; what is not will be refused */
-        if (tensor->shape[0] > UINT32_MAX / 32 || tensor->shape[1] > UINT32_MAX) return tensor->bytes;
-        return obi_sign_weight_bytes(device, (uint32_t)tensor->shape[1], (uint32_t)tensor->shape[0] * 32);
+        if (tensor->shape[0] > UINT32_MAX / 32 || tensor->shape[1] >= UINT32_MAX) return tensor->bytes;
+        return obi_sign_weight_bytes(device, (uint32_t)tensor->shape[1] + config->offset, (uint32_t)tensor->shape[0] * 32);
     default: return tensor->bytes;
     }
 }
@@ -209,46 +210,92 @@ static obi_status load_matrix(loader *load, const char *name, uint32_t rows, uin
     return account(load, tensor, name);
 }
 
-static obi_status load_signs(loader *load, const char *name, const char *role, uint32_t rows, uint32_t columns, obi_linear *linear)
+/* The `rows` of signs in a file, and behind them in `one_more` a row of + (obi_linear). A type in tiles takes whole tiles, so that row goes
+ * up together with the last rows of the file. */
+static obi_status upload_signs(loader *load, const obi_gguf_tensor *tensor, uint32_t rows, bool one_more, const obi_weight *weight)
 {
-    const obi_gguf_tensor *tensor, *g, *h;
-    char vector_name[64];
-    uint32_t row_words = obi_weight_row_words(OBI_WEIGHT_SIGN, columns);
+    uint64_t row_bytes = (uint64_t)weight->row_words * 4;
+    uint32_t with_last = one_more ? rows % OBI_TILE_ROWS : 0, end = rows - with_last;
+    uint32_t rows_at_once = tensor->data ? rows : obi_weight_upload_rows(weight, CHUNK_BYTES);
+    const uint8_t *bytes = NULL;
+    for (uint32_t first = 0; first < end; first += rows_at_once) {
+        uint32_t count = end - first < rows_at_once ? end - first : rows_at_once;
+        OBI_TRY(bytes_of(load, tensor, first * row_bytes, count * row_bytes, &bytes));
+        OBI_TRY(obi_weight_upload(load->upload, weight, first, count, bytes));
+    }
+    if (!one_more) return OBI_OK;
+    uint8_t *last = obi_calloc(with_last + 1, (size_t)row_bytes);
+    if (!last) return OBI_ERROR_MEMORY;
+    obi_status status = OBI_OK;
+    if (with_last > 0) status = bytes_of(load, tensor, end * row_bytes, with_last * row_bytes, &bytes);
+    if (status == OBI_OK && with_last > 0) memcpy(last, bytes, (size_t)(with_last * row_bytes));
+    if (status == OBI_OK) status = obi_weight_upload(load->upload, weight, end, with_last + 1, last);
+    obi_free(last);
+    return status;
+}
+
+/* A vector of a linear, "blk.N.R." and `what`, to `out`. */
+static obi_status read_part(loader *load, const char *role, const char *what, uint32_t count, float *out)
+{
+    char name[64];
+    const obi_gguf_tensor *tensor = NULL;
+    const uint8_t *bytes = NULL;
+    snprintf(name, sizeof name, "%s.%s", role, what);
+    OBI_TRY(find_tensor(load, name, count, 1, &tensor));
+    OBI_TRY(bytes_of(load, tensor, 0, tensor->bytes, &bytes));
+    OBI_TRY(obi_dtype_to_float(tensor->type, bytes, count, out));
+    return account(load, tensor, name);
+}
+
+/* g, h and c of a linear; c_i = h_i o_i, exact as both are halves. */
+static obi_status load_scales(loader *load, const char *role, uint32_t m, const obi_linear *linear)
+{
+    const obi_config *config = &load->weights->config;
+    uint32_t n = linear->weight.columns, rows = linear->weight.rows - config->offset;
+    float *scales = obi_calloc(1, (size_t)linear->scales.size), *c = config->offset ? obi_calloc(m, sizeof *c) : NULL;
+    obi_status status = OBI_ERROR_MEMORY;
+    if (!scales || (config->offset && !c)) goto done;
+    float *h = scales + obi_scales_h_offset(n);
+    for (uint32_t j = 0; config->no_input_factor && j < n; j++) scales[j] = 1;
+    if (!config->no_input_factor) OBI_TRY_GOTO(read_part(load, role, "input_factor", n, scales));
+    OBI_TRY_GOTO(read_part(load, role, "weight_scale", rows, h));
+    if (config->offset) {
+        OBI_TRY_GOTO(read_part(load, role, "weight_offset", m, c));
+        h[rows] = 1;
+        for (uint32_t i = 0; i < m; i++) c[i] *= h[i];
+        OBI_TRY_GOTO(obi_upload_bytes(load->upload, linear->offset, c, (uint64_t)m * 4));
+        load->weights->device_bytes += linear->offset.size;
+    }
+    OBI_TRY_GOTO(obi_upload_bytes(load->upload, linear->scales, scales, linear->scales.size));
+    load->weights->device_bytes += linear->scales.size;
+    status = OBI_OK;
+done:
+    obi_free(scales);
+    obi_free(c);
+    return status;
+}
+
+static obi_status load_signs(loader *load, const char *name, const char *role, uint32_t m, uint32_t n, obi_linear *linear)
+{
+    const obi_gguf_tensor *tensor;
+    uint32_t row_words = obi_weight_row_words(OBI_WEIGHT_SIGN, n), rows = linear->weight.rows - load->weights->config.offset;
     OBI_TRY(find_tensor(load, name, row_words, rows, &tensor));
     if (tensor->type != OBI_DTYPE_I32) /* a narrower type would end before the last row */
         return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where signs are I32", load->gguf->mapping.path, name,
                         obi_dtype_name(tensor->type));
-    uint32_t rows_at_once = tensor->data ? rows : obi_weight_upload_rows(&linear->weight, CHUNK_BYTES);
-    const uint8_t *bytes = NULL;
-    for (uint32_t first = 0; first < rows; first += rows_at_once) {
-        uint32_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
-        OBI_TRY(bytes_of(load, tensor, (uint64_t)first * row_words * 4, (uint64_t)count * row_words * 4, &bytes));
-        OBI_TRY(obi_weight_upload(load->upload, &linear->weight, first, count, bytes));
-    }
-    load->weights->device_bytes += (uint64_t)rows * row_words * 4;
-    load->weights->parameters += (uint64_t)rows * columns;
+    OBI_TRY(upload_signs(load, tensor, rows, load->weights->config.offset, &linear->weight));
+    load->weights->device_bytes += (uint64_t)linear->weight.rows * row_words * 4;
+    load->weights->parameters += (uint64_t)m * n;
     OBI_TRY(account(load, tensor, name));
+    return load_scales(load, role, m, linear);
+}
 
-    snprintf(vector_name, sizeof vector_name, "%s.input_factor", role);
-    OBI_TRY(find_tensor(load, vector_name, columns, 1, &g));
-    snprintf(vector_name, sizeof vector_name, "%s.weight_scale", role);
-    OBI_TRY(find_tensor(load, vector_name, rows, 1, &h));
-    uint32_t h_offset = obi_scales_h_offset(columns);
-    uint64_t scale_bytes = obi_scales_floats(rows, columns) * 4;
-    float *scales = obi_calloc(1, scale_bytes);
-    if (!scales) return OBI_ERROR_MEMORY;
-    obi_status status;
-    OBI_TRY_GOTO(bytes_of(load, g, 0, g->bytes, &bytes));
-    OBI_TRY_GOTO(obi_dtype_to_float(g->type, bytes, columns, scales));
-    OBI_TRY_GOTO(bytes_of(load, h, 0, h->bytes, &bytes));
-    OBI_TRY_GOTO(obi_dtype_to_float(h->type, bytes, rows, scales + h_offset));
-    OBI_TRY_GOTO(obi_upload_bytes(load->upload, linear->scales, scales, scale_bytes));
-    load->weights->device_bytes += scale_bytes;
-    OBI_TRY_GOTO(account(load, g, name));
-    OBI_TRY_GOTO(account(load, h, name));
-done:
-    obi_free(scales);
-    return status;
+/* Where a vector of the layer's scales lies, `floats` into it. */
+static obi_view part_of_scales(uint64_t *floats, uint64_t count)
+{
+    obi_view view = { NULL, *floats * 4, count * 4 };
+    *floats += obi_align_up(count, OBI_BUFFER_ALIGNMENT / 4);
+    return view;
 }
 
 obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, obi_layer_weights *layer, uint64_t *scale_floats)
@@ -256,25 +303,27 @@ obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, 
     const bool gate = obi_config_has_linear(config, OBI_LINEAR_GATE);
     const int groups[][2] = { { OBI_LINEAR_Q, 3 }, { OBI_LINEAR_O, 1 }, { gate ? OBI_LINEAR_GATE : OBI_LINEAR_UP, gate ? 2 : 1 },
                               { OBI_LINEAR_DOWN, 1 } };
+    uint32_t planes = obi_config_planes(config), m[OBI_LINEAR_COUNT];
     uint64_t floats = 0;
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         uint32_t rows[3], columns = 0, count = (uint32_t)groups[i][1];
         obi_weight weights[3];
         obi_linear *linear = &layer->linear[groups[i][0]];
         for (uint32_t j = 0; j < count; j++) {
-            obi_config_linear_shape(config, groups[i][0] + (int)j, &rows[j], &columns);
-            linear[j].scales.offset = floats * 4;
-            linear[j].scales.size = obi_scales_floats(rows[j], columns) * 4;
-            floats += obi_scales_floats(rows[j], columns);
+            obi_config_linear_shape(config, groups[i][0] + (int)j, &m[groups[i][0] + (int)j], &columns);
+            rows[j] = (uint32_t)obi_planes_rows(m[groups[i][0] + (int)j], planes, config->offset); /* at most 4 * 2^20 + 1 */
+            linear[j].scales = part_of_scales(&floats, obi_scales_floats(rows[j], columns));
         }
         OBI_TRY(obi_sign_weight_create(device, rows, count, columns, weights));
         for (uint32_t j = 0; j < count; j++) linear[j].weight = weights[j];
     }
+    for (int i = 0; config->offset && i < OBI_LINEAR_COUNT; i++) layer->linear[i].offset = part_of_scales(&floats, m[i]);
     OBI_TRY(obi_buffer_create(device, floats * 4, OBI_MEMORY_DEVICE, &layer->scales));
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         if (!obi_config_has_linear(config, i)) continue;
         layer->linear[i].scales.buffer = layer->scales;
-        layer->linear[i].planes = 1;
+        if (config->offset) layer->linear[i].offset.buffer = layer->scales;
+        layer->linear[i].planes = planes;
     }
     *scale_floats = floats;
     return OBI_OK;
@@ -381,7 +430,7 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     uint64_t needed = 0;
     for (uint64_t i = 0; i < gguf->tensor_count; i++) {
         load.bytes_all += gguf->tensors[i].bytes;
-        needed += device_bytes(device, &gguf->tensors[i]); /* pages of the file, too: every token reads them all */
+        needed += device_bytes(device, config, &gguf->tensors[i]); /* pages of the file, too: every token reads them all */
     }
     OBI_TRY_GOTO(check_widths(config, gguf));
     weights->fingerprint = obi_hash(gguf->mapping.data, (size_t)gguf->header_bytes, 0);

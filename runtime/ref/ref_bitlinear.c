@@ -73,6 +73,18 @@ void ref_bitlinear_int8(float *y, const int8_t *q, const float *steps, const uin
     }
 }
 
+void ref_bitlinear_planes(float *y, const float *stack, const float *c, uint32_t m, uint32_t planes, uint32_t T)
+{
+    size_t rows = (size_t)planes * m + (c ? 1 : 0);
+    for (size_t t = 0; t < T; t++) {
+        for (size_t i = 0; i < m; i++) {
+            double sum = c ? (double)c[i] * (double)stack[t * rows + (size_t)planes * m] : 0;
+            for (size_t p = 0; p < planes; p++) sum += (double)stack[t * rows + p * m + i];
+            y[t * m + i] = (float)sum;
+        }
+    }
+}
+
 void ref_sign_gemm(float *v, const float *u, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T)
 {
     for (uint32_t t = 0; t < T; t++) {

@@ -25,6 +25,12 @@ void ref_quantise(int8_t *q, float *steps, const float *x, const float *g, uint3
 void ref_bitlinear_int8(float *y, const int8_t *q, const float *steps, const uint32_t *words, const float *h, uint32_t m, uint32_t n,
                         uint32_t T, uint32_t block);
 
+/* Outputs of a linear of several sign planes from the products of each, y[t,i] = sum over p of stack[t, p m + i], and with c (m; NULL: none)
+ * + c[i] * stack[t, planes m], where the stack's last row is the sum of the inputs (docs/format.md: uniform codes as signs).
+ *
+ * y (T,m), stack (T, planes m), or (T, planes m + 1) with c. Sums are double. */
+void ref_bitlinear_planes(float *y, const float *stack, const float *c, uint32_t m, uint32_t planes, uint32_t T);
+
 /* The steps of the same layer for training, where U = x * g and V are kept (chain rule on eq. 3-5; sums are double):
  *   V[t,i]  = sum over j of S[i,j] * u[t,j]       v (T,m), u (T,n)
  *   dU[t,j] = sum over i of dv[t,i] * S[i,j]      du (T,n), dv (T,m)

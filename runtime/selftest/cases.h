@@ -98,6 +98,7 @@
     X(bitlinear_gemv_int8)  \
     X(bitlinear_gemv_int8_dot) \
     X(bitlinear_gemm)       \
+    X(bitlinear_planes)     \
     X(dense_gemv_f32)       \
     X(dense_gemv_f16)       \
     X(dense_gemm_f32)       \

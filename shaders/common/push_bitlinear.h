@@ -70,6 +70,13 @@ struct obi_push_bitlinear_gemm {
     OB_U32 tokens;
 };
 
+struct obi_push_bitlinear_planes {
+    OB_U32 m;      /* outputs */
+    OB_U32 rows;   /* of the stack: m for each plane, and one more with an offset */
+    OB_U32 planes;
+    OB_U32 count;  /* elements of y */
+};
+
 struct obi_push_bitlinear_bwd_x {
     OB_U32 m, n, row_words; /* as above */
     OB_U32 first_row;       /* of the whole matrix: where in a token of dv the rows below begin */

@@ -248,6 +248,21 @@ static void test_rotary_onebit(void **state)
     check_synthetic(&model, "partly rotated OneBit, pairs layout");
 }
 
+/* Several planes, with and without an offset, g and LayerNorm, against their sums as dense weights. */
+static void test_planes(void **state)
+{
+    (void)state;
+    synthetic_model model = { .config = { .onebit = true, NORMS, .width = 40, .layers = 2, .heads = 4, .kv_heads = 2, .head_size = 10, .ffn = 57,
+                                          .vocabulary = 33, .context = 64, .rope_dimensions = 10, .rope_layout = OBI_ROPE_HALF, .planes = 2,
+                                          .offset = true, .no_input_factor = true },
+                              .embedding = OBI_DTYPE_F16, .head = OBI_DTYPE_F16, .norm = OBI_DTYPE_F16, .seed = 21 };
+    check_synthetic(&model, "two planes with an offset, without g");
+    model.config = (obi_config){ ONEBIT, NORMS, .width = 96, .layers = 2, .heads = 4, .kv_heads = 4, .head_size = 24, .ffn = 130,
+                                 .vocabulary = 37, .context = 64, .rope_dimensions = 24, .rope_layout = OBI_ROPE_PAIRS, .planes = 3 };
+    model.seed = 22;
+    check_synthetic(&model, "three planes with g and LayerNorm");
+}
+
 static void test_dense(void **state)
 {
     (void)state;
@@ -274,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_onebit),  cmocka_unit_test(test_rotary_onebit), cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_planes),
         cmocka_unit_test(test_stories260k), cmocka_unit_test(test_babyllama105),  cmocka_unit_test(test_tinystories656k),
     };
     test_leave_out_bytes();
