@@ -13,6 +13,7 @@ uint32_t obi_weight_row_words(obi_weight_type type, uint32_t columns)
     case OBI_WEIGHT_F16: return columns / 2 + (columns & 1);
     case OBI_WEIGHT_SIGN:
     case OBI_WEIGHT_SIGN_TILES: return columns / 32 + (columns % 32 != 0);
+    case OBI_WEIGHT_I8: return columns / 4 + (columns % 4 != 0) + 1;
     default: return columns;
     }
 }

@@ -15,6 +15,7 @@ typedef enum obi_weight_type {
     OBI_WEIGHT_F32 = 0,  /* one float a column */
     OBI_WEIGHT_F16 = 1,  /* two halves a word, column 2i in the low half; an odd last column is padded with 0 */
     OBI_WEIGHT_SIGN = 2, /* 32 signs a word, column 32i+k in bit k, bit 1 = -1; pad bits 0 */
+    OBI_WEIGHT_I8 = 4,   /* four signed bytes a word, column 4i+b in byte b; pad bytes 0; and behind them a word: the row's scale, f32 */
     OBI_WEIGHT_SIGN_TILES = 3 /* the same words in tiles of OBI_TILE_ROWS rows: tile by tile the first word of each row, then the
                                * second of each, ...; a block's last tile is filled up with zeros. Only for products forward. */
 } obi_weight_type;
@@ -26,7 +27,7 @@ typedef enum obi_weight_type {
 typedef struct obi_weight {
     obi_weight_type type;
     uint32_t rows, columns;   /* m, n */
-    uint32_t row_words;       /* 32-bit words of a row: n, ceil(n/2) or ceil(n/32) */
+    uint32_t row_words;       /* 32-bit words of a row: n, ceil(n/2), ceil(n/32) or ceil(n/4) + 1 */
     uint32_t block_rows;
     uint32_t block_count;
     obi_buffer **blocks;

@@ -99,6 +99,10 @@
     X(bitlinear_gemv_int8_dot) \
     X(bitlinear_gemm)       \
     X(bitlinear_planes)     \
+    X(int8_flags)           \
+    X(int8_list)            \
+    X(int8_quantise)        \
+    X(int8_products)        \
     X(dense_gemv_f32)       \
     X(dense_gemv_f16)       \
     X(dense_gemm_f32)       \

@@ -37,7 +37,9 @@ bool obi_case_is_optional(const obi_case *test)
         OBI_KERNEL_BITLINEAR_GEMV_HALF_SWIGLU,    OBI_KERNEL_BITLINEAR_GEMV_HALF_QKV,
         OBI_KERNEL_BITLINEAR_GEMV_HALF_QKV_F16,   OBI_KERNEL_ATTN_KV_STORE_INT8,
         OBI_KERNEL_ATTN_DECODE_INT8,              OBI_KERNEL_ATTN_PREFILL_INT8,
-        OBI_KERNEL_POST_NORM_QKV_INT8,
+        OBI_KERNEL_POST_NORM_QKV_INT8,            OBI_KERNEL_INT8_FLAGS_FWD,
+        OBI_KERNEL_INT8_LIST_FWD,                 OBI_KERNEL_INT8_QUANTISE_FWD,
+        OBI_KERNEL_INT8_PRODUCTS_FWD,
     };
     for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++)
         if (test->kernel == optional[i]) return true;
