@@ -64,6 +64,7 @@ onebit_kernel(optim scale TIERS a)
 onebit_kernel(optim tie TIERS a b)
 onebit_kernel(optim estimator TIERS a)
 onebit_kernel(optim estimator_straight TIERS a)
+onebit_kernel(optim fake_quant TIERS a b)
 onebit_kernel(optim flip_count TIERS a b)
 
 # bitlinear, dense, svid

@@ -152,6 +152,30 @@ void obi_op_estimator(obi_cmd *cmd, obi_view dw, obi_view w, uint64_t count, obi
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
+void obi_op_fake_quant(obi_cmd *cmd, const obi_weight *q, obi_view steps, const obi_weight *w, obi_fake_quant_kind kind, uint32_t bits)
+{
+    obi_device *device = obi_cmd_device(cmd);
+    bool known = kind == OBI_FAKE_QUANT_MINMAX ? bits >= 2 && bits <= 8 : kind == OBI_FAKE_QUANT_MEAN && (bits == 1 || bits == 2);
+    if (!obi_check(cmd, known, "fake_quant", "there is no such kind with so many bits") ||
+        !obi_check(cmd, w->type == OBI_WEIGHT_F32 && q->type == OBI_WEIGHT_F32 && q->rows == w->rows && q->columns == w->columns &&
+                       q->block_rows == w->block_rows && q->block_count == w->block_count,
+                   "fake_quant", "weight and levels must be f32 of one shape, cut into the same blocks") ||
+        !obi_check(cmd, w->columns / obi_workgroup_size(device) < OBI_LOOP_MAX, "fake_quant", "its rows are too long for its kernel") ||
+        !obi_check_words(cmd, "fake_quant", "steps", steps, w->rows, 1))
+        return;
+    for (uint32_t block = 0; block < w->block_count; block++) {
+        uint32_t first, rows;
+        obi_view from = obi_weight_block(w, block, &first, &rows), to = obi_weight_block(q, block, &first, &rows);
+        struct obi_push_optim_fake_quant push = { rows, w->columns, first, kind == OBI_FAKE_QUANT_MEAN, bits };
+        obi_dispatch dispatch = dispatch_of(device, OBI_KERNEL_OPTIM_FAKE_QUANT, &push, sizeof push);
+        bind(&dispatch, obi_writes(to));
+        bind(&dispatch, obi_updates(first_of(steps, w->rows))); /* a block's rows are a part of it */
+        bind(&dispatch, obi_reads(from));
+        obi_fold_groups(device, rows, dispatch.groups);
+        obi_cmd_dispatch(cmd, &dispatch);
+    }
+}
+
 void obi_op_flip_count(obi_cmd *cmd, obi_view total, obi_view before, obi_view after, uint64_t words)
 {
     obi_device *device = obi_cmd_device(cmd);

@@ -36,6 +36,16 @@ typedef enum obi_estimator_kind {
 /* dw *= e(w): from the gradient of sign(w) to that of w. alpha serves kinds 2 and 3. */
 void obi_op_estimator(obi_cmd *cmd, obi_view dw, obi_view w, uint64_t count, obi_estimator_kind kind, float alpha);
 
+/* Levels that a few bits can name, with one step s a row (LLM-QAT, arXiv 2305.17888). */
+typedef enum obi_fake_quant_kind {
+    OBI_FAKE_QUANT_MINMAX = 0, /* s = max |w| / (2^(bits-1) - 1), levels s {-(2^(bits-1) - 1) .. 2^(bits-1) - 1}; 2 bits and more */
+    OBI_FAKE_QUANT_MEAN = 1,   /* 1 bit: s = mean |w|, s {-1, 1}; 2 bits: s = 2 mean |w|, s {-.75, -.25, .25, .75} */
+    OBI_FAKE_QUANT_COUNT = 2
+} obi_fake_quant_kind;
+
+/* q (rows,columns) = the nearest level to each w; steps (rows) = s. q is cut into blocks as w is. A row of zeros has s = 0. */
+void obi_op_fake_quant(obi_cmd *cmd, const obi_weight *q, obi_view steps, const obi_weight *w, obi_fake_quant_kind kind, uint32_t bits);
+
 /* total += the number of differing bits: signs flipped by a step. The caller clears it; it wraps at 2^32. */
 void obi_op_flip_count(obi_cmd *cmd, obi_view total /* (1) u32 */, obi_view before, obi_view after, uint64_t words);
 

@@ -45,6 +45,26 @@ double ref_optim_estimator(double w, uint32_t kind, double alpha)
     }
 }
 
+double ref_optim_level(double w, double step, uint32_t kind, uint32_t bits)
+{
+    if (kind == 1 && bits == 1) return w < 0 ? -step : step;
+    if (step == 0) return 0;
+    double x = w / step;
+    if (kind == 0) return nearbyint(x) * step;
+    return (nearbyint(2 * fmax(-0.99, fmin(0.99, x)) - 0.5) + 0.5) / 2 * step;
+}
+
+void ref_optim_fake_quant(float *q, float *step, const float *w, uint32_t columns, uint32_t kind, uint32_t bits)
+{
+    double most = 0, sum = 0;
+    for (uint32_t j = 0; j < columns; j++) {
+        most = fmax(most, fabs((double)w[j]));
+        sum += fabs((double)w[j]);
+    }
+    *step = (float)(kind == 0 ? most / (double)((1u << (bits - 1)) - 1) : (bits == 1 ? 1 : 2) * sum / columns);
+    for (uint32_t j = 0; j < columns; j++) q[j] = (float)ref_optim_level((double)w[j], (double)*step, kind, bits);
+}
+
 uint64_t ref_optim_flips(const uint32_t *a, const uint32_t *b, uint64_t count)
 {
     uint64_t flips = 0;

@@ -148,6 +148,45 @@ static obi_status run_estimator(obi_case_env *env, const uint32_t *sizes, obi_ca
     return OBI_OK;
 }
 
+/* The step is a maximum divided once, or a mean: a lane adds its share of a row, up to 128 lanes are joined, nothing cancels. A
+ * level follows the device's own step, so it is off by the rounding of one product, unless w / s (2.5 ulp by Vulkan, and one of
+ * its double and its half) is so near a boundary that either neighbour is right. */
+static obi_status run_fake_quant(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t rows = sizes[0], columns = sizes[1], kind = sizes[2], bits = sizes[3];
+    uint64_t count = (uint64_t)rows * columns;
+    obi_weight w = { 0 }, q = { 0 };
+    obi_view steps_view;
+    obi_status status;
+    float *values = obi_case_normal(env, count, 0.05), *got = obi_case_zeros(env, count), *want = obi_case_zeros(env, count);
+    float *tolerance = obi_case_zeros(env, count), *steps = obi_case_zeros(env, rows), *want_steps = obi_case_zeros(env, rows);
+    if (!values || !got || !want || !tolerance || !steps || !want_steps) return OBI_ERROR_MEMORY;
+    for (uint64_t j = 0; rows > 2 && j < columns; j++) values[columns + j] = 0;
+    for (uint32_t i = 0; i < rows; i++)
+        ref_optim_fake_quant(want + (uint64_t)i * columns, &want_steps[i], values + (uint64_t)i * columns, columns, kind, bits);
+    OBI_TRY_GOTO(obi_case_output(env, rows * 4ull, &steps_view));
+    OBI_TRY_GOTO(obi_case_weight(env, OBI_WEIGHT_F32, rows, columns, sizes[4], values, &w));
+    OBI_TRY_GOTO(obi_case_weight(env, OBI_WEIGHT_F32, rows, columns, sizes[4], tolerance, &q));
+    obi_cmd_begin(env->cmd);
+    obi_op_fake_quant(env->cmd, &q, steps_view, &w, (obi_fake_quant_kind)kind, bits);
+    OBI_TRY_GOTO(obi_cmd_run(env->cmd));
+    OBI_TRY_GOTO(obi_case_download(env, steps_view, steps, rows * 4ull));
+    OBI_TRY_GOTO(obi_case_weight_download(env, &q, got));
+    obi_case_compare(result, "steps", steps, want_steps, rows, NULL, ((double)columns / obi_workgroup_size(env->device) + 136) * U, 1e-37);
+    for (uint64_t i = 0; i < count; i++) {
+        double s = (double)steps[i / columns], weight = (double)values[i], low, high, near = 8 * fabs(weight) * U;
+        want[i] = (float)ref_optim_level(weight, s, kind, bits);
+        low = ref_optim_level(weight - near, s, kind, bits);
+        high = ref_optim_level(weight + near, s, kind, bits);
+        tolerance[i] = (float)(fmax(fabs(high - (double)want[i]), fabs(low - (double)want[i])) + 2 * fabs((double)want[i]) * U);
+    }
+    obi_case_compare(result, "q", got, want, count, tolerance, 0, 0);
+done:
+    obi_weight_destroy(env->device, &w);
+    obi_weight_destroy(env->device, &q);
+    return status;
+}
+
 /* Exact. The total begins at 7. */
 static obi_status run_flip_count(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
@@ -188,6 +227,8 @@ const obi_case obi_case_optim_adamw_straight = { "optim_adamw_straight", OBI_KER
                                                  run_adamw_straight };
 const obi_case obi_case_optim_estimator_straight = { "optim_estimator_straight", OBI_KERNEL_OPTIM_ESTIMATOR_STRAIGHT, "count kind",
                                                      { 1111, 0 }, run_estimator_straight };
+const obi_case obi_case_optim_fake_quant = { "optim_fake_quant", OBI_KERNEL_OPTIM_FAKE_QUANT, "rows columns kind bits block_rows",
+                                             { 5, 333, 0, 2, 0 }, run_fake_quant };
 const obi_case obi_case_optim_flip_count = { "optim_flip_count", OBI_KERNEL_OPTIM_FLIP_COUNT, "words", { 333 }, run_flip_count };
 const obi_case obi_case_optim_sumsq_straight = { "optim_sumsq_straight", OBI_KERNEL_OPTIM_SUMSQ_STRAIGHT, "count accumulate", { 3333, 1 },
                                                  run_sumsq_straight };

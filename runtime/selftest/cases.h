@@ -80,6 +80,7 @@
     X(optim_scale)          \
     X(optim_tie)            \
     X(optim_estimator)      \
+    X(optim_fake_quant)     \
     X(optim_flip_count)     \
     X(bitlinear_gemv)       \
     X(bitlinear_gemv_half)  \

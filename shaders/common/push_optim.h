@@ -45,6 +45,11 @@ struct obi_push_optim_estimator_straight {
     OB_F32 alpha;
     OB_U32 digit[16];
 };
+struct obi_push_optim_fake_quant {
+    OB_U32 rows, columns;
+    OB_U32 first_row; /* where the block's steps go */
+    OB_U32 by_mean, bits;
+};
 struct obi_push_optim_flip_count {
     OB_U32 count; /* words */
     OB_U32 chunk; /* words of a workgroup */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "ops/op_optim.h"
+#include "ref/ref_optim.h"
+#include "selftest/case_matrix.h"
 #include "selftest/cases.h"
 
 static const uint32_t counts[] = { 1, 2, 31, 32, 33, 63, 64, 65, 100, 1000, 1024, 1025, 4096, 100003 };
@@ -50,6 +52,58 @@ static void test_flip_count(void **state)
     EVERY_COUNT(obi_case_optim_flip_count);
 }
 
+static void test_fake_quant(void **state)
+{
+    (void)state;
+    static const uint32_t columns[] = { 1, 2, 31, 32, 33, 64, 1000, 4097 };
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        for (uint32_t bits = 2; bits <= 4; bits++) TEST_CASE(obi_case_optim_fake_quant, 3, columns[i], OBI_FAKE_QUANT_MINMAX, bits);
+        for (uint32_t bits = 1; bits <= 2; bits++) TEST_CASE(obi_case_optim_fake_quant, 3, columns[i], OBI_FAKE_QUANT_MEAN, bits);
+    }
+    TEST_CASE(obi_case_optim_fake_quant, 37, 65, OBI_FAKE_QUANT_MEAN, 2, 8); /* several blocks */
+    TEST_CASE(obi_case_optim_fake_quant, 37, 65, OBI_FAKE_QUANT_MINMAX, 2, 8);
+}
+
+/* Levels that the equations name, from a row whose step is exact. */
+static void test_fake_quant_levels(void **state)
+{
+    (void)state;
+    const float w[8] = { -1, -0.75f, -0.25f, -0.125f, 0.125f, 0.25f, 0.625f, 0.875f }; /* mean |w| is a half */
+    static const struct {
+        obi_fake_quant_kind kind;
+        uint32_t bits;
+        float step, levels[8];
+    } forms[] = {
+        { OBI_FAKE_QUANT_MEAN, 1, 0.5f, { -0.5f, -0.5f, -0.5f, -0.5f, 0.5f, 0.5f, 0.5f, 0.5f } },
+        { OBI_FAKE_QUANT_MEAN, 2, 1, { -0.75f, -0.75f, -0.25f, -0.25f, 0.25f, 0.25f, 0.75f, 0.75f } },
+        { OBI_FAKE_QUANT_MINMAX, 2, 1, { -1, -1, 0, 0, 0, 0, 1, 1 } },
+        { OBI_FAKE_QUANT_MINMAX, 3, 1.0f / 3, { -1, -2 / 3.0f, -1 / 3.0f, 0, 0, 1 / 3.0f, 2 / 3.0f, 1 } },
+    };
+    obi_case_env *env = test_env();
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
+        float q[8], reference[8], step, reference_step;
+        obi_weight from, to;
+        obi_view steps;
+        obi_case_env_clear(env);
+        ref_optim_fake_quant(reference, &reference_step, w, 8, forms[f].kind, forms[f].bits);
+        TEST_OK(obi_case_weight(env, OBI_WEIGHT_F32, 1, 8, 0, w, &from));
+        TEST_OK(obi_case_weight(env, OBI_WEIGHT_F32, 1, 8, 0, w, &to));
+        TEST_OK(obi_case_output(env, 4, &steps));
+        obi_cmd_begin(env->cmd);
+        obi_op_fake_quant(env->cmd, &to, steps, &from, forms[f].kind, forms[f].bits);
+        TEST_OK(obi_cmd_run(env->cmd));
+        TEST_OK(obi_case_download(env, steps, &step, 4));
+        TEST_OK(obi_case_weight_download(env, &to, q));
+        assert_true(fabsf(step - forms[f].step) < 1e-7f && fabsf(reference_step - forms[f].step) < 1e-7f);
+        for (int i = 0; i < 8; i++)
+            if (!(fabsf(q[i] - forms[f].levels[i]) < 2e-7f) || !(fabsf(reference[i] - forms[f].levels[i]) < 2e-7f))
+                fail_msg("form %zu, %g: device %g, reference %g", f, (double)w[i], (double)q[i], (double)reference[i]);
+        obi_weight_destroy(test_device(), &from);
+        obi_weight_destroy(test_device(), &to);
+    }
+    test_device_check();
+}
+
 /* The grids folded, by a lowered limit. */
 static void test_folded_grids(void **state)
 {
@@ -58,6 +112,7 @@ static void test_folded_grids(void **state)
     *limit = 3;
     TEST_CASE(obi_case_optim_adamw, 64 * 7 + 1);
     TEST_CASE(obi_case_optim_scale, 64 * 7 + 1);
+    TEST_CASE(obi_case_optim_fake_quant, 7, 33, OBI_FAKE_QUANT_MEAN, 2);
     TEST_CASE(obi_case_optim_estimator, 64 * 7 + 1, 0);
     TEST_CASE(obi_case_optim_flip_count, 64 * 64 * 7 + 1);
     *limit = before;
@@ -169,6 +224,8 @@ int main(void)
         cmocka_unit_test(test_tie),
         cmocka_unit_test(test_estimator),
         cmocka_unit_test(test_flip_count),
+        cmocka_unit_test(test_fake_quant),
+        cmocka_unit_test(test_fake_quant_levels),
         cmocka_unit_test(test_folded_grids),
         cmocka_unit_test(test_workgroup_sizes),
         cmocka_unit_test(test_estimators_far_out),
