@@ -10,6 +10,7 @@
 #include <yaml.h>
 
 #include "core/alloc.h"
+#include "ops/op_optim.h"
 
 typedef enum option_type { TEXT, COUNT, SEED, REAL, SWITCH, CHOICE } option_type;
 
@@ -72,8 +73,10 @@ static const option table[] = {
     { "warmup_steps", COUNT, AT(warmup_steps), "0", 0, MANY, NULL, "steps over which it rises first" },
     { "warmup_ratio", REAL, AT(warmup_ratio), "0", 0, 1, NULL, "the same as a share of all steps; with warmup_steps: the fewer of both" },
     { "seed", SEED, AT(seed), "1", 0, 0, NULL, "of initial weights and of the order of the data" },
-    { "method", CHOICE, AT(method), "onebit", 0, 0, "onebit|xnor|bitnet_b1",
-      "form of a 1-bit layer. onebit: g and h; xnor: a scale for each row, no g; bitnet_b1: one scale, signs of W - mean W" },
+    { "method", CHOICE, AT(method), "onebit", 0, 0, "onebit|xnor|bitnet_b1|llmqat_sym|llmqat",
+      "form of a layer. onebit: signs, g and h; xnor: a scale for each row, no g; bitnet_b1: one scale, signs of W - mean W; "
+      "llmqat_sym: W at 2^bits - 1 levels, min-max; llmqat: LLM-QAT's own levels at 1 and 2 bits" },
+    { "bits", COUNT, AT(bits), "2", 1, 4, NULL, "of a weight: method: llmqat_sym (from 2) and llmqat" },
     { "scales_init", CHOICE, AT(scales_init), "svid", 0, 0, "svid|plain|random",
       "onebit: first g and h. svid: the best for W; plain: 1 and mean|W|; random: normal numbers of that size" },
     { "post_norm", SWITCH, AT(post_norm), "true", 0, 0, NULL, "LayerNorm after each 1-bit layer" },
@@ -258,8 +261,23 @@ void obi_train_options_clear(obi_train_options *options)
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
 
+/* LLM-QAT trains the weights themselves; the gradient passes unless a weight's size is 2 or more, or everywhere by the mean. */
+static obi_status resolve_llmqat(obi_train_options *options)
+{
+    bool min_max = options->method == OBI_METHOD_LLMQAT_SYM || options->bits > 2;
+    if (options->method != OBI_METHOD_LLMQAT_SYM && options->method != OBI_METHOD_LLMQAT) return OBI_OK;
+    if (options->method == OBI_METHOD_LLMQAT_SYM && options->bits < 2)
+        return obi_fail(OBI_ERROR_ARGUMENT, "bits: min-max around 0 has no levels with 1 bit; take 2 to 4, or method: llmqat");
+    options->latent_init = OBI_LATENT_RAW;
+    options->post_norm = false;
+    options->estimator = min_max ? OBI_ESTIMATOR_CLIP : OBI_ESTIMATOR_IDENTITY;
+    options->estimator_alpha = min_max ? 2 : 1;
+    return OBI_OK;
+}
+
 obi_status obi_train_options_check(obi_train_options *options)
 {
+    OBI_TRY(resolve_llmqat(options));
     if (options->scales_learning_rate == 0) options->scales_learning_rate = options->learning_rate;
     if (options->other_learning_rate == 0) options->other_learning_rate = options->learning_rate;
     bool generate = options->stage == OBI_STAGE_GENERATE;

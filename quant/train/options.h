@@ -17,7 +17,13 @@ typedef enum obi_latent_init {
     OBI_LATENT_ROWMEAN,  /* latent_scale * W / mean |W| of the row: keeps the order of magnitudes */
     OBI_LATENT_RAW       /* W */
 } obi_latent_init;
-typedef enum obi_method { OBI_METHOD_ONEBIT, OBI_METHOD_XNOR, OBI_METHOD_BITNET_B1 } obi_method; /* quant/train/scales.h */
+typedef enum obi_method { /* the first three: quant/train/scales.h, the others: quant/train/quantiser.h */
+    OBI_METHOD_ONEBIT,
+    OBI_METHOD_XNOR,
+    OBI_METHOD_BITNET_B1,
+    OBI_METHOD_LLMQAT_SYM,
+    OBI_METHOD_LLMQAT
+} obi_method;
 typedef enum obi_scales_init {
     OBI_SCALES_SVID,  /* the best g and h for W */
     OBI_SCALES_PLAIN, /* g = 1, h = mean |W| */
@@ -58,6 +64,7 @@ typedef struct obi_train_options {
     uint64_t seed;
     /* 1-bit */
     obi_method method;
+    uint32_t bits; /* of a weight: llmqat_sym and llmqat */
     obi_scales_init scales_init;
     bool post_norm;
     uint32_t estimator;
@@ -92,7 +99,7 @@ obi_status obi_train_options_set(obi_train_options *options, const char *key, co
 obi_status obi_train_options_read(obi_train_options *options, const char *path);
 
 /* What only the whole can tell: required keys of the stage, divisibility. Resolves scales_learning_rate and
- * other_learning_rate (0 = learning_rate). */
+ * other_learning_rate (0 = learning_rate), and what LLM-QAT's methods leave no choice in: latent_init, post_norm, estimator. */
 obi_status obi_train_options_check(obi_train_options *options);
 
 /* Writes every key as YAML, readable by obi_train_options_read. */

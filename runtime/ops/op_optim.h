@@ -36,14 +36,15 @@ typedef enum obi_estimator_kind {
 /* dw *= e(w): from the gradient of sign(w) to that of w. alpha serves kinds 2 and 3. */
 void obi_op_estimator(obi_cmd *cmd, obi_view dw, obi_view w, uint64_t count, obi_estimator_kind kind, float alpha);
 
-/* Levels that a few bits can name, with one step s a row (LLM-QAT, arXiv 2305.17888). */
+/* Evenly spaced levels that a few bits can name, with one step D a row (LLM-QAT, arXiv 2305.17888). */
 typedef enum obi_fake_quant_kind {
-    OBI_FAKE_QUANT_MINMAX = 0, /* s = max |w| / (2^(bits-1) - 1), levels s {-(2^(bits-1) - 1) .. 2^(bits-1) - 1}; 2 bits and more */
-    OBI_FAKE_QUANT_MEAN = 1,   /* 1 bit: s = mean |w|, s {-1, 1}; 2 bits: s = 2 mean |w|, s {-.75, -.25, .25, .75} */
+    OBI_FAKE_QUANT_MINMAX = 0, /* D = max |w| / (2^(bits-1) - 1), levels D {-(2^(bits-1) - 1) .. 2^(bits-1) - 1}; 2 bits and more */
+    OBI_FAKE_QUANT_MEAN = 1,   /* 1 bit: D = 2 mean |w|, D {-.5, .5}; 2 bits: D = mean |w|, D {-1.5, -.5, .5, 1.5} */
     OBI_FAKE_QUANT_COUNT = 2
 } obi_fake_quant_kind;
 
-/* q (rows,columns) = the nearest level to each w; steps (rows) = s. q is cut into blocks as w is. A row of zeros has s = 0. */
+/* q (rows,columns) = the nearest level to each w; steps (rows) = D, rounded to what a file of sign planes holds (D and D / 2 are
+ * halves) before the levels are chosen, and never below 2^-23. q is cut into blocks as w is. */
 void obi_op_fake_quant(obi_cmd *cmd, const obi_weight *q, obi_view steps, const obi_weight *w, obi_fake_quant_kind kind, uint32_t bits);
 
 /* total += the number of differing bits: signs flipped by a step. The caller clears it; it wraps at 2^32. */

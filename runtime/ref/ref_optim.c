@@ -45,13 +45,22 @@ double ref_optim_estimator(double w, uint32_t kind, double alpha)
     }
 }
 
+double ref_optim_step(double step)
+{
+    int exponent;
+    if (!(step > 0x1p-23)) return 0x1p-23;
+    if (step >= 16376) return 16376;
+    frexp(step, &exponent); /* step = [.5, 1) 2^exponent */
+    double unit = fmax(ldexp(1, exponent - 11), 0x1p-23);
+    return nearbyint(step / unit) * unit;
+}
+
 double ref_optim_level(double w, double step, uint32_t kind, uint32_t bits)
 {
-    if (kind == 1 && bits == 1) return w < 0 ? -step : step;
-    if (step == 0) return 0;
     double x = w / step;
     if (kind == 0) return nearbyint(x) * step;
-    return (nearbyint(2 * fmax(-0.99, fmin(0.99, x)) - 0.5) + 0.5) / 2 * step;
+    if (bits == 1) return w < 0 ? -step / 2 : step / 2;
+    return (nearbyint(fmax(-1.98, fmin(1.98, x)) - 0.5) + 0.5) * step;
 }
 
 void ref_optim_fake_quant(float *q, float *step, const float *w, uint32_t columns, uint32_t kind, uint32_t bits)
@@ -61,7 +70,7 @@ void ref_optim_fake_quant(float *q, float *step, const float *w, uint32_t column
         most = fmax(most, fabs((double)w[j]));
         sum += fabs((double)w[j]);
     }
-    *step = (float)(kind == 0 ? most / (double)((1u << (bits - 1)) - 1) : (bits == 1 ? 1 : 2) * sum / columns);
+    *step = (float)ref_optim_step(kind == 0 ? most / (double)((1u << (bits - 1)) - 1) : (bits == 1 ? 2 : 1) * sum / columns);
     for (uint32_t j = 0; j < columns; j++) q[j] = (float)ref_optim_level((double)w[j], (double)*step, kind, bits);
 }
 

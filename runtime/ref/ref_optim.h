@@ -24,13 +24,19 @@ double ref_optim_tie(const float *x, uint64_t count);
  * 1: one (Bengio et al. 2013); 2: |w| < alpha ? 1 : 0; 3: alpha (1 - tanh(alpha w)^2). */
 double ref_optim_estimator(double w, uint32_t kind, double alpha);
 
-/* Weights that a few bits can name, a row at a time (LLM-QAT, arXiv 2305.17888): *step = the row's s, q (columns) the levels.
- * kind 0, min-max around 0: s = max |w| / (2^(bits-1) - 1), q = round(w / s) s; the row of zeros has s = 0.
- * kind 1, by the mean: 1 bit has s = mean |w|, q = s sign(w); 2 bits have s = 2 mean |w| and the levels s {-.75, -.25, .25, .75},
- * q = (round(2 clamp(w / s, -.99, .99) - .5) + .5) / 2 s. round is to even, sign(0) = 1. */
+/* Weights at evenly spaced levels that a few bits can name, a row at a time (LLM-QAT, arXiv 2305.17888): *step = the row's D,
+ * q (columns) the levels.
+ * kind 0, min-max around 0: D = max |w| / (2^(bits-1) - 1), q = round(w / D) D.
+ * kind 1, by the mean: 1 bit has D = 2 mean |w|, q = sign(w) D / 2; 2 bits have D = mean |w| (LLM-QAT's s is 2 D) and the levels
+ * D {-1.5, -.5, .5, 1.5}, q = (round(clamp(w / D, -1.98, 1.98) - .5) + .5) D. round is to even, sign(0) = 1.
+ * D is rounded before levels are chosen (ref_optim_step). */
 void ref_optim_fake_quant(float *q, float *step, const float *w, uint32_t columns, uint32_t kind, uint32_t bits);
 
-/* The level of w once s is known. */
+/* The step nearest to D that a file of sign planes holds exactly, as D and D / 2 in halves: 11 digits of base 2, or multiples of
+ * 2^-23 where those are finer, from 2^-23 to 16376. */
+double ref_optim_step(double step);
+
+/* The level of w in a row of step D. */
 double ref_optim_level(double w, double step, uint32_t kind, uint32_t bits);
 
 /* How many bits of the words differ. */

@@ -148,9 +148,10 @@ static obi_status run_estimator(obi_case_env *env, const uint32_t *sizes, obi_ca
     return OBI_OK;
 }
 
-/* The step is a maximum divided once, or a mean: a lane adds its share of a row, up to 128 lanes are joined, nothing cancels. A
- * level follows the device's own step, so it is off by the rounding of one product, unless w / s (2.5 ulp by Vulkan, and one of
- * its double and its half) is so near a boundary that either neighbour is right. */
+/* The step is a maximum divided once, or a mean: a lane adds its share of a row, up to 128 lanes are joined, nothing cancels; then
+ * it is rounded to a half's 11 digits, where the error may decide, and is exactly such a number. A level follows the device's own
+ * step, so it is off by the rounding of one product, unless w / D (2.5 ulp by Vulkan) is so near a boundary that either neighbour
+ * is right. */
 static obi_status run_fake_quant(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
     uint32_t rows = sizes[0], columns = sizes[1], kind = sizes[2], bits = sizes[3];
@@ -172,12 +173,15 @@ static obi_status run_fake_quant(obi_case_env *env, const uint32_t *sizes, obi_c
     OBI_TRY_GOTO(obi_cmd_run(env->cmd));
     OBI_TRY_GOTO(obi_case_download(env, steps_view, steps, rows * 4ull));
     OBI_TRY_GOTO(obi_case_weight_download(env, &q, got));
-    obi_case_compare(result, "steps", steps, want_steps, rows, NULL, ((double)columns / obi_workgroup_size(env->device) + 136) * U, 1e-37);
+    obi_case_compare(result, "steps", steps, want_steps, rows, NULL,
+                     0x1p-11 + ((double)columns / obi_workgroup_size(env->device) + 136) * U, 0x1p-23);
+    for (uint32_t i = 0; i < rows; i++) want_steps[i] = (float)ref_optim_step((double)steps[i]);
+    obi_case_compare(result, "rounded steps", steps, want_steps, rows, NULL, 0, 0);
     for (uint64_t i = 0; i < count; i++) {
-        double s = (double)steps[i / columns], weight = (double)values[i], low, high, near = 8 * fabs(weight) * U;
-        want[i] = (float)ref_optim_level(weight, s, kind, bits);
-        low = ref_optim_level(weight - near, s, kind, bits);
-        high = ref_optim_level(weight + near, s, kind, bits);
+        double d = (double)steps[i / columns], weight = (double)values[i], low, high, near = 8 * fabs(weight) * U;
+        want[i] = (float)ref_optim_level(weight, d, kind, bits);
+        low = ref_optim_level(weight - near, d, kind, bits);
+        high = ref_optim_level(weight + near, d, kind, bits);
         tolerance[i] = (float)(fmax(fabs(high - (double)want[i]), fabs(low - (double)want[i])) + 2 * fabs((double)want[i]) * U);
     }
     obi_case_compare(result, "q", got, want, count, tolerance, 0, 0);
