@@ -17,7 +17,7 @@ static void linear_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view 
     uint32_t N = pass->N, m = weight->w.rows, n = weight->w.columns;
     if (!config->onebit) {
         if (weight->trained) obi_op_dense_bwd_w(cmd, &weight->gradient, dz, x, N);
-        obi_op_dense_bwd_x(cmd, dx, dz, &weight->w, N, accumulate);
+        obi_op_dense_bwd_x(cmd, dx, dz, obi_train_dense(model, linear), N, accumulate);
         return;
     }
     obi_view g = obi_train_g(model, linear), h = obi_train_h(model, linear), gradient = obi_train_vector_gradient(model, linear->scales);

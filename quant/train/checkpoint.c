@@ -66,6 +66,7 @@ static void put_run(const obi_trainer *trainer, obi_gguf_writer *writer)
     obi_gguf_put_u32(writer, "checkpoint.cutoff_len", trainer->pass->T);
     obi_gguf_put_u32(writer, "checkpoint.method", (uint32_t)trainer->options->method);
     obi_gguf_put_u32(writer, "checkpoint.scales_init", (uint32_t)trainer->options->scales_init);
+    obi_gguf_put_u32(writer, "checkpoint.bits", trainer->model->quantiser.bits);
     uint64_t best;
     memcpy(&best, &trainer->best, sizeof best);
     obi_gguf_put_u64(writer, "checkpoint.best_bits", best);
@@ -295,7 +296,7 @@ static void load_best(obi_trainer *trainer, const obi_gguf *gguf)
 static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
 {
     uint64_t seed = 0;
-    uint32_t sequences = 0, length = 0, method = 0, scales_init = 0; /* earlier versions knew one form only and do not say */
+    uint32_t sequences = 0, length = 0, method = 0, scales_init = 0, bits = 0; /* earlier versions knew one form only and do not say */
     OBI_TRY(get_u64(gguf, "checkpoint.seed", &seed));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.sequences_per_step", true, &sequences));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.cutoff_len", true, &length));
@@ -305,9 +306,11 @@ static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
                         gguf->mapping.path);
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.method", false, &method));
     OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.scales_init", false, &scales_init));
-    if (method != (uint32_t)trainer->options->method || scales_init != (uint32_t)trainer->options->scales_init)
+    OBI_TRY(obi_gguf_get_u32(gguf, "checkpoint.bits", false, &bits));
+    if (method != (uint32_t)trainer->options->method || scales_init != (uint32_t)trainer->options->scales_init ||
+        bits != trainer->model->quantiser.bits)
         return obi_fail(OBI_ERROR_DATA,
-                        "%s belongs to a run with another method or scales_init; use another output_dir, or overwrite_output_dir: true",
+                        "%s belongs to a run with another method or scales_init, or other bits; use another output_dir, or overwrite_output_dir: true",
                         gguf->mapping.path);
     return OBI_OK;
 }
@@ -365,7 +368,7 @@ obi_status obi_checkpoint_load_newest(obi_trainer *trainer, const char *output_d
     load_best(trainer, &gguf);
     obi_cmd_begin(trainer->cmd);
     obi_train_model_pack(trainer->cmd, trainer->model);
-    status = trainer->model->config.onebit ? obi_cmd_run(trainer->cmd) : OBI_OK;
+    status = obi_train_model_packed(trainer->model) ? obi_cmd_run(trainer->cmd) : OBI_OK;
 done:
     obi_upload_destroy(upload);
     obi_gguf_close(&gguf);

@@ -7,6 +7,8 @@
 #include "core/checked.h"
 #include "core/half.h"
 #include "quant/import/rope_permute.h"
+#include "quant/train/quantiser.h"
+#include "quant/train/scales.h"
 
 /* What one export needs at hand. */
 typedef struct exporter {
@@ -38,9 +40,23 @@ static const obi_train_linear *linear_of(const exporter *export, uint32_t index,
     for (uint32_t layer = 0; layer < export->config.layers; layer++)
         for (*kind = 0; *kind < OBI_LINEAR_COUNT; (*kind)++) {
             const obi_train_linear *linear = &export->model->layers[layer].linear[*kind];
-            if (linear->weight == index || (export->config.onebit && linear->scales == index)) return linear;
+            if (linear->weight == index || (export->model->config.onebit && linear->scales == index)) return linear;
         }
     return NULL;
+}
+
+/* "blk.N.R.weight" -> "blk.N.R.weight_scale" or "...weight_offset" */
+static void plane_name(const char *weight, const char *suffix, char out[80]) { snprintf(out, 80, "%s_%s", weight, suffix); }
+
+static void declare_planes(exporter *export, const obi_param *param)
+{
+    uint64_t planes = obi_config_planes(&export->config), m = param->w.rows;
+    char name[80];
+    declare(export, param->name, OBI_DTYPE_I32, obi_weight_row_words(OBI_WEIGHT_SIGN, param->w.columns), planes * m);
+    plane_name(param->name, "scale", name);
+    declare(export, name, OBI_DTYPE_F16, planes * m, 1);
+    plane_name(param->name, "offset", name);
+    if (export->config.offset) declare(export, name, OBI_DTYPE_F16, m, 1);
 }
 
 static void declare_param(exporter *export, uint32_t index)
@@ -49,7 +65,9 @@ static void declare_param(exporter *export, uint32_t index)
     int kind;
     const obi_train_linear *linear = linear_of(export, index, &kind);
     char name[64];
-    if (export->config.onebit && param->group == OBI_GROUP_WEIGHT) {
+    if (export->model->quantiser.bits > 0 && param->group == OBI_GROUP_WEIGHT) {
+        declare_planes(export, param);
+    } else if (export->config.onebit && param->group == OBI_GROUP_WEIGHT) {
         declare(export, param->name, OBI_DTYPE_I32, linear->signs.row_words, param->w.rows);
     } else if (param->group == OBI_GROUP_SCALES) {
         const obi_weight *weight = &export->model->params[linear->weight].w;
@@ -99,6 +117,34 @@ static obi_status download(const obi_train_model *model, const obi_weight *weigh
     return OBI_OK;
 }
 
+/* The levels of a linear as sign planes, exactly. */
+static obi_status write_planes(exporter *export, const obi_train_linear *linear)
+{
+    const obi_train_model *model = export->model;
+    uint32_t m = linear->levels.rows, n = linear->levels.columns;
+    uint64_t planes = obi_config_planes(&export->config), words = obi_planes_words((uint32_t)planes, m, n);
+    void *levels = NULL, *steps = NULL;
+    obi_planes packed = { .words = obi_calloc((size_t)words, sizeof *packed.words),
+                          .scale = obi_calloc((size_t)(planes * m), sizeof *packed.scale),
+                          .offset = export->config.offset ? obi_calloc(m, sizeof *packed.offset) : NULL };
+    obi_status status = OBI_ERROR_MEMORY;
+    if (!packed.words || !packed.scale || (export->config.offset && !packed.offset)) goto done;
+    OBI_TRY_GOTO(download(model, &linear->levels, &levels));
+    OBI_TRY_GOTO(download(model, &linear->steps, &steps));
+    OBI_TRY_GOTO(obi_quantiser_pack(&model->quantiser, m, n, levels, steps, &packed));
+    OBI_TRY_GOTO(obi_gguf_write(export->writer, packed.words, words * 4));
+    OBI_TRY_GOTO(obi_gguf_write(export->writer, packed.scale, planes * m * 2));
+    if (packed.offset) status = obi_gguf_write(export->writer, packed.offset, m * 2ull);
+done:
+    if (status != OBI_OK) obi_fail_prefix(status, "%s", model->params[linear->weight].name);
+    obi_free(packed.words);
+    obi_free(packed.scale);
+    obi_free(packed.offset);
+    obi_free(levels);
+    obi_free(steps);
+    return status;
+}
+
 static obi_status write_param(exporter *export, uint32_t index)
 {
     const obi_train_model *model = export->model;
@@ -106,6 +152,7 @@ static obi_status write_param(exporter *export, uint32_t index)
     const obi_param *param = &model->params[index];
     int kind;
     const obi_train_linear *linear = linear_of(export, index, &kind);
+    if (model->quantiser.bits > 0 && param->group == OBI_GROUP_WEIGHT) return write_planes(export, linear);
     bool signs = config->onebit && param->group == OBI_GROUP_WEIGHT;
     const obi_weight *weight = signs ? &linear->signs : &param->w;
     void *data, *moved = NULL;
@@ -142,11 +189,18 @@ obi_status obi_train_export(const obi_train_model *model, const obi_vocab *vocab
     exporter export = { .model = model, .config = model->config };
     uint32_t factors = model->config.rope_dimensions / 2;
     obi_status status;
+    if (model->quantiser.bits > 0) obi_quantiser_config(&model->quantiser, &export.config);
     if (!export.config.onebit) export.config.rope_layout = OBI_ROPE_PAIRS; /* what architecture "llama" means */
     OBI_TRY_GOTO(obi_gguf_writer_create(&export.writer, path));
     obi_config_to_gguf(&export.config, export.writer);
     obi_gguf_put_u32(export.writer, "general.file_type", export.config.onebit ? 1 : 0);
     obi_gguf_put_string(export.writer, "general.name", name);
+    if (export.config.onebit) {
+        double bits = model->quantiser.bits > 0 ? obi_quantiser_bits(&model->quantiser, &model->config)
+                                                : obi_scales_bits(model->method, &model->config);
+        obi_gguf_put_string(export.writer, "onebit.method", obi_method_name(model->method));
+        obi_gguf_put_f32(export.writer, "onebit.linear_bits", (float)bits);
+    }
     if (vocab && vocab->count > 0) obi_vocab_to_gguf(vocab, export.writer);
     if (model->rope_factors) declare(&export, "rope_freqs.weight", OBI_DTYPE_F32, factors, 1);
     for (uint32_t i = 0; i < model->param_count; i++) declare_param(&export, i);

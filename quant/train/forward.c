@@ -22,7 +22,7 @@ static void linear_forward(obi_pass *pass, obi_cmd *cmd, obi_view z, obi_view x,
     const obi_weight *weight = &model->params[linear->weight].w;
     uint32_t N = pass->N, m = weight->rows;
     if (!model->config.onebit) {
-        obi_op_dense_fwd(cmd, z, x, weight, N);
+        obi_op_dense_fwd(cmd, z, x, obi_train_dense(model, linear), N);
         return;
     }
     obi_view v = obi_view_rows(sums, 0, N, m);

@@ -23,7 +23,7 @@ obi_status obi_gradient_measure(obi_trainer *trainer, double *norm, bool *finite
     obi_cmd_begin(cmd);
     for (uint32_t i = 0; i < trainer->model->param_count; i++) {
         const obi_param *param = &trainer->model->params[i];
-        bool latent = trainer->model->config.onebit && param->group == OBI_GROUP_WEIGHT;
+        bool latent = obi_train_model_packed(trainer->model) && param->group == OBI_GROUP_WEIGHT;
         for (uint32_t block = 0; param->trained && block < param->w.block_count; block++) {
             uint64_t count;
             obi_view gradient = obi_param_trained(param, &param->gradient, block, &count);

@@ -28,8 +28,9 @@ typedef struct option {
 #define MANY 4294967295.0
 
 static const option table[] = {
-    { "preset", CHOICE, AT(preset), "none", 0, 0, "none|official|improved",
-      "sets keys that belong together; your own go over them. official: the OneBit authors' code; improved: better in our runs" },
+    { "preset", CHOICE, AT(preset), "none", 0, 0, "none|official|improved|llmqat",
+      "sets keys that belong together; your own go over them. official: the OneBit authors' code; improved: better in our runs; llmqat: "
+      "LLM-QAT's program" },
     { "stage", CHOICE, AT(stage), "kd", 0, 0, "pretrain|kd|sft|generate",
       "pretrain: ordinary weights from text; kd: a 1-bit student from a teacher; sft: a student learns to answer; generate: the "
       "teacher writes a training text" },

@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "ops/op_svid.h"
 #include "quant/svid.h"
+#include "quant/train/quantiser.h"
 #include "quant/train/scales.h"
 
 /* What filling a model needs at hand. */
@@ -251,6 +252,7 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     obi_rng before = fill->rng;
     if (maker.latent && obi_scales_centred(fill->options)) OBI_TRY(find_center(fill, name, rows, columns, &maker));
     OBI_TRY(fill_param(fill, linear->weight, maker));
+    if (model->quantiser.bits > 0) return obi_quantiser_create(model->device, &model->params[linear->weight].w, linear);
     if (!config->onebit) return OBI_OK;
     /* The same rows in each block as the latent weights have, so that a block of one packs into a block of the other. */
     const obi_weight *latent = &model->params[linear->weight].w;
@@ -302,7 +304,8 @@ static obi_status add_all(filler *fill, bool linears_only)
     return OBI_OK;
 }
 
-static obi_status build(filler *fill, obi_device *device, const obi_config *config, bool linears_only, obi_train_model **out)
+static obi_status build(filler *fill, obi_device *device, const obi_config *config, obi_quantiser quantiser, bool linears_only,
+                        obi_train_model **out)
 {
     *out = NULL;
     if (config->family == OBI_FAMILY_OPT) return obi_fail(OBI_ERROR_DATA, "OPT models can be run and converted, and not trained yet");
@@ -312,6 +315,8 @@ static obi_status build(filler *fill, obi_device *device, const obi_config *conf
     fill->model = model;
     model->device = device;
     model->config = *config;
+    model->quantiser = quantiser;
+    model->method = fill->options ? fill->options->method : OBI_METHOD_ONEBIT;
     obi_status status;
     size_t most = 3 + (size_t)config->layers * (2 + 2 * OBI_LINEAR_COUNT);
     model->params = obi_calloc(most, sizeof *model->params);
@@ -333,7 +338,7 @@ static obi_status build(filler *fill, obi_device *device, const obi_config *conf
     if (config->onebit && !packed_source(fill) && obi_scales_by_svid(fill->options))
         OBI_TRY_GOTO(obi_svid_create(device, fill->upload, &fill->svid));
     OBI_TRY_GOTO(add_all(fill, linears_only));
-    if (!config->onebit) goto done;
+    if (!obi_train_model_packed(model)) goto done;
     OBI_TRY_GOTO(obi_cmd_create(device, &cmd));
     obi_cmd_begin(cmd);
     obi_train_model_pack(cmd, model);
@@ -353,7 +358,7 @@ obi_status obi_train_model_from_source(obi_device *device, const obi_source *sou
     *out = NULL;
     filler fill = { .source = source, .options = options, .trained = options != NULL };
     bool linears_only = source->config.onebit && options && options->trainable == OBI_TRAIN_LINEARS;
-    return build(&fill, device, &source->config, linears_only, out);
+    return build(&fill, device, &source->config, (obi_quantiser){ 0 }, linears_only, out);
 }
 
 obi_config obi_train_random_config(const obi_train_options *options, uint32_t vocabulary)
@@ -376,39 +381,43 @@ obi_config obi_train_random_config(const obi_train_options *options, uint32_t vo
     return config;
 }
 
-static obi_status build_random(obi_device *device, const obi_train_options *options, const obi_config *config, bool trained,
-                               obi_train_model **out)
+static obi_status build_random(obi_device *device, const obi_train_options *options, const obi_config *config, obi_quantiser quantiser,
+                               bool trained, obi_train_model **out)
 {
     *out = NULL;
     OBI_TRY(obi_config_check(config));
     filler fill = { .options = options, .trained = trained, .rng = obi_rng_seed(options->seed) };
-    return build(&fill, device, config, config->onebit && options->trainable == OBI_TRAIN_LINEARS, out);
+    bool student = config->onebit || quantiser.bits > 0;
+    return build(&fill, device, config, quantiser, student && options->trainable == OBI_TRAIN_LINEARS, out);
 }
 
 obi_status obi_train_model_random(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
 {
     obi_config config = obi_train_random_config(options, vocabulary);
-    return build_random(device, options, &config, true, out);
+    return build_random(device, options, &config, (obi_quantiser){ 0 }, true, out);
 }
 
 obi_status obi_train_model_random_teacher(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
 {
     obi_config config = obi_train_random_config(options, vocabulary);
-    return build_random(device, options, &config, false, out);
+    return build_random(device, options, &config, (obi_quantiser){ 0 }, false, out);
 }
 
-static void make_onebit(obi_config *config, const obi_train_options *options)
+obi_quantiser obi_train_student_form(const obi_train_options *options, obi_config *config)
 {
+    obi_quantiser quantiser = obi_quantiser_of(options);
+    if (quantiser.bits > 0) return quantiser;
     config->onebit = true;
     config->post_norm = options->post_norm;
     config->post_norm_eps = 1e-5f;
+    return quantiser;
 }
 
 obi_status obi_train_model_random_student(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out)
 {
     obi_config config = obi_train_random_config(options, vocabulary);
-    make_onebit(&config, options);
-    return build_random(device, options, &config, true, out);
+    obi_quantiser quantiser = obi_train_student_form(options, &config);
+    return build_random(device, options, &config, quantiser, true, out);
 }
 
 obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out)
@@ -420,9 +429,9 @@ obi_status obi_train_model_student(obi_device *device, const obi_source *source,
                         "with a student)",
                         source->name);
     obi_config config = source->config;
-    make_onebit(&config, options);
+    obi_quantiser quantiser = obi_train_student_form(options, &config);
     filler fill = { .source = source, .options = options, .trained = true };
-    return build(&fill, device, &config, options->trainable == OBI_TRAIN_LINEARS, out);
+    return build(&fill, device, &config, quantiser, options->trainable == OBI_TRAIN_LINEARS, out);
 }
 
 void obi_train_model_free(obi_train_model *model)
@@ -436,7 +445,12 @@ void obi_train_model_free(obi_train_model *model)
         obi_weight_destroy(model->device, &param->v);
     }
     for (uint32_t i = 0; model->layers && i < model->config.layers; i++)
-        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) obi_weight_destroy(model->device, &model->layers[i].linear[kind].signs);
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            obi_train_linear *linear = &model->layers[i].linear[kind];
+            obi_weight_destroy(model->device, &linear->signs);
+            obi_weight_destroy(model->device, &linear->levels);
+            obi_weight_destroy(model->device, &linear->steps);
+        }
     obi_free(model->params);
     obi_free(model->layers);
     obi_free(model->rope_factors);
@@ -445,6 +459,7 @@ void obi_train_model_free(obi_train_model *model)
 
 void obi_train_model_pack(obi_cmd *cmd, const obi_train_model *model)
 {
+    if (model->quantiser.bits > 0) obi_quantiser_record(cmd, model);
     if (!model->config.onebit) return;
     for (uint32_t i = 0; i < model->config.layers; i++)
         for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
@@ -465,6 +480,9 @@ uint64_t obi_train_model_bytes(const obi_train_model *model)
         bytes += bytes_of(&param->w) + bytes_of(&param->gradient) + bytes_of(&param->m) + bytes_of(&param->v);
     }
     for (uint32_t i = 0; i < model->config.layers; i++)
-        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) bytes += bytes_of(&model->layers[i].linear[kind].signs);
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            const obi_train_linear *linear = &model->layers[i].linear[kind];
+            bytes += bytes_of(&linear->signs) + bytes_of(&linear->levels) + bytes_of(&linear->steps);
+        }
     return bytes;
 }

@@ -5,6 +5,7 @@
 
 #include "core/rng.h"
 #include "ops/op_bitlinear.h"
+#include "ops/op_optim.h"
 #include "quant/import/source.h"
 #include "quant/train/options.h"
 
@@ -24,11 +25,19 @@ typedef struct obi_param {
     obi_weight w, gradient, m, v; /* F32; a vector is one row */
 } obi_param;
 
-/* Indices into the model's params, and the packed signs of the latent weights. */
+/* How the layers of a model see their weights (quantiser.h). */
+typedef struct obi_quantiser {
+    obi_fake_quant_kind kind;
+    uint32_t bits; /* 0: as they are, or as signs where the config is onebit */
+} obi_quantiser;
+
+/* Indices into the model's params, and what the layer sees of the latent weights, made anew from `weight` after every update
+ * (obi_train_model_pack): signs of a 1-bit model, levels and steps of one with a quantiser, else nothing. */
 typedef struct obi_train_linear {
     uint32_t weight;
     uint32_t scales;     /* only of a 1-bit model */
-    obi_weight signs;    /* made anew from `weight` after every update (obi_model_pack) */
+    obi_weight signs;
+    obi_weight levels, steps; /* (m,n), and one row (m) */
 } obi_train_linear;
 
 typedef struct obi_train_layer {
@@ -38,7 +47,9 @@ typedef struct obi_train_layer {
 
 typedef struct obi_train_model {
     obi_device *device;
-    obi_config config;
+    obi_config config;        /* of a model with a quantiser: that of its ordinary weights */
+    obi_quantiser quantiser;
+    obi_method method;        /* of a 1-bit model or one with a quantiser */
     obi_param *params;
     uint32_t param_count;
     uint32_t embedding, output_norm, head; /* head = embedding when tied */
@@ -63,13 +74,19 @@ obi_status obi_train_model_random(obi_device *device, const obi_train_options *o
 obi_status obi_train_model_random_teacher(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
 obi_status obi_train_model_random_student(obi_device *device, const obi_train_options *options, uint32_t vocabulary, obi_train_model **out);
 
-/* A 1-bit student of a dense source: g and h begin as options->method and scales_init say (scales.h), the latent weights as
+/* The config of such a student, and its quantiser, which leaves the config as it is. */
+obi_quantiser obi_train_student_form(const obi_train_options *options, obi_config *config);
+
+/* A student of a dense source. Of LLM-QAT's methods: its weights. Else 1-bit: g and h begin as options->method and scales_init say (scales.h), the latent weights as
  * latent_init does. Embedding, head and norms are the source's, trained when options->trainable says so. */
 obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out);
 
 void obi_train_model_free(obi_train_model *model); /* NULL is allowed */
 
-/* Records: signs of every linear from its latent weights. Nothing for a dense model. */
+/* Whether layers see something that obi_train_model_pack makes. */
+static inline bool obi_train_model_packed(const obi_train_model *model) { return model->config.onebit || model->quantiser.bits > 0; }
+
+/* Records: signs, or levels, of every linear from its latent weights. Nothing for a dense model. */
 void obi_train_model_pack(obi_cmd *cmd, const obi_train_model *model);
 
 /* Bytes of weights, gradients and optimiser state on the device. */

@@ -28,6 +28,12 @@ static inline obi_view obi_train_vector_gradient(const obi_train_model *model, u
     return obi_view_of(model->params[param].gradient.blocks[0]);
 }
 
+/* The matrix that an ordinary layer multiplies with: its weights, or their levels. */
+static inline const obi_weight *obi_train_dense(const obi_train_model *model, const obi_train_linear *linear)
+{
+    return model->quantiser.bits > 0 ? &linear->levels : &model->params[linear->weight].w;
+}
+
 /* g (n) or h (m) inside a linear's scales, or inside their gradient. */
 static inline obi_view obi_train_scale(const obi_train_model *model, const obi_train_linear *linear, obi_view scales, bool h)
 {

@@ -5,11 +5,12 @@
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "quant/svid.h"
+#include "quant/train/quantiser.h"
 
 /* The parameters of a model as shapes, and what goes with them. */
 typedef struct shapes {
     obi_train_model model; /* config, device and params only */
-    uint64_t sign_bytes;
+    uint64_t sign_bytes, level_bytes;
     uint64_t svid_bytes; /* the largest weight and its SVID */
 } shapes;
 
@@ -36,6 +37,11 @@ static obi_status add_linear(shapes *to, int kind, bool trained)
     obi_weight signs;
     obi_config_linear_shape(config, kind, &rows, &columns);
     OBI_TRY(add(to, rows, columns, trained));
+    if (to->model.quantiser.bits > 0) {
+        obi_weight steps;
+        OBI_TRY(obi_weight_shape(to->model.device, OBI_WEIGHT_F32, 1, rows, 0, &steps));
+        to->level_bytes += bytes_of(&to->model.params[to->model.param_count - 1].w) + bytes_of(&steps);
+    }
     if (!config->onebit) return OBI_OK;
     const obi_weight *latent = &to->model.params[to->model.param_count - 1].w;
     uint64_t block_bytes = (uint64_t)latent->block_rows * obi_weight_row_words(OBI_WEIGHT_SIGN, columns) * 4;
@@ -61,11 +67,13 @@ static obi_status add_all(shapes *to, bool linears, bool others)
     return OBI_OK;
 }
 
-static obi_status make_shapes(shapes *to, obi_device *device, const obi_config *config, bool linears, bool others)
+static obi_status make_shapes(shapes *to, obi_device *device, const obi_config *config, obi_quantiser quantiser, bool linears,
+                              bool others)
 {
     memset(to, 0, sizeof *to);
     to->model.device = device;
     to->model.config = *config;
+    to->model.quantiser = quantiser;
     to->model.params = obi_calloc(3 + (size_t)config->layers * (2 + 2 * OBI_LINEAR_COUNT), sizeof *to->model.params);
     return to->model.params ? add_all(to, linears, others) : OBI_ERROR_MEMORY;
 }
@@ -95,15 +103,16 @@ obi_status obi_plan_memory(obi_device *device, const obi_train_options *options,
     memset(out, 0, sizeof *out);
     shapes student = { .sign_bytes = 0 }, guide = { .sign_bytes = 0 };
     obi_work_bytes work;
-    bool others = !(model->onebit && options->trainable == OBI_TRAIN_LINEARS);
+    obi_quantiser quantiser = teacher ? obi_quantiser_of(options) : (obi_quantiser){ 0 };
+    bool others = !((model->onebit || quantiser.bits > 0) && options->trainable == OBI_TRAIN_LINEARS);
     obi_status status;
     if ((uint64_t)options->per_device_train_batch_size * options->cutoff_len > UINT32_MAX / 4)
         return obi_fail(OBI_ERROR_ARGUMENT, "a batch of %u sequences of %u tokens is too large", options->per_device_train_batch_size,
                         options->cutoff_len);
-    OBI_TRY_GOTO(make_shapes(&student, device, model, true, others));
-    if (teacher) OBI_TRY_GOTO(make_shapes(&guide, device, teacher, false, false));
+    OBI_TRY_GOTO(make_shapes(&student, device, model, quantiser, true, others));
+    if (teacher) OBI_TRY_GOTO(make_shapes(&guide, device, teacher, (obi_quantiser){ 0 }, false, false));
     OBI_TRY_GOTO(obi_trainer_measure(options, &student.model, teacher ? &guide.model : NULL, &work));
-    out->weights = sum(&student, false) + 3 * student.sign_bytes;
+    out->weights = sum(&student, false) + 3 * student.sign_bytes + student.level_bytes;
     out->gradients = sum(&student, true);
     out->optimiser = 2 * out->gradients;
     out->activations = work.activations;

@@ -44,9 +44,35 @@ static const obi_preset_value improved[] = {
     { NULL, NULL },
 };
 
+/* LLM-QAT's script: the KL to the teacher alone, every weight trained at 2e-5 for an epoch; the rest are its library's defaults. */
+static const obi_preset_value llmqat[] = {
+    { "method", "llmqat" },
+    { "trainable", "all" },
+    { "kd_alpha", "1" },
+    { "kd_beta", "0" },
+    { "learning_rate", "2e-5" },
+    { "other_learning_rate", "0" },
+    { "weight_decay", "0" },
+    { "scales_weight_decay", "0" },
+    { "adam_beta1", "0.9" },
+    { "adam_beta2", "0.999" },
+    { "adam_epsilon", "1e-8" },
+    { "max_grad_norm", "1" },
+    { "lr_scheduler_type", "cosine" },
+    { "warmup_steps", "0" },
+    { "warmup_ratio", "0" },
+    { "num_train_epochs", "1" },
+    { NULL, NULL },
+};
+
 static const obi_preset_value none[] = { { NULL, NULL } };
 
 const obi_preset_value *obi_preset_values(obi_preset preset)
 {
-    return preset == OBI_PRESET_OFFICIAL ? official : preset == OBI_PRESET_IMPROVED ? improved : none;
+    switch (preset) {
+    case OBI_PRESET_OFFICIAL: return official;
+    case OBI_PRESET_IMPROVED: return improved;
+    case OBI_PRESET_LLMQAT: return llmqat;
+    default: return none;
+    }
 }

@@ -5,7 +5,8 @@
 typedef enum obi_preset {
     OBI_PRESET_NONE,
     OBI_PRESET_OFFICIAL, /* the OneBit authors' code, which differs from their paper */
-    OBI_PRESET_IMPROVED  /* what was measured to be better here */
+    OBI_PRESET_IMPROVED, /* what was measured to be better here */
+    OBI_PRESET_LLMQAT    /* LLM-QAT's own program */
 } obi_preset;
 
 typedef struct obi_preset_value {

@@ -142,7 +142,7 @@ static obi_status plan_memory(training *run)
     const obi_source *start = run->student ? run->student : run->source;
     obi_config model = start ? start->config : obi_train_random_config(options, vocab_of(run)->count);
     bool distilled = options->stage == OBI_STAGE_KD;
-    if (distilled) model.onebit = true;
+    if (distilled && !model.onebit) obi_train_student_form(options, &model);
     obi_status status = obi_plan_memory(run->device, options, &model, distilled ? &run->source->config : NULL, &plan);
     if (status == OBI_ERROR_MEMORY) return OBI_OK; /* not even one sequence can be bound: the trainer says what would help */
     OBI_TRY(status);

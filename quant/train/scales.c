@@ -5,8 +5,9 @@
 
 #include "core/alloc.h"
 #include "ops/op_optim.h"
+#include "quant/train/quantiser.h"
 
-static const char *const methods[] = { "onebit", "xnor", "bitnet_b1" };
+static const char *const methods[] = { "onebit", "xnor", "bitnet_b1", "llmqat_sym", "llmqat" };
 static const char *const starts[] = { "svid", "plain", "random" };
 
 void obi_scales_tell(obi_param *scales, const obi_train_options *options, uint32_t rows, uint32_t columns)
@@ -117,7 +118,25 @@ obi_status obi_scales_check(const obi_train_options *options, const obi_source *
     if (!svid)
         return obi_fail(OBI_ERROR_ARGUMENT, "scales_init: %s is for students of ordinary models, but %s is packed and has its g and h",
                         starts[options->scales_init], start->name);
+    if (obi_quantiser_of(options).bits > 0)
+        return obi_fail(OBI_ERROR_ARGUMENT, "method: %s trains ordinary weights, but %s is packed and has none", methods[options->method],
+                        start->name);
     return check_form(options, start);
+}
+
+const char *obi_method_name(obi_method method) { return methods[method]; }
+
+double obi_scales_bits(obi_method method, const obi_config *config)
+{
+    double bits = 0, weights = 0;
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        uint32_t m, n;
+        obi_config_linear_shape(config, kind, &m, &n);
+        double scales = method == OBI_METHOD_BITNET_B1 ? 1 : method == OBI_METHOD_XNOR ? m : (double)m + n;
+        bits += (double)m * n + 16 * scales;
+        weights += (double)m * n;
+    }
+    return bits / weights;
 }
 
 /* ---- training -------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,11 @@ void obi_scales_start(const obi_train_options *options, const char *name, const 
 /* Refuses a method, or a start of the scales, that the model to start from rules out. NULL: there is none. */
 obi_status obi_scales_check(const obi_train_options *options, const obi_source *start);
 
+/* The method as the key has it, and bits a weight over all linears of the config: a sign, and 16 bits for each number of g and h
+ * that the form has (a file always has them all). Of the first three methods. */
+const char *obi_method_name(obi_method method);
+double obi_scales_bits(obi_method method, const obi_config *config);
+
 /* What is trained of a block of `state` (w, gradient, m or v), and how many elements that is. */
 obi_view obi_param_trained(const obi_param *param, const obi_weight *state, uint32_t block, uint64_t *count);
 

@@ -61,7 +61,7 @@ obi_status obi_trainer_share(obi_trainer *trainer)
     obi_status status = obi_exchange_share(trainer->exchange, views, count);
     obi_free(views);
     OBI_TRY(status);
-    if (!trainer->model->config.onebit) return OBI_OK;
+    if (!obi_train_model_packed(trainer->model)) return OBI_OK;
     obi_cmd_begin(trainer->cmd);
     obi_train_model_pack(trainer->cmd, trainer->model);
     return obi_cmd_run(trainer->cmd);

@@ -77,7 +77,10 @@ static void test_fake_quant_levels(void **state)
         { OBI_FAKE_QUANT_MEAN, 1, 1, { -0.5f, -0.5f, -0.5f, -0.5f, 0.5f, 0.5f, 0.5f, 0.5f } },
         { OBI_FAKE_QUANT_MEAN, 2, 0.5f, { -0.75f, -0.75f, -0.25f, -0.25f, 0.25f, 0.25f, 0.75f, 0.75f } },
         { OBI_FAKE_QUANT_MINMAX, 2, 1, { -1, -1, 0, 0, 0, 0, 1, 1 } },
-        { OBI_FAKE_QUANT_MINMAX, 3, 0x1.554p-2f, { -0x1.ffep-1f, -0x1.554p-1f, -0x1.554p-2f, 0, 0, 0x1.554p-2f, 0x1.554p-1f, 0x1.ffep-1f } },
+        { OBI_FAKE_QUANT_MINMAX,
+          3,
+          0x1.554p-2f,
+          { -0x1.ffep-1f, -0x1.554p-1f, -0x1.554p-2f, 0, 0, 0x1.554p-2f, 0x1.554p-1f, 0x1.ffep-1f } },
     };
     obi_case_env *env = test_env();
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
