@@ -138,6 +138,15 @@ void obi_record_evaluation(obi_record *record, uint64_t step, double loss, doubl
     check(record, obi_events_write(record->events, step, scalars, 2));
 }
 
+void obi_record_divergence(obi_record *record, uint64_t step, uint64_t back)
+{
+    if (!record) return;
+    fprintf(record->log, "{\"step\": %" PRIu64, step);
+    if (back == UINT64_MAX) fputs(", \"diverged\": true", record->log);
+    else fprintf(record->log, ", \"back_to_step\": %" PRIu64, back);
+    end_line(record);
+}
+
 void obi_record_draw(obi_record *record)
 {
     obi_history history;

@@ -17,6 +17,9 @@ void obi_record_step(obi_record *record, uint64_t step, const obi_step_report *r
                      uint64_t device_bytes);
 void obi_record_evaluation(obi_record *record, uint64_t step, double loss, double kl, bool best);
 
+/* A line that the run has lost its way: it goes back to the parameters of step `back`, or with UINT64_MAX ends here. */
+void obi_record_divergence(obi_record *record, uint64_t step, uint64_t back);
+
 /* Draws the curve of all that is in the log. */
 void obi_record_draw(obi_record *record);
 

@@ -22,6 +22,7 @@
 #define OBI_VOCABULARY_MAX (1u << 22)
 #define EVAL_BLOCKS_MAX 256 /* sequences of the held-out text that an evaluation looks at */
 #define BROKEN_STEPS_MAX 3  /* in a row before the last checkpoint is taken up again */
+#define ROLL_BACKS_MAX 3    /* to the same checkpoint before the run is given up */
 
 typedef struct training {
     obi_device *device;
@@ -36,6 +37,8 @@ typedef struct training {
     obi_train_model *model, *teacher;
     obi_trainer *trainer;
     uint32_t broken; /* steps in a row whose gradient was not finite */
+    uint32_t roll_backs; /* in a row to the checkpoint of step `rolled_to` */
+    uint64_t rolled_to;
     uint64_t profiled_steps;
     double profiled_seconds;
 } training;
@@ -225,6 +228,15 @@ static obi_status save(training *run)
     return status;
 }
 
+static obi_status give_up(const training *run, const char *why)
+{
+    obi_record_divergence(run->record, run->trainer->step, UINT64_MAX);
+    obi_record_draw(run->record);
+    return obi_fail(OBI_ERROR_RUNTIME,
+                    "the training diverged at step %" PRIu64 ": the gradient was not finite three times in a row and %s; lower learning_rate",
+                    run->trainer->step, why);
+}
+
 /* After three steps without a finite gradient the parameters themselves are suspect: back to the last good checkpoint. The
  * data after it come in the same order, so the step counter stays where it is. */
 static obi_status roll_back(training *run)
@@ -236,9 +248,15 @@ static obi_status roll_back(training *run)
     if (leads(run)) OBI_TRY(obi_checkpoint_load_newest(run->trainer, run->options->output_dir, &found));
     OBI_TRY(obi_ranks_any(run->hooks->ranks, &found));
     OBI_TRY(obi_trainer_share(run->trainer));
-    if (!found)
-        return obi_fail(OBI_ERROR_RUNTIME,
-                        "the gradient was not finite three times in a row and there is no checkpoint to go back to; lower learning_rate");
+    if (!found) return give_up(run, "there is no checkpoint to go back to");
+    uint64_t back = run->trainer->step;
+    run->roll_backs = run->roll_backs > 0 && back == run->rolled_to ? run->roll_backs + 1 : 1;
+    run->rolled_to = back;
+    if (run->roll_backs > ROLL_BACKS_MAX) {
+        run->trainer->step = step;
+        return give_up(run, "going back to its last checkpoint has not helped");
+    }
+    obi_record_divergence(run->record, step, back);
     obi_log(OBI_LOG_WARNING, "the gradient was not finite three times in a row: back to the parameters of step %" PRIu64,
             run->trainer->step);
     run->trainer->step = step;

@@ -258,6 +258,68 @@ static void test_best_model(void **state)
     remove_run("best");
 }
 
+static size_t lines_with(const char *directory, const char *words)
+{
+    char line[1024], path[64];
+    size_t count = 0;
+    snprintf(path, sizeof path, "%s/log.jsonl", directory);
+    FILE *log = fopen(path_in("", path), "r");
+    assert_non_null(log);
+    while (fgets(line, sizeof line, log)) count += strstr(line, words) != NULL;
+    fclose(log);
+    return count;
+}
+
+/* A teacher that has lost a number: the embedding of bos, behind the seven words of llama2.c's header. */
+static const char *broken_teacher(void)
+{
+    static char path[1024];
+    size_t size;
+    FILE *file = fopen(test_data_path("models/stories260K/stories260K.bin"), "rb");
+    char *data = malloc(4u << 20);
+    assert_true(file && data);
+    size = fread(data, 1, 4u << 20, file);
+    fclose(file);
+    memcpy(data + 28 + 64 * sizeof(float), &(float){ NAN }, sizeof(float));
+    snprintf(path, sizeof path, "%s", path_in("", "broken.bin"));
+    file = fopen(path, "wb");
+    assert_true(file && fwrite(data, 1, size, file) == size);
+    fclose(file);
+    free(data);
+    return path;
+}
+
+/* No step has a finite loss: the run ends with a sentence, and with a line of its log that a program can look for. With checkpoints
+ * it goes back to the last of them first. */
+static void test_divergence(void **state)
+{
+    (void)state;
+    const char *teacher = broken_teacher();
+    char student[1024];
+    snprintf(student, sizeof student, "%s", test_data_path("models/stories260K/stories260K.bin"));
+    const char *const keys[] = {
+        "teacher_model_name_or_path", teacher, "model_name_or_path", student, "method", "xnor", "eval_dataset", "", "save_steps", "0", NULL
+    };
+    const char *const saved[] = {
+        "teacher_model_name_or_path", teacher, "model_name_or_path", student, "method", "xnor", "eval_dataset", "", "save_steps", "2", NULL
+    };
+    watcher seen = { 0 };
+    assert_int_equal(train_with("lost", &seen, keys), OBI_ERROR_RUNTIME);
+    assert_non_null(strstr(obi_last_error(), "the training diverged at step 3: "));
+    assert_int_equal(seen.last_step, 3);
+    assert_int_equal(lines_with("lost", "\"skipped\": true"), 3);
+    assert_int_equal(lines_with("lost", "{\"step\": 3, \"diverged\": true}"), 1);
+    assert_int_equal(access(path_in("lost", "model.gguf"), F_OK), -1);
+    remove_run("lost");
+    TEST_OK(train_with("lost", &seen, saved));
+    assert_int_equal(lines_with("lost", "\"back_to_step\": "), 2);
+    assert_int_equal(lines_with("lost", "{\"step\": 6, \"back_to_step\": 4}"), 1);
+    assert_int_equal(lines_with("lost", "diverged"), 0);
+    remove_run("lost");
+    unlink(teacher);
+    test_device_check();
+}
+
 static void test_latest(void **state)
 {
     (void)state;
@@ -286,6 +348,6 @@ static int close_scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_flips), cmocka_unit_test(test_latest), cmocka_unit_test(test_resumed_run),
-                                        cmocka_unit_test(test_best_model) };
+                                        cmocka_unit_test(test_best_model), cmocka_unit_test(test_divergence) };
     return test_device_finish(cmocka_run_group_tests(tests, scratch_open, close_scratch));
 }
