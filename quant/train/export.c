@@ -39,6 +39,7 @@ static const obi_train_linear *linear_of(const exporter *export, uint32_t index,
 {
     for (uint32_t layer = 0; layer < export->config.layers; layer++)
         for (*kind = 0; *kind < OBI_LINEAR_COUNT; (*kind)++) {
+            if (!obi_config_has_linear(&export->config, *kind)) continue;
             const obi_train_linear *linear = &export->model->layers[layer].linear[*kind];
             if (linear->weight == index || (export->model->config.onebit && linear->scales == index)) return linear;
         }
@@ -190,7 +191,7 @@ obi_status obi_train_export(const obi_train_model *model, const obi_vocab *vocab
     uint32_t factors = model->config.rope_dimensions / 2;
     obi_status status;
     if (model->quantiser.bits > 0) obi_quantiser_config(&model->quantiser, &export.config);
-    if (!export.config.onebit) export.config.rope_layout = OBI_ROPE_PAIRS; /* what architecture "llama" means */
+    if (!export.config.onebit && export.config.family == OBI_FAMILY_LLAMA) export.config.rope_layout = OBI_ROPE_PAIRS; /* what architecture "llama" means */
     OBI_TRY_GOTO(obi_gguf_writer_create(&export.writer, path));
     obi_config_to_gguf(&export.config, export.writer);
     obi_gguf_put_u32(export.writer, "general.file_type", export.config.onebit ? 1 : 0);

@@ -26,6 +26,7 @@ static obi_status make_copies(obi_flips *flips)
     uint64_t words = 2ull * flips->linears * TOTAL_STRIDE;
     for (uint32_t i = 0; i < flips->linears; i++) {
         const obi_weight *signs = signs_of(flips, i);
+        if (signs->rows == 0) continue; /* a linear that the family does not have */
         uint64_t block_bytes = (uint64_t)signs->block_rows * signs->row_words * 4; /* cut as the signs are */
         flips->signs += (uint64_t)signs->rows * signs->columns;
         OBI_TRY(obi_weight_create(device, OBI_WEIGHT_SIGN, signs->rows, signs->columns, block_bytes, &flips->before[i]));

@@ -1,35 +1,11 @@
 #include "ops/op_act.h"
 #include "ops/op_attn.h"
-#include "ops/op_bitlinear_bwd.h"
 #include "ops/op_dense.h"
 #include "ops/op_embed.h"
 #include "ops/op_norm.h"
+#include "quant/train/forward_opt.h"
+#include "quant/train/linear.h"
 #include "quant/train/pass_views.h"
-
-/* V = U S^T of a 1-bit projection of x (N,n). */
-static void linear_sums(obi_pass *pass, obi_cmd *cmd, obi_view v, obi_view x, const obi_train_linear *linear)
-{
-    uint32_t n = pass->model->params[linear->weight].w.columns;
-    obi_view u = obi_view_rows(pass->wide[2], 0, pass->N, n);
-    obi_op_scale_columns(cmd, u, x, obi_train_g(pass->model, linear), pass->N, n, false);
-    obi_op_sign_gemm(cmd, v, u, &linear->signs, pass->N);
-}
-
-/* z (N,m) = the projection of x (N,n), as the engine computes it; a 1-bit one keeps V = U S^T. */
-static void linear_forward(obi_pass *pass, obi_cmd *cmd, obi_view z, obi_view x, const obi_train_linear *linear, obi_buffer *sums)
-{
-    const obi_train_model *model = pass->model;
-    const obi_weight *weight = &model->params[linear->weight].w;
-    uint32_t N = pass->N, m = weight->rows;
-    if (!model->config.onebit) {
-        obi_op_dense_fwd(cmd, z, x, obi_train_dense(model, linear), N);
-        return;
-    }
-    obi_view v = obi_view_rows(sums, 0, N, m);
-    linear_sums(pass, cmd, v, x, linear);
-    obi_op_scale_columns(cmd, z, v, obi_train_h(model, linear), N, m, false);
-    if (model->config.post_norm) obi_op_layernorm_fwd(cmd, z, z, N, m, model->config.post_norm_eps);
-}
 
 /* A layer, up to what its last projection takes; what a backward needs is then all there but that projection's sums. */
 static void layer_inside(obi_pass *pass, obi_cmd *cmd, uint32_t index)
@@ -47,18 +23,18 @@ static void layer_inside(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     obi_attn_parts qkv = obi_train_qkv(pass, acts->qkv);
 
     obi_op_rmsnorm_fwd(cmd, normed, x, obi_train_vector(model, layer->attn_norm), N, D, config->norm_eps);
-    linear_forward(pass, cmd, qkv.q, normed, &linear[OBI_LINEAR_Q], acts->sums[OBI_LINEAR_Q]);
-    linear_forward(pass, cmd, qkv.k, normed, &linear[OBI_LINEAR_K], acts->sums[OBI_LINEAR_K]);
-    linear_forward(pass, cmd, qkv.v, normed, &linear[OBI_LINEAR_V], acts->sums[OBI_LINEAR_V]);
+    obi_train_linear_forward(pass, cmd, qkv.q, normed, &linear[OBI_LINEAR_Q], acts->sums[OBI_LINEAR_Q]);
+    obi_train_linear_forward(pass, cmd, qkv.k, normed, &linear[OBI_LINEAR_K], acts->sums[OBI_LINEAR_K]);
+    obi_train_linear_forward(pass, cmd, qkv.v, normed, &linear[OBI_LINEAR_V], acts->sums[OBI_LINEAR_V]);
     obi_op_rope_fwd(cmd, qkv.q, table, N, H, C, config->rope_dimensions, 0, config->rope_layout);
     obi_op_rope_fwd(cmd, qkv.k, table, N, K, C, config->rope_dimensions, 0, config->rope_layout);
     obi_op_attn_train_fwd(cmd, attended, qkv.q, qkv.k, qkv.v, pass->sequences, pass->T, H, K, C);
-    linear_forward(pass, cmd, middle, attended, &linear[OBI_LINEAR_O], acts->sums[OBI_LINEAR_O]);
+    obi_train_linear_forward(pass, cmd, middle, attended, &linear[OBI_LINEAR_O], acts->sums[OBI_LINEAR_O]);
     obi_op_add_fwd(cmd, middle, middle, x, (uint64_t)N * D);
 
     obi_op_rmsnorm_fwd(cmd, normed_ffn, middle, obi_train_vector(model, layer->ffn_norm), N, D, config->norm_eps);
-    linear_forward(pass, cmd, gate, normed_ffn, &linear[OBI_LINEAR_GATE], acts->sums[OBI_LINEAR_GATE]);
-    linear_forward(pass, cmd, up, normed_ffn, &linear[OBI_LINEAR_UP], acts->sums[OBI_LINEAR_UP]);
+    obi_train_linear_forward(pass, cmd, gate, normed_ffn, &linear[OBI_LINEAR_GATE], acts->sums[OBI_LINEAR_GATE]);
+    obi_train_linear_forward(pass, cmd, up, normed_ffn, &linear[OBI_LINEAR_UP], acts->sums[OBI_LINEAR_UP]);
     obi_op_swiglu_fwd(cmd, act, gate, up, (uint64_t)N * F);
 }
 
@@ -67,7 +43,8 @@ static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     obi_layer_acts *acts = obi_pass_layer_acts(pass, index);
     obi_view y = obi_view_of(pass->x[index + 1]);
     layer_inside(pass, cmd, index);
-    linear_forward(pass, cmd, y, obi_view_of(acts->act), &pass->model->layers[index].linear[OBI_LINEAR_DOWN], acts->sums[OBI_LINEAR_DOWN]);
+    obi_train_linear_forward(pass, cmd, y, obi_view_of(acts->act), &pass->model->layers[index].linear[OBI_LINEAR_DOWN],
+                             acts->sums[OBI_LINEAR_DOWN]);
     obi_op_add_fwd(cmd, y, y, obi_view_of(acts->middle), (uint64_t)pass->N * pass->model->config.width);
 }
 
@@ -75,16 +52,25 @@ void obi_pass_recompute(obi_pass *pass, obi_cmd *cmd, uint32_t layer)
 {
     const obi_train_model *model = pass->model;
     const obi_train_linear *down = &model->layers[layer].linear[OBI_LINEAR_DOWN];
+    if (model->config.family == OBI_FAMILY_OPT) {
+        obi_pass_recompute_opt(pass, cmd, layer);
+        return;
+    }
     obi_layer_acts *acts = obi_pass_layer_acts(pass, layer);
     layer_inside(pass, cmd, layer);
     if (!model->config.onebit) return;
-    linear_sums(pass, cmd, obi_view_rows(acts->sums[OBI_LINEAR_DOWN], 0, pass->N, model->config.width), obi_view_of(acts->act), down);
+    obi_train_linear_sums(pass, cmd, obi_view_rows(acts->sums[OBI_LINEAR_DOWN], 0, pass->N, model->config.width), obi_view_of(acts->act),
+                          down);
 }
 
 void obi_pass_forward(obi_pass *pass, obi_cmd *cmd)
 {
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
+    if (config->family == OBI_FAMILY_OPT) {
+        obi_pass_forward_opt(pass, cmd);
+        return;
+    }
     obi_op_embed_gather_fwd(cmd, obi_view_of(pass->x[0]), obi_view_of(pass->ids), &model->params[model->embedding].w, pass->N);
     for (uint32_t i = 0; i < config->layers; i++) layer_forward(pass, cmd, i);
     obi_op_rmsnorm_fwd(cmd, obi_view_of(pass->final), obi_view_of(pass->x[config->layers]), obi_train_vector(model, model->output_norm),
@@ -94,5 +80,6 @@ void obi_pass_forward(obi_pass *pass, obi_cmd *cmd)
 void obi_pass_logits(obi_pass *pass, obi_cmd *cmd, obi_view logits, uint32_t first, uint32_t rows)
 {
     const obi_train_model *model = pass->model;
-    obi_op_dense_fwd(cmd, logits, obi_view_rows(pass->final, first, rows, model->config.width), &model->params[model->head].w, rows);
+    uint32_t E = obi_config_embedding_width(&model->config);
+    obi_op_dense_fwd(cmd, logits, obi_view_rows(pass->final, first, rows, E), &model->params[model->head].w, rows);
 }

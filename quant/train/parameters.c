@@ -44,7 +44,7 @@ static obi_status add_param(filler *fill, const char *name, obi_group group, uin
 /* How the rows of one tensor come about: kind of randomness, or the source's, with the latent form applied. */
 typedef struct row_maker {
     double sd;
-    bool ones;
+    bool ones; /* sd 0 without it: zeros */
     bool latent;
     double center; /* taken off each weight before it takes its latent form */
 } row_maker;
@@ -236,6 +236,26 @@ done:
     return status;
 }
 
+/* "STEM.bias", zeros in a random model. */
+static obi_status add_bias(filler *fill, const char *stem, obi_group group, uint32_t length, uint32_t *index)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.bias", stem);
+    OBI_TRY(add_param(fill, name, group, 1, length, index));
+    return fill_param(fill, *index, (row_maker){ 0 });
+}
+
+/* "STEM.weight", ones in a random model, and of OPT its bias. */
+static obi_status add_norm(filler *fill, const char *stem, uint32_t *index, uint32_t *bias)
+{
+    const obi_config *config = &fill->model->config;
+    char name[64];
+    snprintf(name, sizeof name, "%s.weight", stem);
+    OBI_TRY(add_param(fill, name, OBI_GROUP_NORM, 1, config->width, index));
+    OBI_TRY(fill_param(fill, *index, (row_maker){ .ones = true }));
+    return config->family == OBI_FAMILY_OPT ? add_bias(fill, stem, OBI_GROUP_NORM, config->width, bias) : OBI_OK;
+}
+
 static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_linear *linear)
 {
     obi_train_model *model = fill->model;
@@ -252,6 +272,7 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     obi_rng before = fill->rng;
     if (maker.latent && obi_scales_centred(fill->options)) OBI_TRY(find_center(fill, name, rows, columns, &maker));
     OBI_TRY(fill_param(fill, linear->weight, maker));
+    if (config->family == OBI_FAMILY_OPT) OBI_TRY(add_bias(fill, prefix, OBI_GROUP_BIAS, rows, &linear->bias));
     if (model->quantiser.bits > 0) return obi_quantiser_create(model->device, &model->params[linear->weight].w, linear);
     if (!config->onebit) return OBI_OK;
     /* The same rows in each block as the latent weights have, so that a block of one packs into a block of the other. */
@@ -272,35 +293,44 @@ static obi_status add_linear(filler *fill, uint32_t layer, int kind, obi_train_l
     return OBI_OK;
 }
 
+static obi_status add_table(filler *fill, const char *name, uint32_t rows, uint32_t columns, uint32_t *index)
+{
+    OBI_TRY(add_param(fill, name, OBI_GROUP_TABLE, rows, columns, index));
+    return fill_param(fill, *index, (row_maker){ .sd = fill->options ? fill->options->initializer_range : 0 });
+}
+
+static obi_status add_layer(filler *fill, uint32_t i, bool trained, bool linears_only)
+{
+    const obi_config *config = &fill->model->config;
+    obi_train_layer *layer = &fill->model->layers[i];
+    char stem[48];
+    fill->trained = trained && !linears_only;
+    snprintf(stem, sizeof stem, "blk.%u.attn_norm", i);
+    OBI_TRY(add_norm(fill, stem, &layer->attn_norm, &layer->attn_norm_bias));
+    snprintf(stem, sizeof stem, "blk.%u.ffn_norm", i);
+    OBI_TRY(add_norm(fill, stem, &layer->ffn_norm, &layer->ffn_norm_bias));
+    fill->trained = trained;
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
+        if (obi_config_has_linear(config, kind)) OBI_TRY(add_linear(fill, i, kind, &layer->linear[kind]));
+    return OBI_OK;
+}
+
 static obi_status add_all(filler *fill, bool linears_only)
 {
     obi_train_model *model = fill->model;
     const obi_config *config = &model->config;
     bool trained = fill->trained;
-    double sd = fill->options ? fill->options->initializer_range : 0;
-    char name[64];
+    uint32_t E = obi_config_embedding_width(config), D = config->width;
     fill->trained = trained && !linears_only;
-    OBI_TRY(add_param(fill, "token_embd.weight", OBI_GROUP_TABLE, config->vocabulary, config->width, &model->embedding));
-    OBI_TRY(fill_param(fill, model->embedding, (row_maker){ .sd = sd }));
-    OBI_TRY(add_param(fill, "output_norm.weight", OBI_GROUP_NORM, 1, config->width, &model->output_norm));
-    OBI_TRY(fill_param(fill, model->output_norm, (row_maker){ .ones = true }));
+    OBI_TRY(add_table(fill, "token_embd.weight", config->vocabulary, E, &model->embedding));
+    if (config->family == OBI_FAMILY_OPT)
+        OBI_TRY(add_table(fill, "position_embd.weight", obi_config_position_rows(config), D, &model->positions));
+    if (config->embedding_width) OBI_TRY(add_table(fill, "project_in.weight", D, E, &model->project_in));
+    if (config->embedding_width) OBI_TRY(add_table(fill, "project_out.weight", E, D, &model->project_out));
+    if (!config->norm_last) OBI_TRY(add_norm(fill, "output_norm", &model->output_norm, &model->output_norm_bias));
     model->head = model->embedding;
-    if (!config->tied) {
-        OBI_TRY(add_param(fill, "output.weight", OBI_GROUP_TABLE, config->vocabulary, config->width, &model->head));
-        OBI_TRY(fill_param(fill, model->head, (row_maker){ .sd = sd }));
-    }
-    for (uint32_t i = 0; i < config->layers; i++) {
-        obi_train_layer *layer = &model->layers[i];
-        fill->trained = trained && !linears_only;
-        snprintf(name, sizeof name, "blk.%u.attn_norm.weight", i);
-        OBI_TRY(add_param(fill, name, OBI_GROUP_NORM, 1, config->width, &layer->attn_norm));
-        OBI_TRY(fill_param(fill, layer->attn_norm, (row_maker){ .ones = true }));
-        snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", i);
-        OBI_TRY(add_param(fill, name, OBI_GROUP_NORM, 1, config->width, &layer->ffn_norm));
-        OBI_TRY(fill_param(fill, layer->ffn_norm, (row_maker){ .ones = true }));
-        fill->trained = trained;
-        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) OBI_TRY(add_linear(fill, i, kind, &layer->linear[kind]));
-    }
+    if (!config->tied) OBI_TRY(add_table(fill, "output.weight", config->vocabulary, E, &model->head));
+    for (uint32_t i = 0; i < config->layers; i++) OBI_TRY(add_layer(fill, i, trained, linears_only));
     return OBI_OK;
 }
 
@@ -318,7 +348,7 @@ static obi_status build(filler *fill, obi_device *device, const obi_config *conf
     model->quantiser = quantiser;
     model->method = fill->options ? fill->options->method : OBI_METHOD_ONEBIT;
     obi_status status;
-    size_t most = 3 + (size_t)config->layers * (2 + 2 * OBI_LINEAR_COUNT);
+    size_t most = OBI_TRAIN_PARAMS_MAX(config->layers);
     model->params = obi_calloc(most, sizeof *model->params);
     model->layers = obi_calloc(config->layers, sizeof *model->layers);
     if (!model->params || !model->layers) {
@@ -463,6 +493,7 @@ void obi_train_model_pack(obi_cmd *cmd, const obi_train_model *model)
     if (!model->config.onebit) return;
     for (uint32_t i = 0; i < model->config.layers; i++)
         for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            if (!obi_config_has_linear(&model->config, kind)) continue;
             const obi_train_linear *linear = &model->layers[i].linear[kind];
             const obi_weight *latent = &model->params[linear->weight].w;
             for (uint32_t block = 0; block < latent->block_count; block++)

@@ -12,8 +12,9 @@
 typedef enum obi_group { /* what shares a learning rate and a weight decay */
     OBI_GROUP_WEIGHT,    /* linears: latent or ordinary */
     OBI_GROUP_SCALES,    /* g and h */
-    OBI_GROUP_TABLE,     /* embedding, head */
-    OBI_GROUP_NORM
+    OBI_GROUP_BIAS,      /* of linears: the rates of g and h, trained with them */
+    OBI_GROUP_TABLE,     /* embedding, head; OPT's positions and projections */
+    OBI_GROUP_NORM       /* weights and biases */
 } obi_group;
 
 typedef struct obi_param {
@@ -36,14 +37,18 @@ typedef struct obi_quantiser {
 typedef struct obi_train_linear {
     uint32_t weight;
     uint32_t scales;     /* only of a 1-bit model */
+    uint32_t bias;       /* only of OPT */
     obi_weight signs;
     obi_weight levels, steps; /* (m,n), and one row (m) */
 } obi_train_linear;
 
 typedef struct obi_train_layer {
     uint32_t attn_norm, ffn_norm;
+    uint32_t attn_norm_bias, ffn_norm_bias; /* only of OPT */
     obi_train_linear linear[OBI_LINEAR_COUNT];
 } obi_train_layer;
+
+#define OBI_TRAIN_PARAMS_MAX(layers) (8 + (size_t)(layers) * (4 + 3 * OBI_LINEAR_COUNT))
 
 typedef struct obi_train_model {
     obi_device *device;
@@ -52,7 +57,8 @@ typedef struct obi_train_model {
     obi_method method;        /* of a 1-bit model or one with a quantiser */
     obi_param *params;
     uint32_t param_count;
-    uint32_t embedding, output_norm, head; /* head = embedding when tied */
+    uint32_t embedding, output_norm, head; /* head = embedding when tied; no output_norm where norms come last */
+    uint32_t output_norm_bias, positions, project_in, project_out; /* only of OPT; projections only with an embedding_width */
     obi_train_layer *layers;
     float *rope_factors;   /* or NULL */
 } obi_train_model;

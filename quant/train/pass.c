@@ -6,6 +6,7 @@
 #include "ops/matmul.h"
 #include "ops/op_attn_bwd.h"
 #include "ops/op_bitlinear_bwd.h"
+#include "ops/op_embed_bwd.h"
 #include "ops/op_norm_bwd.h"
 #include "ops/rows_straight.h"
 
@@ -32,11 +33,14 @@ static obi_status make_layer(obi_pass *pass, obi_layer_acts *acts)
     OBI_TRY(make(pass, &acts->attended, N * q_width, OBI_MEMORY_DEVICE));
     OBI_TRY(make(pass, &acts->middle, N * D, OBI_MEMORY_DEVICE));
     OBI_TRY(make(pass, &acts->normed_ffn, N * D, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(pass, &acts->gate, N * F, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(pass, &acts->up, N * F, OBI_MEMORY_DEVICE));
+    if (config->family == OBI_FAMILY_LLAMA) {
+        OBI_TRY(make(pass, &acts->gate, N * F, OBI_MEMORY_DEVICE));
+        OBI_TRY(make(pass, &acts->up, N * F, OBI_MEMORY_DEVICE));
+    }
     OBI_TRY(make(pass, &acts->act, N * F, OBI_MEMORY_DEVICE));
     for (int kind = 0; config->onebit && kind < OBI_LINEAR_COUNT; kind++) {
         uint32_t rows, columns;
+        if (!obi_config_has_linear(config, kind)) continue;
         obi_config_linear_shape(config, kind, &rows, &columns);
         OBI_TRY(make(pass, &acts->sums[kind], N * rows, OBI_MEMORY_DEVICE));
     }
@@ -63,13 +67,34 @@ done:
     return status;
 }
 
+/* What OPT has in place of rotary positions, and around its embedding. */
+static obi_status make_opt(obi_pass *pass, uint64_t widest)
+{
+    const obi_config *config = &pass->model->config;
+    bool backward = pass->keeping != OBI_PASS_FORWARD;
+    uint64_t N = pass->N;
+    uint32_t distinct;
+    OBI_TRY(make(pass, &pass->position_rows, N, OBI_MEMORY_UPLOAD));
+    if (backward) OBI_TRY(make(pass, &pass->position_plan, OBI_EMBED_PLAN_WORDS(N), OBI_MEMORY_UPLOAD));
+    if (backward) OBI_TRY(make(pass, &pass->ones, N * widest, OBI_MEMORY_DEVICE));
+    if (config->embedding_width) OBI_TRY(make(pass, &pass->embedded, N * config->embedding_width, OBI_MEMORY_DEVICE));
+    if (config->embedding_width) OBI_TRY(make(pass, &pass->normed_last, N * config->width, OBI_MEMORY_DEVICE));
+    if (pass->measuring) return OBI_OK;
+    uint32_t *rows = pass->position_rows->mapped;
+    for (uint64_t t = 0; t < N; t++) rows[t] = (uint32_t)(t % pass->T) + OBI_POSITION_OFFSET;
+    OBI_TRY(obi_buffer_flush(pass->device, pass->position_rows, 0, N * 4));
+    if (!backward) return OBI_OK;
+    OBI_TRY(obi_embed_plan(pass->position_plan->mapped, &distinct, rows, pass->N, obi_config_position_rows(config)));
+    return obi_buffer_flush(pass->device, pass->position_plan, 0, pass->position_plan->size);
+}
+
 /* Sets of acts. */
 static uint32_t layer_sets(const obi_pass *pass) { return pass->keeping == OBI_PASS_KEEP ? pass->model->config.layers : 1; }
 
 static obi_status make_all(obi_pass *pass)
 {
     const obi_config *config = &pass->model->config;
-    uint64_t N = pass->N, D = config->width, widest = D;
+    uint64_t N = pass->N, D = config->width, E = obi_config_embedding_width(config), widest = D > E ? D : E;
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
         uint32_t rows, columns;
         obi_config_linear_shape(config, kind, &rows, &columns);
@@ -80,9 +105,10 @@ static obi_status make_all(obi_pass *pass)
     pass->layers = obi_calloc(layer_sets(pass), sizeof *pass->layers);
     if (!pass->x || !pass->layers) return OBI_ERROR_MEMORY;
     OBI_TRY(make(pass, &pass->ids, N, OBI_MEMORY_UPLOAD));
-    OBI_TRY(make_rope_table(pass));
+    if (config->family == OBI_FAMILY_LLAMA) OBI_TRY(make_rope_table(pass));
+    else OBI_TRY(make_opt(pass, widest));
     for (uint32_t i = 0; i <= config->layers; i++) OBI_TRY(make(pass, &pass->x[i], N * D, OBI_MEMORY_DEVICE));
-    OBI_TRY(make(pass, &pass->final, N * D, OBI_MEMORY_DEVICE));
+    OBI_TRY(make(pass, &pass->final, N * E, OBI_MEMORY_DEVICE));
     for (uint32_t i = 0; i < layer_sets(pass); i++) OBI_TRY(make_layer(pass, &pass->layers[i]));
     for (int i = 0; i < (pass->keeping == OBI_PASS_FORWARD ? 3 : 4); i++)
         OBI_TRY(make(pass, &pass->wide[i], N * widest, OBI_MEMORY_DEVICE));
@@ -134,17 +160,22 @@ uint64_t obi_pass_scratch_bytes(const obi_train_model *model, uint32_t sequences
 {
     const obi_device *device = model->device;
     const obi_config *config = &model->config;
-    uint32_t N = sequences * T, D = config->width, V = config->vocabulary;
-    uint64_t bytes[2 * OBI_LINEAR_COUNT + 4], most = 0;
+    uint32_t N = sequences * T, D = config->width, V = config->vocabulary, E = obi_config_embedding_width(config);
+    uint64_t bytes[2 * OBI_LINEAR_COUNT + 8], most = 0;
     size_t count = 0;
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
         uint32_t rows, columns;
+        if (!obi_config_has_linear(config, kind)) continue;
         obi_config_linear_shape(config, kind, &rows, &columns);
         bytes[count++] = obi_matmul_scratch_bytes(device, rows, columns, N, true);
         bytes[count++] = config->onebit ? 0 : obi_matmul_scratch_bytes(device, N, columns, rows, false);
     }
-    bytes[count++] = obi_matmul_scratch_bytes(device, V, D, tile, true);
-    bytes[count++] = obi_matmul_scratch_bytes(device, tile, D, V, false);
+    bytes[count++] = obi_matmul_scratch_bytes(device, V, E, tile, true);
+    bytes[count++] = obi_matmul_scratch_bytes(device, tile, E, V, false);
+    for (int out = 0; config->embedding_width && out < 2; out++) {
+        bytes[count++] = obi_matmul_scratch_bytes(device, out ? E : D, out ? D : E, N, true);
+        bytes[count++] = obi_matmul_scratch_bytes(device, N, out ? D : E, out ? E : D, false);
+    }
     bytes[count++] = obi_op_attn_scratch_bytes(device, sequences, T, config->heads, config->kv_heads, config->head_size);
     if (device->caps.straight) bytes[count++] = obi_rows_straight_bytes(N);
     for (size_t i = 0; i < count; i++)
@@ -166,8 +197,9 @@ void obi_pass_destroy(obi_pass *pass)
     uint32_t layers = pass->model->config.layers;
     for (uint32_t i = 0; pass->layers && i < layer_sets(pass); i++) destroy_layer(device, &pass->layers[i]);
     for (uint32_t i = 0; pass->x && i <= layers; i++) obi_buffer_destroy(device, pass->x[i]);
-    obi_buffer *buffers[] = { pass->ids,     pass->rope_table, pass->final,   pass->wide[0], pass->wide[1], pass->wide[2],
-                              pass->wide[3], pass->dx,         pass->dnormed, pass->dqkv,    pass->stats,   pass->folds };
+    obi_buffer *buffers[] = { pass->ids,           pass->rope_table,    pass->final,    pass->wide[0],     pass->wide[1], pass->wide[2],
+                              pass->wide[3],       pass->dx,            pass->dnormed,  pass->dqkv,        pass->stats,   pass->folds,
+                              pass->position_rows, pass->position_plan, pass->embedded, pass->normed_last, pass->ones };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
     obi_free(pass->layers);
     obi_free(pass->x);

@@ -14,7 +14,7 @@ typedef struct obi_layer_acts {
     obi_buffer *attended;                  /* (N,H*C) */
     obi_buffer *middle;                    /* (N,D) the residual stream behind attention */
     obi_buffer *normed_ffn;                /* (N,D) after ffn_norm */
-    obi_buffer *gate, *up, *act;           /* (N,F) */
+    obi_buffer *gate, *up, *act;           /* (N,F); of OPT act alone (forward_opt.h says what it keeps) */
     obi_buffer *sums[OBI_LINEAR_COUNT];    /* (N,m) V = U S^T of each 1-bit linear */
 } obi_layer_acts;
 
@@ -31,9 +31,13 @@ typedef struct obi_pass {
     uint32_t sequences, T, N;
     obi_pass_keeping keeping;
     obi_buffer *ids;             /* (N) u32, host-visible */
-    obi_buffer *rope_table;      /* (N, R/2, 2): positions 0..T-1 for each sequence */
+    obi_buffer *rope_table;      /* LLaMA: (N, R/2, 2): positions 0..T-1 for each sequence */
     obi_buffer **x;              /* L+1 of (N,D): x[0] embedding, x[l+1] output of layer l; all there whatever is kept */
-    obi_buffer *final;           /* (N,D) after output_norm */
+    obi_buffer *final;           /* (N,E) what the head reads: after output_norm and OPT's projection; E is D without one */
+    obi_buffer *position_rows;   /* OPT: (N) u32, the positions' rows in their table, host-visible */
+    obi_buffer *position_plan;   /* OPT, backward: their obi_embed_plan, host-visible */
+    obi_buffer *embedded, *normed_last; /* OPT with projections: (N,E) what project_in reads, (N,D) what project_out does */
+    obi_buffer *ones;            /* OPT, backward: (N, widest) */
     obi_layer_acts *layers;      /* L with OBI_PASS_KEEP, else 1: obi_pass_layer_acts */
     /* scratch */
     obi_buffer *wide[4];         /* (N, widest of any linear's inputs and outputs) */
@@ -71,5 +75,8 @@ void obi_pass_logits_backward(obi_pass *pass, obi_cmd *cmd, obi_view dlogits, ui
 /* Right after obi_pass_forward and the logits: records the layers upside down from wide[3]; gradients are added to. Calls
  * hidden(l) when dx holds the gradient of x[l+1] for l = L-1 .. 0, so that a loss on hidden states can add its own. */
 void obi_pass_backward(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *user, obi_cmd *cmd, uint32_t layer), void *user);
+
+/* Behind it: records the gradients of what lies between the embedding's rows and x[0], and returns that of the rows (N,E). */
+obi_view obi_pass_embedding_backward(obi_pass *pass, obi_cmd *cmd);
 
 #endif

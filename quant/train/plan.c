@@ -37,13 +37,14 @@ static obi_status add_linear(shapes *to, int kind, bool trained)
     obi_weight signs;
     obi_config_linear_shape(config, kind, &rows, &columns);
     OBI_TRY(add(to, rows, columns, trained));
+    const obi_weight *latent = &to->model.params[to->model.param_count - 1].w;
+    if (config->family == OBI_FAMILY_OPT) OBI_TRY(add(to, 1, rows, trained));
     if (to->model.quantiser.bits > 0) {
         obi_weight steps;
         OBI_TRY(obi_weight_shape(to->model.device, OBI_WEIGHT_F32, 1, rows, 0, &steps));
-        to->level_bytes += bytes_of(&to->model.params[to->model.param_count - 1].w) + bytes_of(&steps);
+        to->level_bytes += bytes_of(latent) + bytes_of(&steps);
     }
     if (!config->onebit) return OBI_OK;
-    const obi_weight *latent = &to->model.params[to->model.param_count - 1].w;
     uint64_t block_bytes = (uint64_t)latent->block_rows * obi_weight_row_words(OBI_WEIGHT_SIGN, columns) * 4;
     OBI_TRY(obi_weight_shape(to->model.device, OBI_WEIGHT_SIGN, rows, columns, block_bytes, &signs));
     to->sign_bytes += bytes_of(&signs);
@@ -52,17 +53,27 @@ static obi_status add_linear(shapes *to, int kind, bool trained)
     return add(to, 1, obi_scales_floats(rows, columns), trained);
 }
 
+static obi_status add_norm(shapes *to, bool trained)
+{
+    OBI_TRY(add(to, 1, to->model.config.width, trained));
+    return to->model.config.family == OBI_FAMILY_OPT ? add(to, 1, to->model.config.width, trained) : OBI_OK;
+}
+
 /* The same tensors as obi_train_model_* make; a teacher is made as one that is not trained. */
 static obi_status add_all(shapes *to, bool linears, bool others)
 {
     const obi_config *config = &to->model.config;
-    OBI_TRY(add(to, config->vocabulary, config->width, others));
-    OBI_TRY(add(to, 1, config->width, others));
-    if (!config->tied) OBI_TRY(add(to, config->vocabulary, config->width, others));
+    uint32_t E = obi_config_embedding_width(config), D = config->width;
+    OBI_TRY(add(to, config->vocabulary, E, others));
+    if (config->family == OBI_FAMILY_OPT) OBI_TRY(add(to, obi_config_position_rows(config), D, others));
+    for (int i = 0; config->embedding_width && i < 2; i++) OBI_TRY(add(to, i ? E : D, i ? D : E, others));
+    if (!config->norm_last) OBI_TRY(add_norm(to, others));
+    if (!config->tied) OBI_TRY(add(to, config->vocabulary, E, others));
     for (uint32_t i = 0; i < config->layers; i++) {
-        OBI_TRY(add(to, 1, config->width, others));
-        OBI_TRY(add(to, 1, config->width, others));
-        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) OBI_TRY(add_linear(to, kind, linears));
+        OBI_TRY(add_norm(to, others));
+        OBI_TRY(add_norm(to, others));
+        for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
+            if (obi_config_has_linear(config, kind)) OBI_TRY(add_linear(to, kind, linears));
     }
     return OBI_OK;
 }
@@ -74,7 +85,7 @@ static obi_status make_shapes(shapes *to, obi_device *device, const obi_config *
     to->model.device = device;
     to->model.config = *config;
     to->model.quantiser = quantiser;
-    to->model.params = obi_calloc(3 + (size_t)config->layers * (2 + 2 * OBI_LINEAR_COUNT), sizeof *to->model.params);
+    to->model.params = obi_calloc(OBI_TRAIN_PARAMS_MAX(config->layers), sizeof *to->model.params);
     return to->model.params ? add_all(to, linears, others) : OBI_ERROR_MEMORY;
 }
 

@@ -34,6 +34,7 @@ void obi_quantiser_record(obi_cmd *cmd, const obi_train_model *model)
 {
     for (uint32_t i = 0; i < model->config.layers; i++)
         for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            if (!obi_config_has_linear(&model->config, kind)) continue;
             const obi_train_linear *linear = &model->layers[i].linear[kind];
             obi_op_fake_quant(cmd, &linear->levels, obi_view_of(linear->steps.blocks[0]), &model->params[linear->weight].w,
                               model->quantiser.kind, model->quantiser.bits);

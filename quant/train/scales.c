@@ -89,6 +89,7 @@ static obi_status check_form(const obi_train_options *options, const obi_source 
     const char *method = methods[options->method];
     for (uint32_t layer = 0; layer < source->config.layers; layer++)
         for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+            if (!obi_config_has_linear(&source->config, kind)) continue;
             float value = 0;
             bool good = false;
             OBI_TRY(alike(source, layer, kind, "input_factor", &value, &good));

@@ -388,10 +388,11 @@ static obi_status run_batch(obi_trainer *trainer, uint64_t position, obi_step_re
     obi_pass_backward(pass, cmd, hidden ? add_hidden : NULL, &user);
     const obi_param *embedding = &trainer->model->params[trainer->model->embedding];
     if (embedding->trained) {
+        obi_view rows = obi_pass_embedding_backward(pass, cmd);
         uint32_t distinct;
         OBI_TRY(obi_embed_plan(trainer->plan->mapped, &distinct, pass->ids->mapped, pass->N, trainer->model->config.vocabulary));
         OBI_TRY(obi_buffer_flush(trainer->device, trainer->plan, 0, trainer->plan->size));
-        obi_op_embed_scatter_add(cmd, &embedding->gradient, obi_view_of(pass->dx), obi_view_of(trainer->plan), pass->N, distinct);
+        obi_op_embed_scatter_add(cmd, &embedding->gradient, rows, obi_view_of(trainer->plan), pass->N, distinct);
     }
     if (hidden) obi_cmd_copy(cmd, obi_view_of(trainer->hidden_loss_host), obi_view_of(trainer->hidden_loss));
     OBI_TRY(obi_cmd_run(cmd));
@@ -415,6 +416,7 @@ static void group_rates(const obi_train_options *options, const obi_param *param
         *decay = options->weight_decay;
         break;
     case OBI_GROUP_SCALES:
+    case OBI_GROUP_BIAS:
         *rate = options->scales_learning_rate;
         *decay = options->scales_weight_decay;
         break;
