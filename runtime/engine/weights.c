@@ -317,7 +317,8 @@ obi_status obi_layer_signs_create(obi_device *device, const obi_config *config, 
         OBI_TRY(obi_sign_weight_create(device, rows, count, columns, weights));
         for (uint32_t j = 0; j < count; j++) linear[j].weight = weights[j];
     }
-    for (int i = 0; config->offset && i < OBI_LINEAR_COUNT; i++) layer->linear[i].offset = part_of_scales(&floats, m[i]);
+    for (int i = 0; config->offset && i < OBI_LINEAR_COUNT; i++)
+        if (obi_config_has_linear(config, i)) layer->linear[i].offset = part_of_scales(&floats, m[i]);
     OBI_TRY(obi_buffer_create(device, floats * 4, OBI_MEMORY_DEVICE, &layer->scales));
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         if (!obi_config_has_linear(config, i)) continue;
