@@ -45,11 +45,13 @@ static const option table[] = {
     { "template", CHOICE, AT(template), "alpaca", 0, 0, "alpaca|plain", "sft: what stands around instruction and input" },
     { "document_separator", TEXT, AT(document_separator), "<|endoftext|>", 0, 0, NULL, "what stands between two documents of a text" },
     { "output_dir", TEXT, AT(output_dir), "", 0, 0, NULL, "directory of the run: logs, checkpoints, model.gguf" },
+    { "model_type", CHOICE, AT(model_type), "llama", 0, 0, "llama|opt",
+      "family of a model made from nothing; opt: norms first, no use for num_key_value_heads and rope_theta" },
     { "hidden_size", COUNT, AT(hidden_size), "256", 2, 1048576, NULL, "width of a model made from nothing" },
     { "intermediate_size", COUNT, AT(intermediate_size), "688", 1, 1048576, NULL, "its feed-forward width" },
     { "num_hidden_layers", COUNT, AT(num_hidden_layers), "6", 1, 1024, NULL, "its layers" },
     { "num_attention_heads", COUNT, AT(num_attention_heads), "8", 1, 1024, NULL, "its heads" },
-    { "num_key_value_heads", COUNT, AT(num_key_value_heads), "8", 1, 1024, NULL, "its key/value heads" },
+    { "num_key_value_heads", COUNT, AT(num_key_value_heads), "8", 1, 1024, NULL, "its key/value heads (llama)" },
     { "max_position_embeddings", COUNT, AT(max_position_embeddings), "512", 2, 16777216, NULL, "its context" },
     { "rms_norm_eps", REAL, AT(rms_norm_eps), "1e-5", 1e-12, 1, NULL, "of its norms" },
     { "rope_theta", REAL, AT(rope_theta), "10000", 1, 1e12, NULL, "base of its rotary positions" },
@@ -306,7 +308,7 @@ obi_status obi_train_options_check(obi_train_options *options)
         if (options->hidden_size % options->num_attention_heads || options->hidden_size / options->num_attention_heads % 2)
             return obi_fail(OBI_ERROR_ARGUMENT, "hidden_size: %u does not give each of %u heads an even size", options->hidden_size,
                             options->num_attention_heads);
-        if (options->num_attention_heads % options->num_key_value_heads)
+        if (options->model_type == OBI_MODEL_LLAMA && options->num_attention_heads % options->num_key_value_heads)
             return obi_fail(OBI_ERROR_ARGUMENT, "num_key_value_heads: %u does not divide %u heads", options->num_key_value_heads,
                             options->num_attention_heads);
     }

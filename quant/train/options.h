@@ -10,6 +10,7 @@
 #include "quant/train/presets.h"
 
 typedef enum obi_stage { OBI_STAGE_PRETRAIN, OBI_STAGE_KD, OBI_STAGE_SFT, OBI_STAGE_GENERATE } obi_stage;
+typedef enum obi_model_type { OBI_MODEL_LLAMA, OBI_MODEL_OPT } obi_model_type;
 typedef enum obi_template { OBI_TEMPLATE_ALPACA, OBI_TEMPLATE_PLAIN } obi_template; /* around an instruction */
 typedef enum obi_schedule_kind { OBI_SCHEDULE_COSINE, OBI_SCHEDULE_LINEAR, OBI_SCHEDULE_CONSTANT } obi_schedule_kind;
 typedef enum obi_latent_init {
@@ -49,6 +50,7 @@ typedef struct obi_train_options {
     char *document_separator;
     char *output_dir;
     /* shape of a model made from nothing */
+    obi_model_type model_type;
     uint32_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, max_position_embeddings;
     double rms_norm_eps, rope_theta, initializer_range;
     /* steps */

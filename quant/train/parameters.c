@@ -338,7 +338,6 @@ static obi_status build(filler *fill, obi_device *device, const obi_config *conf
                         obi_train_model **out)
 {
     *out = NULL;
-    if (config->family == OBI_FAMILY_OPT) return obi_fail(OBI_ERROR_DATA, "OPT models can be run and converted, and not trained yet");
     obi_train_model *model = obi_calloc(1, sizeof *model);
     if (!model) return OBI_ERROR_MEMORY;
     obi_cmd *cmd = NULL;
@@ -408,6 +407,13 @@ obi_config obi_train_random_config(const obi_train_options *options, uint32_t vo
                           .rope_scale = 1,
                           .rope_layout = OBI_ROPE_PAIRS,
                           .tied = true };
+    if (options->model_type == OBI_MODEL_OPT) {
+        config.family = OBI_FAMILY_OPT;
+        config.kv_heads = config.heads;
+        config.rope_dimensions = 0;
+        config.rope_theta = config.rope_scale = 0;
+        config.rope_layout = (obi_rope_layout)0;
+    }
     return config;
 }
 
