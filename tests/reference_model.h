@@ -22,6 +22,7 @@ typedef struct reference_linear {
     obi_dtype type; /* in the file */
     float *w;       /* signs as +1 and -1 */
     float *g, *h;   /* NULL where the weight is dense; g also where the file has none, h where w holds it */
+    float threshold; /* of bytes: inputs below it in size are rounded to 127th parts of the largest; else 0 */
     float *parts;   /* (rows) of several planes: the root of the sum of the squares of what a weight is the sum of; else NULL */
 } reference_linear;
 
@@ -108,6 +109,23 @@ static inline reference_linear reference_planes(const obi_gguf *gguf, const obi_
     return linear;
 }
 
+/* Bytes and a scale for each row as numbers. */
+static inline reference_linear reference_int8(const obi_gguf *gguf, const obi_config *config, const char *stem, uint32_t rows,
+                                              uint32_t columns)
+{
+    reference_linear linear = { .rows = rows, .columns = columns, .type = OBI_DTYPE_I8, .threshold = config->int8_threshold };
+    char name[80];
+    snprintf(name, sizeof name, "%s.weight_scale", stem);
+    float *scales = reference_floats(gguf, name, true, NULL);
+    snprintf(name, sizeof name, "%s.weight", stem);
+    const obi_gguf_tensor *tensor = obi_gguf_find_tensor(gguf, name);
+    if (!tensor || tensor->type != OBI_DTYPE_I8) fail_msg("the reference finds no bytes in %s", name);
+    linear.w = malloc((size_t)rows * columns * sizeof *linear.w);
+    for (size_t i = 0; i < (size_t)rows * columns; i++) linear.w[i] = scales[i / columns] * (float)(int8_t)tensor->data[i]; /* exact */
+    free(scales);
+    return linear;
+}
+
 static inline reference_model *reference_open(const char *path)
 {
     static const char *const roles[REF_LINEARS] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" };
@@ -133,6 +151,7 @@ static inline reference_model *reference_open(const char *path)
             snprintf(name, sizeof name, "blk.%u.%s%s", l, roles[i], config->onebit ? "" : ".weight");
             if (!config->onebit) *linear = reference_dense(&gguf, name, true, shapes[i][0], shapes[i][1]);
             else if (obi_config_is_svid(config)) *linear = reference_signs(&gguf, name, shapes[i][0], shapes[i][1]);
+            else if (config->int8_rows) *linear = reference_int8(&gguf, config, name, shapes[i][0], shapes[i][1]);
             else *linear = reference_planes(&gguf, config, name, shapes[i][0], shapes[i][1]);
         }
     }
@@ -199,11 +218,23 @@ static inline double reference_deviation(const reference_linear *linear, double 
     return unit * sqrt(squares);
 }
 
+/* Inputs in bytes: each is off by up to half a step, any error as likely. Columns that other tokens of a batch make outliers are off by
+ * less. */
+static inline void reference_round_inputs(double *u, const reference_linear *linear, reference_noise *noise)
+{
+    double top = 0;
+    for (uint32_t j = 0; j < linear->columns; j++)
+        if (fabs(u[j]) < (double)linear->threshold) top = fmax(top, fabs(u[j]));
+    for (uint32_t j = 0; j < linear->columns; j++)
+        if (fabs(u[j]) < (double)linear->threshold) u[j] += top / 127 / sqrt(12) * obi_rng_normal(&noise->rng);
+}
+
 /* y = W x, or y = h * (S (g * x)). */
 static inline void reference_apply(double *y, const double *x, const reference_linear *linear, reference_noise *noise)
 {
     double *u = malloc(linear->columns * sizeof *u);
     for (uint32_t j = 0; j < linear->columns; j++) u[j] = x[j] * (linear->g ? (double)linear->g[j] : 1);
+    if (noise && linear->threshold > 0) reference_round_inputs(u, linear, noise);
     for (uint32_t i = 0; i < linear->rows; i++) {
         const float *row = linear->w + (size_t)i * linear->columns;
         double sum = 0, squares = 0;

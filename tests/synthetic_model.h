@@ -68,11 +68,13 @@ static inline uint32_t synthetic_list(const synthetic_model *model, synthetic_te
             uint32_t planes = obi_config_planes(config);
             list[n] = config->onebit ? (synthetic_tensor){ "", OBI_DTYPE_I32, (uint64_t)planes * rows, (columns + 31) / 32, 0, 0 }
                                      : (synthetic_tensor){ "", model->linear[i], rows, columns, 0, scale };
+            if (config->int8_rows) list[n] = (synthetic_tensor){ "", OBI_DTYPE_I8, rows, columns, 0, 0 };
             snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight", layer, obi_linear_roles[i]);
             if (!config->onebit) continue;
             list[n] = (synthetic_tensor){ "", model->norm, 1, columns, 0, 0.5 }; /* of either sign: training may turn them */
-            if (!config->no_input_factor) snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.input_factor", layer, obi_linear_roles[i]);
-            list[n] = (synthetic_tensor){ "", model->norm, 1, (uint64_t)planes * rows, 0, 2 * scale };
+            if (!config->no_input_factor && !config->int8_rows) snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.input_factor", layer, obi_linear_roles[i]);
+            double h = config->int8_rows ? scale / 73 : 2 * scale; /* bytes have a deviation of 73 */
+            list[n] = (synthetic_tensor){ "", model->norm, 1, (uint64_t)planes * rows, 0, h };
             snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight_scale", layer, obi_linear_roles[i]);
             list[n] = (synthetic_tensor){ "", model->norm, 1, rows, 0, 0.5 };
             if (config->offset) snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight_offset", layer, obi_linear_roles[i]);
@@ -96,7 +98,8 @@ static inline void synthetic_write(const synthetic_model *model, const char *pat
     for (uint32_t i = 0; i < count && status == OBI_OK; i++) {
         uint64_t bytes = list[i].rows * list[i].columns * 4;
         uint8_t *data;
-        if (list[i].type == OBI_DTYPE_I32) {
+        if (list[i].type == OBI_DTYPE_I8) bytes /= 4;
+        if (list[i].type == OBI_DTYPE_I32 || list[i].type == OBI_DTYPE_I8) {
             data = malloc(bytes);
             for (uint64_t k = 0; k < bytes; k++) data[k] = (uint8_t)(obi_rng_next(&rng) >> 40);
         } else {

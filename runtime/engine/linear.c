@@ -3,6 +3,7 @@
 #include "core/checked.h"
 #include "ops/op_bitlinear.h"
 #include "ops/op_dense.h"
+#include "ops/op_int8.h"
 #include "ops/op_planes.h"
 
 double obi_linear_work(const obi_linear *linear, uint32_t count, uint32_t T)
@@ -50,12 +51,24 @@ static void planes_forward(obi_session *session, const obi_view *y, obi_view x, 
         obi_op_planes_fwd(session->cmd, y[i], parts[i].y, linear[i].offset, obi_linear_rows(&linear[i]), linear[i].planes, T);
 }
 
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+
+static bool is_bytes(const obi_linear *linear) { return linear->weight.type == OBI_WEIGHT_I8; }
+
+static void bytes_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T)
+{
+    obi_int8_part parts[OBI_GROUP_MAX];
+    for (uint32_t i = 0; i < count; i++) parts[i] = (obi_int8_part){ y[i], &linear[i].weight };
+    obi_op_int8_fwd(session->cmd, parts, count, x, T, session->weights->config.int8_threshold);
+}
+
 /* ---- any form --------------------------------------------------------------------------------------------------- */
 
 void obi_linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T, obi_pace *pace)
 {
     obi_pace_before(pace, obi_linear_work(linear, 1, T));
     if (is_stacked(linear)) planes_forward(session, &y, x, linear, 1, T);
+    else if (is_bytes(linear)) bytes_forward(session, &y, x, linear, 1, T);
     else if (linear->planes > 0) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, linear->scales, T);
     else obi_op_dense_fwd(session->cmd, y, x, &linear->weight, T);
 }
@@ -64,11 +77,15 @@ void obi_linear_group_forward(obi_session *session, const obi_view *y, obi_view 
                               obi_pace *pace)
 {
     double work = obi_linear_work(linear, count, T);
-    bool stacked = true;
-    for (uint32_t i = 0; i < count; i++) stacked &= is_stacked(&linear[i]);
-    if (stacked && work <= pace->budget) {
+    bool stacked = true, bytes = true;
+    for (uint32_t i = 0; i < count; i++) {
+        stacked &= is_stacked(&linear[i]);
+        bytes &= is_bytes(&linear[i]);
+    }
+    if ((stacked || bytes) && work <= pace->budget) {
         obi_pace_before(pace, work);
-        planes_forward(session, y, x, linear, count, T);
+        if (stacked) planes_forward(session, y, x, linear, count, T);
+        else bytes_forward(session, y, x, linear, count, T);
         return;
     }
     for (uint32_t i = 0; i < count; i++) obi_linear_forward(session, y[i], x, &linear[i], T, pace);

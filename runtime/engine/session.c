@@ -13,6 +13,7 @@
 #include "ops/matrix.h"
 #include "ops/op_attn.h"
 #include "ops/op_bitlinear.h"
+#include "ops/op_int8.h"
 #include "ops/op_util.h"
 
 /* Logits that scoring keeps on the device at once. */
@@ -51,6 +52,7 @@ static uint64_t scratch_needed(const obi_session *session, uint32_t T)
     for (uint32_t i = 0; i < config->layers * OBI_LINEAR_COUNT; i++) {
         const obi_linear *linear = &session->weights->layers[i / OBI_LINEAR_COUNT].linear[i % OBI_LINEAR_COUNT];
         uint64_t bytes = linear->planes > 0 ? obi_op_bitlinear_scratch_bytes(session->device, &linear->weight, T) : 0;
+        if (linear->weight.type == OBI_WEIGHT_I8) bytes = obi_op_int8_scratch_bytes(linear->weight.columns, T);
         if (bytes > most) most = bytes;
     }
     return most;
@@ -153,6 +155,7 @@ static uint32_t batch_that_fits(const obi_weights *weights, uint32_t batch)
     if (widest < config->ffn) widest = config->ffn;
     if (widest < obi_linear_stack_bytes(weights, 1) / 4) widest = obi_linear_stack_bytes(weights, 1) / 4; /* a little more than a token's */
     most = weights->device->caps.storage_range / (widest * 4);
+    if (config->int8_rows && most > OBI_LOOP_MAX) most = OBI_LOOP_MAX;
     return batch <= most ? batch : most > 0 ? (uint32_t)most : 1;
 }
 

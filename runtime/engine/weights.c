@@ -9,6 +9,7 @@
 #include "core/half.h"
 #include "core/hash.h"
 #include "ops/matrix.h"
+#include "ops/op_int8.h"
 #include "ops/op_planes.h"
 #include "ops/sign_family.h"
 
@@ -124,6 +125,9 @@ static uint64_t device_bytes(const obi_device *device, const obi_config *config,
     case OBI_DTYPE_I32: /* signs, if their sizes are a matrix's; what is not will be refused */
         if (tensor->shape[0] > UINT32_MAX / 32 || tensor->shape[1] >= UINT32_MAX) return tensor->bytes;
         return obi_sign_weight_bytes(device, (uint32_t)tensor->shape[1] + config->offset, (uint32_t)tensor->shape[0] * 32);
+    case OBI_DTYPE_I8: /* bytes; the same holds */
+        if (tensor->shape[0] > UINT32_MAX) return tensor->bytes;
+        return tensor->shape[1] * obi_weight_row_words(OBI_WEIGHT_I8, (uint32_t)tensor->shape[0]) * 4;
     default: return tensor->bytes;
     }
 }
@@ -290,6 +294,52 @@ static obi_status load_signs(loader *load, const char *name, const char *role, u
     return load_scales(load, role, m, linear);
 }
 
+typedef struct byte_rows {
+    const uint8_t *rows; /* from row `first` on */
+    const float *scales; /* of all rows */
+    uint32_t first, columns, row_words;
+} byte_rows;
+
+/* Rows of bytes, each with its scale behind it. */
+static void fill_byte_rows(void *user, uint32_t first, uint32_t count, uint32_t *words)
+{
+    const byte_rows *of = user;
+    for (uint32_t i = 0; i < count; i++, words += of->row_words) {
+        if (of->row_words > 1) words[of->row_words - 2] = 0; /* the pad of an odd width */
+        memcpy(words, of->rows + (uint64_t)(first - of->first + i) * of->columns, of->columns);
+        memcpy(words + of->row_words - 1, &of->scales[first + i], 4);
+    }
+}
+
+static obi_status load_bytes(loader *load, const char *name, const char *role, uint32_t m, uint32_t n, obi_linear *linear)
+{
+    const obi_gguf_tensor *tensor;
+    OBI_TRY(find_tensor(load, name, n, m, &tensor));
+    if (tensor->type != OBI_DTYPE_I8)
+        return obi_fail(OBI_ERROR_DATA, "%s: the tensor %s is of type %s where bytes are I8", load->gguf->mapping.path, name,
+                        obi_dtype_name(tensor->type));
+    obi_weight *weight = &linear->weight;
+    OBI_TRY(obi_weight_create(load->device, OBI_WEIGHT_I8, m, n, 0, weight));
+    float *scales = obi_calloc(m, sizeof *scales);
+    if (!scales) return OBI_ERROR_MEMORY;
+    byte_rows of = { .scales = scales, .columns = n, .row_words = weight->row_words };
+    uint32_t rows_at_once = obi_weight_upload_rows(weight, CHUNK_BYTES);
+    obi_status status;
+    OBI_TRY_GOTO(read_part(load, role, "weight_scale", m, scales));
+    for (uint32_t first = 0; first < m; first += rows_at_once) {
+        uint32_t count = m - first < rows_at_once ? m - first : rows_at_once;
+        OBI_TRY_GOTO(bytes_of(load, tensor, (uint64_t)first * n, (uint64_t)count * n, &of.rows));
+        of.first = first;
+        OBI_TRY_GOTO(obi_weight_upload_filled(load->upload, weight, first, count, fill_byte_rows, &of));
+    }
+    load->weights->device_bytes += (uint64_t)m * weight->row_words * 4;
+    load->weights->parameters += (uint64_t)m * n;
+    status = account(load, tensor, name);
+done:
+    obi_free(scales);
+    return status;
+}
+
 /* Where a vector of the layer's scales lies, `floats` into it. */
 static obi_view part_of_scales(uint64_t *floats, uint64_t count)
 {
@@ -364,14 +414,16 @@ static obi_status load_layer(loader *load, uint32_t index)
     snprintf(name, sizeof name, "blk.%u.ffn_norm", index);
     OBI_TRY(load_norm(load, name, &layer->ffn_norm, &layer->ffn_norm_bias));
     uint64_t scale_floats;
-    if (config->onebit) OBI_TRY(obi_layer_signs_create(load->device, config, layer, &scale_floats));
+    bool signs = config->onebit && !config->int8_rows;
+    if (signs) OBI_TRY(obi_layer_signs_create(load->device, config, layer, &scale_floats));
     for (int i = 0; i < OBI_LINEAR_COUNT; i++) {
         uint32_t rows, columns;
         if (!obi_config_has_linear(config, i)) continue;
         obi_config_linear_shape(config, i, &rows, &columns);
         snprintf(role, sizeof role, "blk.%u.%s", index, obi_linear_roles[i]);
         snprintf(name, sizeof name, "%s.weight", role);
-        if (config->onebit) OBI_TRY(load_signs(load, name, role, rows, columns, &layer->linear[i]));
+        if (signs) OBI_TRY(load_signs(load, name, role, rows, columns, &layer->linear[i]));
+        else if (config->int8_rows) OBI_TRY(load_bytes(load, name, role, rows, columns, &layer->linear[i]));
         else OBI_TRY(load_matrix(load, name, rows, columns, &layer->linear[i].weight));
     }
     return config->family == OBI_FAMILY_OPT ? load_biases(load, index) : OBI_OK;
@@ -434,6 +486,11 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
         needed += device_bytes(device, config, &gguf->tensors[i]); /* pages of the file, too: every token reads them all */
     }
     OBI_TRY_GOTO(check_widths(config, gguf));
+    if (config->int8_rows && !obi_int8_possible(device)) {
+        status = obi_fail(OBI_ERROR_NO_DEVICE, "%s: its weights are bytes, and the kernels for them do not work on %s",
+                          gguf->mapping.path, device->caps.name);
+        goto done;
+    }
     weights->fingerprint = obi_hash(gguf->mapping.data, (size_t)gguf->header_bytes, 0);
     OBI_TRY_GOTO(obi_memory_fits(device, needed, "the weights"));
     weights->layers = obi_calloc(config->layers, sizeof *weights->layers);

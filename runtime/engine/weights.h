@@ -8,7 +8,7 @@
 #include "ops/tensor.h"
 
 /* One projection: y = W x, or the OneBit form y = LayerNorm(h ⊙ (S (g ⊙ x))), or of P sign matrices ("planes")
- * y_i = sum_p h_pi (S_p (g ⊙ x))_i + c_i sum_j g_j x_j. */
+ * y_i = sum_p h_pi (S_p (g ⊙ x))_i + c_i sum_j g_j x_j; or of bytes (op_int8.h). */
 typedef struct obi_linear {
     obi_weight weight; /* (m,n); of signs all planes one below the other, row p m + i being plane p of output i; with an offset one row
                         * more, whose signs are all +, and whose h is 1 */
