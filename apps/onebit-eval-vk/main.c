@@ -7,6 +7,7 @@
 #include "common/devices.h"
 #include "common/term.h"
 #include "ppl.h"
+#include "zeroshot.h"
 
 static const struct {
     const char *name, *purpose;
@@ -14,6 +15,7 @@ static const struct {
 } measurements[] = {
     { "ppl", "how well a model predicts a text: perplexity, bits per byte", eval_ppl_main },
     { "agree", "how close a student is to its teacher on a text: KL, the same choices", eval_agree_main },
+    { "zeroshot", "the six multiple-choice tasks of the OneBit paper: acc, acc_norm", eval_zeroshot_main },
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
 
@@ -21,7 +23,9 @@ static const char examples[] =
     "  onebit-eval-vk ppl -m story.gguf -f wiki.test.raw\n"
     "      perplexity over windows as long as the model's context\n"
     "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt -c 256\n"
-    "      how far a student's predictions are from its teacher's\n";
+    "      how far a student's predictions are from its teacher's\n"
+    "  onebit-eval-vk zeroshot -m story.gguf --data zeroshot --log story.jsonl\n"
+    "      the six zero-shot tasks, with a line for every item\n";
 
 static void print_help(void)
 {

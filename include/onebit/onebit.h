@@ -335,6 +335,12 @@ OB_API ob_status ob_session_generate(ob_session *session, const ob_generate_desc
 OB_API ob_status ob_session_logits(ob_session *session, float *logits);
 /* Starts anew with `count` tokens and gives nll[i] = -ln p(ids[i+1] | ids[0..i]) for i = 0 .. count-2. */
 OB_API ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll);
+/* The same behind what was fed before: nll[i] = -ln p(ids[i+1] | everything fed, ids[0..i]) for i = 0 .. count-2, in batches of the
+ * session's size whatever the count. ids[0] .. ids[count-2] are fed, so count-1 positions must be left (OB_ERROR_ARGUMENT otherwise); the
+ * last id is only predicted. To score several continuations of one beginning: feed the beginning, take the first token of each from
+ * ob_session_logits, score each continuation, ob_session_rewind to the end of the beginning between them. Feed at least one token before
+ * sampling; after a failure the position is what it was before the call. */
+OB_API ob_status ob_session_score_next(ob_session *session, const uint32_t *ids, size_t count, double *nll);
 
 /* ---- generation inside a frame ---------------------------------------------------------------------------------- */
 

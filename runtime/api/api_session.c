@@ -78,6 +78,11 @@ ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t coun
     return obi_public(obi_session_score(session->engine, ids, count, nll));
 }
 
+ob_status ob_session_score_next(ob_session *session, const uint32_t *ids, size_t count, double *nll)
+{
+    return obi_public(obi_session_score_next(session->engine, ids, count, nll));
+}
+
 ob_status ob_session_agree(ob_session *student, ob_session *teacher, const uint32_t *ids, size_t count, ob_agreement *agreements)
 {
     size_t room = count <= student->engine->context ? count : 0; /* more is refused before anything is found */

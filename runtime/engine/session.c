@@ -467,15 +467,21 @@ obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size
     return obi_session_end_call(session, status);
 }
 
+/* Waits for what is at work, and forgets it and everything that was to follow the last token. */
+static void forget_choice(obi_session *session)
+{
+    obi_step_drop(session);
+    obi_ahead_drop(session);
+    obi_generation_forget(&session->generation);
+    session->ready = session->chose = session->repeats = false;
+}
+
 obi_status obi_session_rewind(obi_session *session, uint32_t position)
 {
     if (position > session->position)
         return obi_fail(OBI_ERROR_ARGUMENT, "cannot rewind to position %u: only %u tokens were fed", position, session->position);
-    obi_step_drop(session);
-    obi_ahead_drop(session);
-    obi_generation_forget(&session->generation);
+    forget_choice(session);
     session->position = position;
-    session->ready = session->chose = session->repeats = false;
     return OBI_OK;
 }
 
@@ -547,11 +553,8 @@ obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, si
     OBI_TRY(obi_session_check_ids(session, ids, count));
     OBI_TRY(obi_session_take_cancel(session));
     OBI_TRY(prepare_scoring(session));
-    obi_step_drop(session);
-    obi_ahead_drop(session);
-    obi_generation_forget(&session->generation);
+    forget_choice(session);
     session->position = 0;
-    session->ready = session->chose = session->repeats = false;
     return OBI_OK;
 }
 
@@ -577,10 +580,10 @@ done:
     return obi_session_end_call(session, status);
 }
 
-obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll)
+/* The rows of ids[0 .. count-2] in batches, and what each says of the id behind it. */
+static obi_status score_ids(obi_session *session, const uint32_t *ids, size_t count, double *nll)
 {
     uint32_t V = session->weights->config.vocabulary;
-    OBI_TRY(obi_session_score_begin(session, ids, count));
     for (size_t done = 0; done < count - 1;) { /* the last id is only predicted, never fed */
         size_t left = count - 1 - done;
         uint32_t T = left < session->score_rows ? (uint32_t)left : session->score_rows;
@@ -593,4 +596,26 @@ obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t c
         done += T;
     }
     return OBI_OK;
+}
+
+obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll)
+{
+    OBI_TRY(obi_session_score_begin(session, ids, count));
+    return score_ids(session, ids, count, nll);
+}
+
+obi_status obi_session_score_next(obi_session *session, const uint32_t *ids, size_t count, double *nll)
+{
+    if (count < 2) return obi_fail(OBI_ERROR_ARGUMENT, "scoring needs at least two tokens");
+    if (count - 1 > session->context - session->position)
+        return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit: the context has %u positions and %u are taken", count - 1,
+                        session->context, session->position);
+    OBI_TRY(obi_session_check_ids(session, ids, count));
+    OBI_TRY(obi_session_take_cancel(session));
+    OBI_TRY(prepare_scoring(session));
+    uint32_t start = session->position;
+    forget_choice(session);
+    obi_status status = score_ids(session, ids, count, nll);
+    if (status != OBI_OK) session->position = start; /* what was stored beyond it will be overwritten */
+    return status;
 }

@@ -119,6 +119,8 @@ obi_status obi_session_logits(obi_session *session, float *logits);
 
 /* nll[i] = -ln p(ids[i+1] | ids[0..i]), i < count-1, from position 0. */
 obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll);
+/* The same from the session's position on, which moves by count-1: nll[i] = -ln p(ids[i+1] | what was fed, ids[0..i]). */
+obi_status obi_session_score_next(obi_session *session, const uint32_t *ids, size_t count, double *nll);
 
 /* The same in parts, for who needs the logits themselves. begin checks all and starts anew; then rows takes the ids in order,
  * T <= score_rows at a time and never the last one: *rows are their logits (T,V), the session's until its next call. */

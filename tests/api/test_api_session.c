@@ -245,6 +245,50 @@ static void test_score(void **state)
     ob_session_destroy(session);
 }
 
+/* What follows a beginning is scored behind it as within the whole, whatever the batch: other kernels' sums in another order, so 1e-4 nats. */
+static void test_score_next(void **state)
+{
+    (void)state;
+    enum { COUNT = PROMPT + GOLDEN };
+    uint32_t ids[COUNT];
+    memcpy(ids, prompt, sizeof prompt);
+    memcpy(ids + PROMPT, golden, sizeof golden);
+    double whole[COUNT], nll[COUNT] = { 0 };
+    static const uint32_t batches[] = { 1, 3, 64 };
+    for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+        ob_session *session;
+        API_OK(ob_session_create(&session, stories, &(ob_session_desc){ .context = COUNT, .batch = batches[b] }));
+        API_OK(ob_session_score(session, ids, COUNT, whole));
+        for (size_t given = 0; given + 2 <= COUNT; given += 4) {
+            API_OK(ob_session_rewind(session, 0));
+            if (given) API_OK(ob_session_feed(session, ids, given));
+            for (int again = 0; again < 2; again++) { /* the beginning stays */
+                API_OK(ob_session_rewind(session, (uint32_t)given));
+                API_OK(ob_session_score_next(session, ids + given, COUNT - given, nll));
+                assert_int_equal(ob_session_position(session), COUNT - 1);
+                for (size_t i = 0; i + given + 1 < COUNT; i++)
+                    if (!(fabs(nll[i] - whole[given + i]) < 1e-4))
+                        fail_msg("batch %u, given %zu, nll[%zu] is %g, not %g", batches[b], given, i, nll[i], whole[given + i]);
+            }
+        }
+        expect_not_ready(session);
+
+        API_OK(ob_session_rewind(session, 3));
+        nll[0] = 77;
+        static const uint32_t wrong[] = { 1, V };
+        API_FAILS(ob_session_score_next(session, ids, 1, nll), OB_ERROR_ARGUMENT, "two tokens");
+        API_FAILS(ob_session_score_next(session, wrong, 2, nll), OB_ERROR_ARGUMENT, "512");
+        API_FAILS(ob_session_score_next(session, ids, COUNT - 1, nll), OB_ERROR_ARGUMENT, "do not fit");
+        ob_session_cancel(session);
+        API_FAILS(ob_session_score_next(session, ids, 4, nll), OB_ERROR_CANCELLED, "cancelled");
+        assert_true(nll[0] == 77);
+        assert_int_equal(ob_session_position(session), 3);
+        API_OK(ob_session_score_next(session, ids + 3, COUNT - 3, nll)); /* the last is not fed: there is just room */
+        assert_true(fabs(nll[0] - whole[3]) < 1e-4);
+        ob_session_destroy(session);
+    }
+}
+
 /* ---- times ----------------------------------------------------------------------------------------------------------- */
 
 static void test_kernel_times(void **state)
@@ -312,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_descs), cmocka_unit_test(test_greedy_text), cmocka_unit_test(test_refused_feeds_change_nothing),
         cmocka_unit_test(test_rewind), cmocka_unit_test(test_logits), cmocka_unit_test(test_seeds), cmocka_unit_test(test_score),
+        cmocka_unit_test(test_score_next),
         cmocka_unit_test(test_kernel_times), cmocka_unit_test(test_sessions_in_a_loop),
     };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
