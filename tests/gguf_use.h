@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/config.h"
+#include "model/size.h"
 
 static inline uint64_t gguf_use_value(const obi_gguf *gguf, const obi_gguf_value *value)
 {
@@ -47,6 +48,8 @@ static inline uint64_t gguf_use(const obi_gguf *gguf)
         sum += obi_gguf_find_tensor(gguf, tensor->name) == tensor;
         for (uint64_t k = 0; k < tensor->bytes; k++) sum += tensor->data[k];
     }
+    obi_size size;
+    if (obi_size_of(gguf, &size) == OBI_OK) sum += size.linear_weights;
     obi_config config;
     if (obi_config_from_gguf(&config, gguf) == OBI_OK) {
         float pair[256];

@@ -7,6 +7,7 @@
 #include "common/devices.h"
 #include "common/term.h"
 #include "ppl.h"
+#include "size.h"
 #include "zeroshot.h"
 
 static const struct {
@@ -16,6 +17,7 @@ static const struct {
     { "ppl", "how well a model predicts a text: perplexity, bits per byte", eval_ppl_main },
     { "agree", "how close a student is to its teacher on a text: KL, the same choices", eval_agree_main },
     { "zeroshot", "the six multiple-choice tasks of the OneBit paper: acc, acc_norm", eval_zeroshot_main },
+    { "size", "bits of a weight, bytes of a file or of a published shape", eval_size_main },
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
 
@@ -25,7 +27,9 @@ static const char examples[] =
     "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt -c 256\n"
     "      how far a student's predictions are from its teacher's\n"
     "  onebit-eval-vk zeroshot -m story.gguf --data zeroshot --log story.jsonl\n"
-    "      the six zero-shot tasks, with a line for every item\n";
+    "      the six zero-shot tasks, with a line for every item\n"
+    "  onebit-eval-vk size -m story.gguf\n"
+    "      bits of a linear weight, bytes, and what FP16 would take\n";
 
 static void print_help(void)
 {

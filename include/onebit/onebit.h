@@ -219,6 +219,26 @@ typedef struct ob_model_info {
 } ob_model_info;
 OB_API ob_status ob_model_info_get(const ob_model *model, ob_model_info *info);
 
+typedef struct ob_model_size {
+    char architecture[32];
+    char method[32];         /* what the linear layers were quantised by (onebit.method); "" where the file does not say */
+    uint32_t planes;         /* sign planes of the linear layers; 0: they are no signs */
+    uint64_t linear_weights; /* m n, summed over the layers' linear maps of n inputs and m outputs */
+    uint64_t linear_values;  /* beside them: scales, input factors, offsets */
+    double stored_bits;      /* of weights and values as the file has them, without the pad bits of sign words */
+    double linear_bits;      /* strict bits of a linear weight: the method's own form where the file says it (onebit.linear_bits; a file may
+                              * hold its weights as f16), else stored_bits / linear_weights. Scales are counted, 16 bits each. */
+    double paper_bits;       /* of a weight as the OneBit paper averages: over weights and values (arXiv 2402.11295, A.7) */
+    uint64_t parameters;     /* linear weights, embedding, head, norms and biases */
+    uint64_t table_bytes;    /* of embedding, positions and head */
+    uint64_t tensor_bytes;   /* of all tensors, their padding not counted */
+    uint64_t file_bytes;
+    uint64_t fp16_bytes;     /* two for each parameter: what the paper compares with */
+} ob_model_size;
+/* How large a GGUF file's model is, from what stands in front of its weights; no device is needed. OB_ERROR_DATA when it is no such file,
+ * damaged, or has linear layers whose shapes do not fit together. */
+OB_API ob_status ob_model_size_get(const char *path, ob_model_size *size);
+
 typedef enum ob_tokenize_flags {
     OB_TOKENIZE_BOS = 1,     /* bos in front, when the model expects one */
     OB_TOKENIZE_EOS = 2,     /* eos behind */
