@@ -33,6 +33,7 @@ static int parse(agree_options *o, int argc, char **argv)
         EVAL_BATCH_ROW(o->eval),
         EVAL_CACHE_ROW(o->eval),
         APP_ROW_HEADING("Output"),
+        EVAL_LOG_ROW(o->text),
         EVAL_JSON_ROW(o->eval),
         EVAL_DEVICE_ROWS(o->eval),
     };
@@ -91,10 +92,10 @@ int eval_agree_measure(eval_agree *result, ob_model *student, const char *studen
     status = eval_session_open(&scorer, student, session, window); /* first: a window that a model cannot hold is refused here */
     if (status == OB_OK) status = eval_session_open(&teacher_scorer, teacher, session, window);
     code = status == OB_OK ? eval_text_cut(text, student, window, &corpus, &result->text) : app_fail(status);
-    if (code == APP_GO_ON) {
-        status = score_corpus(&result->score, &result->agreement, scorer, teacher_scorer, student, &corpus);
-        code = status == OB_OK ? 0 : app_fail(status);
-    }
+    const char *const paths[] = { student_name, teacher_name };
+    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk agree 1", paths, 2, session) : NULL };
+    if (code == APP_GO_ON) code = score_corpus(&result->score, &result->agreement, scorer, teacher_scorer, student, &corpus, &log);
+    json_decref(log.settings);
     if (code == 0 && !is_finite(result)) code = eval_refuse_not_finite();
     ob_session_destroy(scorer);
     ob_session_destroy(teacher_scorer);
@@ -119,7 +120,7 @@ int eval_agree_main(int argc, char **argv)
     code = eval_models_open(&models, &o.eval, paths, 2);
     if (code == APP_GO_ON) {
         eval_agree result;
-        const eval_session session = eval_session_of(&o.eval);
+        const eval_session session = eval_session_of(&o.eval, &models);
         code = eval_agree_measure(&result, models.model[0], paths[0], models.model[1], paths[1], &session, &text);
         if (result.score.predictions > 0 && (code == 0 || !is_finite(&result))) report_agree(&models, paths, &result, o.eval.json);
     }

@@ -16,7 +16,7 @@ static ob_status reserve(void **entries, size_t *room, size_t used, size_t more,
     return OB_OK;
 }
 
-static ob_status add_window(eval_corpus *corpus, size_t first, size_t count)
+ob_status corpus_add_window(eval_corpus *corpus, size_t first, size_t count)
 {
     void *windows = corpus->windows;
     ob_status status = reserve(&windows, &corpus->window_room, corpus->window_count, 1, sizeof *corpus->windows);
@@ -27,8 +27,7 @@ static ob_status add_window(eval_corpus *corpus, size_t first, size_t count)
     return OB_OK;
 }
 
-/* Encodes behind the ids there are; *count is how many came. */
-static ob_status encode(eval_corpus *corpus, const ob_model *model, const char *text, size_t bytes, unsigned flags, size_t *count)
+ob_status corpus_encode(eval_corpus *corpus, const ob_model *model, const char *text, size_t bytes, unsigned flags, size_t *count)
 {
     ob_status status = ob_model_tokenize(model, text, bytes, flags, NULL, 0, count);
     if (status != OB_OK) return status;
@@ -45,10 +44,10 @@ ob_status corpus_from_text(eval_corpus *corpus, const ob_model *model, const cha
 {
     memset(corpus, 0, sizeof *corpus);
     size_t count;
-    ob_status status = encode(corpus, model, text, bytes, OB_TOKENIZE_BOS, &count);
-    if (status == OB_OK && count >= 2 && count < window) return add_window(corpus, 0, count);
+    ob_status status = corpus_encode(corpus, model, text, bytes, OB_TOKENIZE_BOS, &count);
+    if (status == OB_OK && count >= 2 && count < window) return corpus_add_window(corpus, 0, count);
     size_t first = 0;
-    for (; status == OB_OK && count - first >= window; first += window) status = add_window(corpus, first, window);
+    for (; status == OB_OK && count - first >= window; first += window) status = corpus_add_window(corpus, first, window);
     if (status == OB_OK) corpus->left_over = count - first;
     return status;
 }
@@ -70,7 +69,7 @@ ob_status corpus_from_documents(eval_corpus *corpus, const ob_model *model, cons
         if (first == last) continue;
 
         size_t begin = corpus->id_count, count;
-        ob_status status = encode(corpus, model, first, (size_t)(last - first), OB_TOKENIZE_BOS | OB_TOKENIZE_EOS, &count);
+        ob_status status = corpus_encode(corpus, model, first, (size_t)(last - first), OB_TOKENIZE_BOS | OB_TOKENIZE_EOS, &count);
         if (status != OB_OK) return status;
         if (count < 2) continue;
         if (count > window) {
@@ -78,7 +77,7 @@ ob_status corpus_from_documents(eval_corpus *corpus, const ob_model *model, cons
             corpus->left_over += count - window;
             count = window;
         }
-        status = add_window(corpus, begin, count);
+        status = corpus_add_window(corpus, begin, count);
         if (status != OB_OK) return status;
     }
     return OB_OK;

@@ -28,6 +28,10 @@ ob_status corpus_from_text(eval_corpus *corpus, const ob_model *model, const cha
 ob_status corpus_from_documents(eval_corpus *corpus, const ob_model *model, const char *text, size_t bytes, const char *mark,
                                 size_t most, size_t window);
 
+/* What these are made of: encodes behind the ids there are, *count is how many came; makes a window of ids that are there. */
+ob_status corpus_encode(eval_corpus *corpus, const ob_model *model, const char *text, size_t bytes, unsigned flags, size_t *count);
+ob_status corpus_add_window(eval_corpus *corpus, size_t first, size_t count);
+
 void corpus_free(eval_corpus *corpus);
 
 #endif

@@ -14,7 +14,7 @@
 #include "common/term.h"
 #include "common/text_file.h"
 
-#define DIGITS JSON_REAL_PRECISION(15)
+#define DIGITS JSON_REAL_PRECISION(17) /* a double comes back as it was */
 
 static int cannot_write(const item_log *log) { return app_refuse(1, "cannot write %s: %s", log->path, strerror(errno)); }
 
@@ -36,6 +36,7 @@ static int check_settings(const item_log *log, const json_t *there, const json_t
     {
         const json_t *other = json_object_get(there, key);
         if (other && json_equal(other, value)) continue;
+        if (strcmp(key, "model") == 0 || strcmp(key, "teacher") == 0) continue; /* paths; that the files are the same is known by a hash */
         if (strcmp(key, "log") == 0) return app_refuse(5, "%s is no log of this measurement; give --log another name", log->path);
         char *was = other ? json_dumps(other, JSON_ENCODE_ANY | DIGITS) : NULL, *is = json_dumps(value, JSON_ENCODE_ANY | DIGITS);
         int code = app_refuse(2, "%s is the log of another run: its \"%s\" is %s, now it is %s; give --log another name", log->path, key,
@@ -99,9 +100,17 @@ void item_log_close(item_log *log)
     log->file = NULL;
 }
 
-const char *item_log_hash(const char *path)
+static const char *write_hash(uint64_t hash)
 {
     static char text[17];
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    return text;
+}
+
+const char *item_log_hash_of(const void *data, size_t bytes) { return write_hash(XXH3_64bits(data, bytes)); }
+
+const char *item_log_hash(const char *path)
+{
     FILE *file = fopen(path, "rb");
     XXH3_state_t *state = file ? XXH3_createState() : NULL;
     char *piece = state ? malloc(1 << 20) : NULL;
@@ -110,9 +119,9 @@ const char *item_log_hash(const char *path)
         got = fread(piece, 1, 1 << 20, file);
         known = XXH3_64bits_update(state, piece, got) == XXH_OK && !ferror(file);
     }
-    if (known) snprintf(text, sizeof text, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(state));
+    uint64_t hash = known ? XXH3_64bits_digest(state) : 0;
     free(piece);
     if (state) XXH3_freeState(state);
     if (file) fclose(file);
-    return known ? text : NULL;
+    return known ? write_hash(hash) : NULL;
 }

@@ -4,10 +4,28 @@
 
 #include "common/model.h"
 #include "common/term.h"
+#include "item_log.h"
 
-eval_session eval_session_of(const eval_options *options)
+eval_session eval_session_of(const eval_options *options, const eval_models *models)
 {
-    return (eval_session){ .batch = (uint32_t)options->batch, .cache_type = (ob_cache_type)(OB_CACHE_F32 + options->cache_type) };
+    return (eval_session){ .batch = (uint32_t)options->batch,
+                           .cache_type = (ob_cache_type)(OB_CACHE_F32 + options->cache_type),
+                           .device = models->device.name,
+                           .exact = options->common.exact };
+}
+
+json_t *eval_settings(const char *kind, const char *const *paths, uint32_t count, const eval_session *session)
+{
+    static const char *const keys[][2] = { { "model", "model_hash" }, { "teacher", "teacher_hash" } };
+    json_t *settings = json_pack("{s:s, s:s, s:I, s:i, s:b, s:s}", "log", kind, "version", ob_version(), "batch", (json_int_t)session->batch,
+                                 "cache_type", (int)session->cache_type, "exact", session->exact, "device",
+                                 session->device ? session->device : "");
+    for (uint32_t i = 0; settings && i < count && i < 2; i++) {
+        const char *hash = item_log_hash(paths[i]);
+        json_object_set_new(settings, keys[i][0], json_string(paths[i]));
+        json_object_set_new(settings, keys[i][1], json_string(hash ? hash : "unknown"));
+    }
+    return settings;
 }
 
 ob_status eval_session_open(ob_session **out, ob_model *model, const eval_session *desc, size_t context)

@@ -2,6 +2,8 @@
 #ifndef ONEBIT_EVAL_MODELS_H
 #define ONEBIT_EVAL_MODELS_H
 
+#include <jansson.h>
+
 #include "common/args.h"
 #include "common/threads.h"
 #include "onebit/onebit.h"
@@ -31,8 +33,13 @@ typedef struct eval_options {
 typedef struct eval_session {
     uint32_t batch;
     ob_cache_type cache_type; /* OB_CACHE_AUTO counts as f32: a score shall not depend on the device's choice */
+    const char *device;       /* for logs: its name, and whether the context is exact */
+    bool exact;
 } eval_session;
-eval_session eval_session_of(const eval_options *options);
+
+/* What a log is held against: what is measured and how. `paths` are those of `count` models, `kind` names the measurement. NULL when there
+ * is no memory; json_decref it. */
+json_t *eval_settings(const char *kind, const char *const *paths, uint32_t count, const eval_session *session);
 
 /* A session with `context` positions. */
 ob_status eval_session_open(ob_session **out, ob_model *model, const eval_session *desc, size_t context);
@@ -50,6 +57,8 @@ typedef struct eval_models {
 /* Opens the device and loads `count` models, which `paths` name. Call app_check_model_path on each first, so that no device is opened for
  * a mistyped name. Returns APP_GO_ON or the exit code, and has said why; eval_models_close must follow in either case. */
 int eval_models_open(eval_models *models, const eval_options *options, const char *const *paths, uint32_t count);
+
+eval_session eval_session_of(const eval_options *options, const eval_models *models);
 
 /* Returns `code`, or what the validation layer makes of it. */
 int eval_models_close(eval_models *models, int code);

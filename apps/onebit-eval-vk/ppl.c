@@ -15,7 +15,11 @@ static const char examples[] =
     "  onebit-eval-vk ppl -m story.gguf -f stories.txt --split \"<|endoftext|>\" --docs 20\n"
     "      each of the first 20 stories by itself\n"
     "  onebit-eval-vk ppl -m story.gguf -f stories.txt -c 256 --bytes 16384 --json\n"
-    "      the first 16384 bytes in windows of 256 tokens, for a script\n";
+    "      the first 16384 bytes in windows of 256 tokens, for a script\n"
+    "  onebit-eval-vk ppl -m llama.gguf --protocol wikitext2 -f wiki.test.raw --log wiki.jsonl\n"
+    "      as in published tables: windows of 2048 tokens; run again, it goes on where it was stopped\n"
+    "  onebit-eval-vk ppl -m llama.gguf --protocol c4 -f c4-validation.00000-of-00008.json\n"
+    "      256 slices of 2048 tokens, drawn as GPTQ's code draws them\n";
 
 typedef struct ppl_options {
     eval_options eval;
@@ -33,6 +37,7 @@ static int parse(ppl_options *o, int argc, char **argv)
         EVAL_BATCH_ROW(o->eval),
         EVAL_CACHE_ROW(o->eval),
         APP_ROW_HEADING("Output"),
+        EVAL_LOG_ROW(o->text),
         EVAL_JSON_ROW(o->eval),
         EVAL_DEVICE_ROWS(o->eval),
     };
@@ -50,7 +55,7 @@ static int parse(ppl_options *o, int argc, char **argv)
     return eval_text_check(&o->text);
 }
 
-int eval_ppl_measure(eval_ppl *result, ob_model *model, const eval_session *session, const eval_text *text)
+int eval_ppl_measure(eval_ppl *result, ob_model *model, const char *path, const eval_session *session, const eval_text *text)
 {
     memset(result, 0, sizeof *result);
     ob_model_info info;
@@ -61,10 +66,9 @@ int eval_ppl_measure(eval_ppl *result, ob_model *model, const eval_session *sess
     ob_session *scorer = NULL;
     status = eval_session_open(&scorer, model, session, window); /* first: a window that the model cannot hold is refused here */
     int code = status == OB_OK ? eval_text_cut(text, model, window, &corpus, &result->text) : app_fail(status);
-    if (code == APP_GO_ON) {
-        status = score_corpus(&result->score, NULL, scorer, NULL, model, &corpus);
-        code = status == OB_OK ? 0 : app_fail(status);
-    }
+    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk ppl 1", &path, 1, session) : NULL };
+    if (code == APP_GO_ON) code = score_corpus(&result->score, NULL, scorer, NULL, model, &corpus, &log);
+    json_decref(log.settings);
     if (code == 0 && !isfinite(result->score.nll)) code = eval_refuse_not_finite();
     ob_session_destroy(scorer);
     corpus_free(&corpus);
@@ -86,8 +90,8 @@ int eval_ppl_main(int argc, char **argv)
     code = eval_models_open(&models, &o.eval, &o.eval.model, 1);
     if (code == APP_GO_ON) {
         eval_ppl result;
-        const eval_session session = eval_session_of(&o.eval);
-        code = eval_ppl_measure(&result, models.model[0], &session, &text);
+        const eval_session session = eval_session_of(&o.eval, &models);
+        code = eval_ppl_measure(&result, models.model[0], o.eval.model, &session, &text);
         if (result.score.predictions > 0 && (code == 0 || !isfinite(result.score.nll)))
             report_ppl(&models, o.eval.model, &result, o.eval.json);
     }

@@ -26,6 +26,7 @@ void report_model_line(const char *what, const char *path, const ob_model_info *
 static void print_text(const eval_cut *text, const eval_score *r)
 {
     printf("text           %s: %zu bytes, %zu tokens\n", text->name, text->bytes, text->tokens);
+    if (text->protocol != EVAL_PROTOCOL_TEXT) printf("protocol       %s\n", eval_protocol_names[text->protocol]);
     if (text->documents) printf("documents      %zu, of them %zu cut to %zu tokens\n", text->windows, text->cut, text->window);
     else printf("windows        %zu of %zu tokens, %zu tokens left over\n", text->windows, text->window, text->left_over);
     printf("predicted      %zu tokens, %" PRIu64 " bytes\n", r->predictions, r->bytes);
@@ -78,6 +79,7 @@ void report_model_keys(app_json *json, const char *path, const eval_models *mode
 static void put_text(app_json *json, const eval_cut *text, const eval_score *r)
 {
     app_json_text(json, "text", text->name);
+    app_json_text(json, "protocol", eval_protocol_names[text->protocol]);
     app_json_count(json, "text_bytes", text->bytes);
     app_json_count(json, "text_tokens", text->tokens);
     app_json_count(json, "window", text->window);

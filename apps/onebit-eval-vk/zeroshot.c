@@ -125,12 +125,12 @@ static int open_log(work *w, const eval_session *session)
 {
     const eval_zeroshot_desc *desc = w->desc;
     if (!desc->log) return APP_GO_ON;
-    const char *hash = item_log_hash(desc->model_path);
-    json_t *settings = json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:i, s:b, s:s}", "log", "onebit-eval-vk zeroshot 1", "version",
-                                 ob_version(), "model_hash", hash ? hash : "unknown", "model", desc->model_path, "context",
-                                 (json_int_t)w->most, "bos", desc->bos, "batch", (json_int_t)session->batch, "cache_type",
-                                 (int)session->cache_type, "exact", desc->exact, "device", desc->device);
-    if (!settings) return app_refuse(4, "there is not enough memory for a line of %s", desc->log);
+    json_t *settings = eval_settings("onebit-eval-vk zeroshot 1", &desc->model_path, 1, session);
+    if (!settings || json_object_set_new(settings, "context", json_integer((json_int_t)w->most)) != 0 ||
+        json_object_set_new(settings, "bos", json_boolean(desc->bos)) != 0) {
+        json_decref(settings);
+        return app_refuse(4, "there is not enough memory for a line of %s", desc->log);
+    }
     int code = item_log_open(&w->log, desc->log, settings, take_row, w);
     json_decref(settings);
     return code;
@@ -357,7 +357,7 @@ int eval_zeroshot_main(int argc, char **argv)
     code = eval_models_open(&models, &o.eval, &o.eval.model, 1);
     if (code == APP_GO_ON) {
         eval_zeroshot result;
-        const eval_session session = eval_session_of(&o.eval);
+        const eval_session session = eval_session_of(&o.eval, &models);
         code = eval_zeroshot_measure(&result, models.model[0], &session,
                                      &(eval_zeroshot_desc){ .folder = o.folder,
                                                             .tasks = o.tasks,
@@ -365,9 +365,7 @@ int eval_zeroshot_main(int argc, char **argv)
                                                             .bos = o.bos,
                                                             .context = (size_t)o.context,
                                                             .log = o.log,
-                                                            .model_path = o.eval.model,
-                                                            .device = models.device.name,
-                                                            .exact = o.eval.common.exact });
+                                                            .model_path = o.eval.model });
         if (code == 0) report_zeroshot(&models, o.eval.model, &result, o.eval.json);
     }
     return eval_models_close(&models, code);

@@ -16,8 +16,6 @@ typedef struct eval_zeroshot_desc {
     size_t context;            /* most tokens that the model sees; 0: its context */
     const char *log;           /* path of an item_log; NULL: none */
     const char *model_path;    /* of what is measured: a log is held against it */
-    const char *device;        /* likewise, a name */
-    bool exact;
 } eval_zeroshot_desc;
 
 typedef struct eval_zeroshot_task {
