@@ -112,6 +112,14 @@ static int parse_choice(const app_option *row, const char *name, const char *tex
     return app_usage_error("%s must be one of %s, not '%s'", name, row->value, text);
 }
 
+static int add_to_list(const app_option *row, const char *name, const char *text)
+{
+    app_list *list = row->target;
+    if (list->count == APP_LIST_MAX) return app_usage_error("%s can be given at most %d times", name, APP_LIST_MAX);
+    list->text[list->count++] = text;
+    return APP_GO_ON;
+}
+
 static int take(const app_option *row, bool by_letter, const char *text)
 {
     char name[64];
@@ -123,6 +131,7 @@ static int take(const app_option *row, bool by_letter, const char *text)
     case APP_INTEGER: return parse_integer(row, name, text);
     case APP_REAL: return parse_real(row, name, text);
     case APP_CHOICE: return parse_choice(row, name, text);
+    case APP_LIST: return add_to_list(row, name, text);
     case APP_END:
     case APP_HEADING: break;
     }

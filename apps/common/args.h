@@ -17,8 +17,15 @@ typedef enum app_kind {
     APP_TEXT,    /* const char *: points into argv */
     APP_INTEGER, /* int64_t from low to high */
     APP_REAL,    /* double from low to high, finite */
-    APP_CHOICE   /* int: index of the word in `value`, "one|two|three" */
+    APP_CHOICE,  /* int: index of the word in `value`, "one|two|three" */
+    APP_LIST     /* app_list: may be given more than once */
 } app_kind;
+
+#define APP_LIST_MAX 8
+typedef struct app_list { /* texts, in the order given; they point into argv */
+    const char *text[APP_LIST_MAX];
+    uint32_t count;
+} app_list;
 
 typedef struct app_option {
     app_kind kind;
@@ -35,6 +42,7 @@ typedef struct app_option {
 #define APP_ROW_HEADING(title) { APP_HEADING, 0, NULL, NULL, NULL, title, NULL, 0, 0 }
 #define APP_ROW_FLAG(letter, name, help, target) { APP_FLAG, letter, name, NULL, NULL, help, target, 0, 0 }
 #define APP_ROW_TEXT(letter, name, value, help, target) { APP_TEXT, letter, name, NULL, value, help, target, 0, 0 }
+#define APP_ROW_LIST(letter, name, value, help, target) { APP_LIST, letter, name, NULL, value, help, target, 0, 0 }
 #define APP_ROW_CHOICE(letter, name, words, help, target) { APP_CHOICE, letter, name, NULL, words, help, target, 0, 0 }
 #define APP_ROW_INTEGER(letter, name, value, help, target, low, high) \
     { APP_INTEGER, letter, name, NULL, value, help, target, low, high }

@@ -6,6 +6,7 @@
 #include "common/args.h"
 #include "common/devices.h"
 #include "common/term.h"
+#include "generate.h"
 #include "ppl.h"
 #include "size.h"
 #include "zeroshot.h"
@@ -17,6 +18,7 @@ static const struct {
     { "ppl", "how well a model predicts a text: perplexity, bits per byte", eval_ppl_main },
     { "agree", "how close a student is to its teacher on a text: KL, the same choices", eval_agree_main },
     { "zeroshot", "the six multiple-choice tasks of the OneBit paper: acc, acc_norm", eval_zeroshot_main },
+    { "generate", "what models answer to instructions, side by side", eval_generate_main },
     { "size", "bits of a weight, bytes of a file or of a published shape", eval_size_main },
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };

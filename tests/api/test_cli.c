@@ -115,6 +115,12 @@ static void test_help_and_version(void **state)
     assert_non_null(strstr(program_run("onebit-bench-vk", "--help")->out, "Usage: onebit-bench-vk MEASUREMENT"));
     assert_memory_equal(program_run("onebit-bench-vk", "--version")->out, "onebit-bench-vk ", 16);
     assert_non_null(strstr(program_run("onebit-bench-vk", "train", "--help")->out, "Examples:"));
+    static const char *const measurements[] = { "ppl", "agree", "zeroshot", "generate", "size" };
+    for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++) {
+        const program *run = program_run("onebit-eval-vk", measurements[i], "--help");
+        assert_int_equal(run->code, 0);
+        assert_non_null(strstr(run->out, "Examples:\n  onebit-eval-vk "));
+    }
     /* Long names work behind one dash too, as people know them from other programs. */
     assert_int_equal(program_run("onebit-run-vk", "-help")->code, 0);
 }
