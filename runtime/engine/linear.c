@@ -40,15 +40,16 @@ uint64_t obi_linear_stack_bytes(const obi_weights *weights, uint32_t T)
 static void planes_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T)
 {
     obi_bitlinear_part parts[OBI_GROUP_MAX];
+    obi_planes_part sums[OBI_PLANES_PARTS];
     uint64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
         obi_view products = { session->stack, at, (uint64_t)linear[i].weight.rows * T * 4 };
         parts[i] = (obi_bitlinear_part){ products, linear[i].scales, &linear[i].weight };
+        sums[i] = (obi_planes_part){ y[i], products, linear[i].offset, obi_linear_rows(&linear[i]) };
         at += stacked_bytes(&linear[i], T);
     }
     obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
-    for (uint32_t i = 0; i < count; i++)
-        obi_op_planes_fwd(session->cmd, y[i], parts[i].y, linear[i].offset, obi_linear_rows(&linear[i]), linear[i].planes, T);
+    obi_op_planes_fwd(session->cmd, sums, count, linear[0].planes, T);
 }
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------ */

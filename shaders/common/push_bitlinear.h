@@ -70,11 +70,15 @@ struct obi_push_bitlinear_gemm {
     OB_U32 tokens;
 };
 
+#define OB_PLANES_PARTS 3u
+
 struct obi_push_bitlinear_planes {
-    OB_U32 m;      /* outputs */
-    OB_U32 rows;   /* of the stack: m for each plane, and one more with an offset */
-    OB_U32 planes;
-    OB_U32 count;  /* elements of y */
+    OB_U32 planes;                     /* of each part */
+    OB_U32 count;                      /* elements of y of all parts */
+    OB_U32 parts;                      /* 1 to OB_PLANES_PARTS */
+    OB_U32 m[OB_PLANES_PARTS];         /* outputs of a token */
+    OB_U32 end[OB_PLANES_PARTS];       /* elements of y of this part and those before it */
+    OB_U32 y_at[OB_PLANES_PARTS], stack_at[OB_PLANES_PARTS], c_at[OB_PLANES_PARTS]; /* where it begins, in floats */
 };
 
 struct obi_push_bitlinear_bwd_x {

@@ -7,7 +7,7 @@
 struct obi_push_int8_flags {
     OB_U32 n;         /* columns */
     OB_U32 tokens;
-    float threshold;
+    OB_F32 threshold;
 };
 
 struct obi_push_int8_list {

@@ -16,9 +16,10 @@ static void test_sizes(void **state)
             for (uint32_t planes = 1; planes <= 4; planes++) TEST_CASE(obi_case_bitlinear_planes, outputs[i], planes, tokens[j], planes % 2);
     TEST_CASE(obi_case_bitlinear_planes, 33, 2, 5, 1);
     TEST_CASE(obi_case_bitlinear_planes, 33, 3, 5, 0);
+    for (uint32_t i = 0; i < 8; i++) TEST_CASE(obi_case_bitlinear_planes, 1 + 61 * i, 1 + i % 4, 1 + 2 * i, i / 4, 2 + i % 2);
     uint32_t *limit = &test_device()->caps.workgroup_count[0], before = *limit;
     *limit = 3; /* a folded grid */
-    TEST_CASE(obi_case_bitlinear_planes, 1000, 2, 3, 1);
+    TEST_CASE(obi_case_bitlinear_planes, 1000, 2, 3, 1, 3);
     *limit = before;
 }
 
@@ -26,7 +27,7 @@ static void refused(obi_view y, obi_view stack, obi_view c, uint32_t m, uint32_t
 {
     obi_cmd *cmd = test_env()->cmd;
     obi_cmd_begin(cmd);
-    obi_op_planes_fwd(cmd, y, stack, c, m, planes, T);
+    obi_op_planes_fwd(cmd, &(obi_planes_part){ y, stack, c, m }, 1, planes, T);
     assert_int_equal(obi_cmd_run(cmd), OBI_ERROR_ARGUMENT);
     if (!strstr(obi_last_error(), words)) fail_msg("\"%s\" does not say \"%s\"", obi_last_error(), words);
 }
