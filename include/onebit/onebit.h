@@ -208,7 +208,7 @@ OB_API void ob_model_destroy(ob_model *model);
 typedef struct ob_model_info {
     char architecture[32]; /* "llama", "onebitllama", "opt", "onebitopt" */
     char name[128];
-    bool onebit;
+    bool onebit;           /* linear layers are one sign matrix each; not those of several, nor of bytes */
     uint32_t layers, width, heads, kv_heads, head_size, ffn, vocabulary, context;
     int32_t bos, eos;      /* token ids, -1 = none */
     bool add_bos;          /* the model expects bos in front */

@@ -77,7 +77,7 @@ ob_status ob_model_info_get(const ob_model *model, ob_model_info *info)
     memset(info, 0, sizeof *info);
     snprintf(info->architecture, sizeof info->architecture, "%s", model->architecture);
     snprintf(info->name, sizeof info->name, "%s", model->name);
-    info->onebit = config->onebit;
+    info->onebit = obi_config_is_svid(config);
     info->layers = config->layers;
     info->width = config->width;
     info->heads = config->heads;

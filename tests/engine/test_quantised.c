@@ -127,6 +127,38 @@ static void test_bytes(void **state)
     test_device_check();
 }
 
+/* ---- blocks ----------------------------------------------------------------------------------------------------------- */
+
+/* Matrices that no binding takes as a whole; an offset's row lies in the last block. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    const synthetic_model *models[] = { &bytes, &two_planes };
+    obi_caps *caps = &test_device()->caps;
+    for (int i = 0; i < 2; i++) {
+        synthetic_model model = *models[i];
+        obi_weights *weights;
+        model.config.int8_threshold = 1e-30f; /* f32, where it means anything */
+        synthetic_write(&model, scratch_path("model.gguf"));
+        reference_model *reference = reference_open(scratch_path("model.gguf"));
+        double *exact = reference_run(reference, some_ids, LONG, NULL);
+        bool half = test_device()->tier >= OBI_TIER_C;
+        double *tolerance = reference_tolerance(reference, some_ids, LONG, exact, half, half);
+        uint64_t range = caps->storage_range;
+        caps->storage_range = 4 << 10;
+        obi_status status = load(&weights);
+        caps->storage_range = range;
+        TEST_OK(status);
+        assert_true(weights->layers[0].linear[OBI_LINEAR_GATE].weight.block_count > 1);
+        check_logits(weights, exact, tolerance[LONG - 1], "blocks");
+        obi_weights_free(weights);
+        reference_close(reference);
+        free(exact);
+        free(tolerance);
+    }
+    test_device_check();
+}
+
 /* ---- the same bits ------------------------------------------------------------------------------------------------- */
 
 static void check_bits(const synthetic_model *model)
@@ -247,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_batches_that_fit),
         cmocka_unit_test(test_damaged_files),
