@@ -120,7 +120,8 @@ int eval_agree_main(int argc, char **argv)
     code = eval_models_open(&models, &o.eval, paths, 2);
     if (code == APP_GO_ON) {
         eval_agree result;
-        const eval_session session = eval_session_of(&o.eval, &models);
+        eval_session session = eval_session_of(&o.eval);
+        session.device = models.device.name;
         code = eval_agree_measure(&result, models.model[0], paths[0], models.model[1], paths[1], &session, &text);
         if (result.score.predictions > 0 && (code == 0 || !is_finite(&result))) report_agree(&models, paths, &result, o.eval.json);
     }

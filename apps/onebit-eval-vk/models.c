@@ -6,11 +6,10 @@
 #include "common/term.h"
 #include "item_log.h"
 
-eval_session eval_session_of(const eval_options *options, const eval_models *models)
+eval_session eval_session_of(const eval_options *options)
 {
     return (eval_session){ .batch = (uint32_t)options->batch,
                            .cache_type = (ob_cache_type)(OB_CACHE_F32 + options->cache_type),
-                           .device = models->device.name,
                            .exact = options->common.exact };
 }
 

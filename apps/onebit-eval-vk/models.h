@@ -33,9 +33,10 @@ typedef struct eval_options {
 typedef struct eval_session {
     uint32_t batch;
     ob_cache_type cache_type; /* OB_CACHE_AUTO counts as f32: a score shall not depend on the device's choice */
-    const char *device;       /* for logs: its name, and whether the context is exact */
+    const char *device;       /* for logs: its name, and whether the context is exact; eval_session_of leaves the name out */
     bool exact;
 } eval_session;
+eval_session eval_session_of(const eval_options *options);
 
 /* What a log is held against: what is measured and how. `paths` are those of `count` models, `kind` names the measurement. NULL when there
  * is no memory; json_decref it. */
@@ -57,8 +58,6 @@ typedef struct eval_models {
 /* Opens the device and loads `count` models, which `paths` name. Call app_check_model_path on each first, so that no device is opened for
  * a mistyped name. Returns APP_GO_ON or the exit code, and has said why; eval_models_close must follow in either case. */
 int eval_models_open(eval_models *models, const eval_options *options, const char *const *paths, uint32_t count);
-
-eval_session eval_session_of(const eval_options *options, const eval_models *models);
 
 /* Returns `code`, or what the validation layer makes of it. */
 int eval_models_close(eval_models *models, int code);

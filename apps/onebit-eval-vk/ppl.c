@@ -55,7 +55,7 @@ static int parse(ppl_options *o, int argc, char **argv)
     return eval_text_check(&o->text);
 }
 
-int eval_ppl_measure(eval_ppl *result, ob_model *model, const char *path, const eval_session *session, const eval_text *text)
+int eval_ppl_measure(eval_ppl *result, ob_model *model, const eval_session *session, const eval_text *text)
 {
     memset(result, 0, sizeof *result);
     ob_model_info info;
@@ -66,7 +66,7 @@ int eval_ppl_measure(eval_ppl *result, ob_model *model, const char *path, const 
     ob_session *scorer = NULL;
     status = eval_session_open(&scorer, model, session, window); /* first: a window that the model cannot hold is refused here */
     int code = status == OB_OK ? eval_text_cut(text, model, window, &corpus, &result->text) : app_fail(status);
-    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk ppl 1", &path, 1, session) : NULL };
+    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk ppl 1", &text->model_path, 1, session) : NULL };
     if (code == APP_GO_ON) code = score_corpus(&result->score, NULL, scorer, NULL, model, &corpus, &log);
     json_decref(log.settings);
     if (code == 0 && !isfinite(result->score.nll)) code = eval_refuse_not_finite();
@@ -90,8 +90,10 @@ int eval_ppl_main(int argc, char **argv)
     code = eval_models_open(&models, &o.eval, &o.eval.model, 1);
     if (code == APP_GO_ON) {
         eval_ppl result;
-        const eval_session session = eval_session_of(&o.eval, &models);
-        code = eval_ppl_measure(&result, models.model[0], o.eval.model, &session, &text);
+        eval_session session = eval_session_of(&o.eval);
+        session.device = models.device.name;
+        text.model_path = o.eval.model;
+        code = eval_ppl_measure(&result, models.model[0], &session, &text);
         if (result.score.predictions > 0 && (code == 0 || !isfinite(result.score.nll)))
             report_ppl(&models, o.eval.model, &result, o.eval.json);
     }

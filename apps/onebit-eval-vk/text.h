@@ -15,6 +15,7 @@ typedef struct eval_text {
     size_t window;    /* tokens; 0: the context of the models, at most 2048 */
     eval_protocol protocol; /* anything but EVAL_PROTOCOL_TEXT: without a mark */
     const char *log;  /* path of an item_log of windows; NULL: none */
+    const char *model_path; /* ppl, with a log: of the model that is measured */
 } eval_text;
 
 /* What was made of it, without the text and its tokens. */

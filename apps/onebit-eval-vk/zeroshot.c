@@ -357,7 +357,8 @@ int eval_zeroshot_main(int argc, char **argv)
     code = eval_models_open(&models, &o.eval, &o.eval.model, 1);
     if (code == APP_GO_ON) {
         eval_zeroshot result;
-        const eval_session session = eval_session_of(&o.eval, &models);
+        eval_session session = eval_session_of(&o.eval);
+        session.device = models.device.name;
         code = eval_zeroshot_measure(&result, models.model[0], &session,
                                      &(eval_zeroshot_desc){ .folder = o.folder,
                                                             .tasks = o.tasks,
