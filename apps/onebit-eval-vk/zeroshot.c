@@ -273,7 +273,7 @@ static const char examples[] =
     "      two of them, the first 200 items of each; run again, it goes on where it was stopped\n\n"
     "An item is some choices, and the model chooses the one whose text it finds the likeliest behind the question: acc counts by the\n"
     "likelihood of the text, acc_norm by that divided by its characters. The paper reports acc of WinoGrande and BoolQ and acc_norm of\n"
-    "HellaSwag, PIQA, ARC-e and ARC-c, and the mean of the six; a model that guesses has about 50, 50, 25, 50, 25 and 25 %. Prompts and\n"
+    "HellaSwag, PIQA, ARC-e and ARC-c, and the mean of the six; a model that guesses has about 50, 25, 50, 50, 25 and 25 %. Prompts and\n"
     "tokens are those of lm-evaluation-harness 0.3 (docs/evaluation.md); newer versions give other numbers.\n\n"
     "Files that are looked for in DIR: winogrande_dev.jsonl, hellaswag_val.jsonl, piqa_valid.jsonl and piqa_valid-labels.lst, boolq_val.jsonl\n"
     "(SuperGLUE's), arc_easy_test.jsonl, arc_challenge_test.jsonl; or the names that they have in their archives, such as\n"
