@@ -9,11 +9,10 @@
 #include "common/term.h"
 #include "report.h"
 
-static const char examples[] =
-    "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt -c 256\n"
-    "      how far a student's predictions are from its teacher's\n"
-    "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt --bytes 16384 --json\n"
-    "      on the first 16384 bytes, for a script\n";
+static const char examples[] = "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt -c 256\n"
+                               "      how far a student's predictions are from its teacher's\n"
+                               "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt --bytes 16384 --json\n"
+                               "      on the first 16384 bytes, for a script\n";
 
 typedef struct agree_options {
     eval_options eval;

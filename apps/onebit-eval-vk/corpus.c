@@ -54,8 +54,8 @@ ob_status corpus_from_text(eval_corpus *corpus, const ob_model *model, const cha
 
 static int is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-ob_status corpus_from_documents(eval_corpus *corpus, const ob_model *model, const char *text, size_t bytes, const char *mark,
-                                size_t most, size_t window)
+ob_status corpus_from_documents(eval_corpus *corpus, const ob_model *model, const char *text, size_t bytes, const char *mark, size_t most,
+                                size_t window)
 {
     memset(corpus, 0, sizeof *corpus);
     size_t mark_bytes = strlen(mark);

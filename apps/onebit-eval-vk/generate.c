@@ -94,7 +94,8 @@ char *eval_prompt_of(eval_template template, const eval_instruction *of)
     const char *between = *of->input ? "\n" : "";
     if (template == EVAL_TEMPLATE_PLAIN) return prompt_join(of->instruction, between, of->input, "\n", NULL);
     return prompt_join("Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
-                       "### Instruction:\n", of->instruction, between, of->input, "\n\n### Response:\n", NULL);
+                       "### Instruction:\n",
+                       of->instruction, between, of->input, "\n\n### Response:\n", NULL);
 }
 
 /* ---- answers -------------------------------------------------------------------------------------------------------------- */
@@ -130,11 +131,10 @@ ob_status eval_answer_make(eval_answer *answer, ob_session *session, const char 
     ob_generate_result result = { 0 };
     ob_status status = ob_session_rewind(session, 0);
     if (status == OB_OK)
-        status = ob_session_generate(session, &(ob_generate_desc){ .prompt = prompt,
-                                                                   .prompt_bytes = strlen(prompt),
-                                                                   .max_tokens = most,
-                                                                   .on_text = collect,
-                                                                   .user = &to }, &result);
+        status = ob_session_generate(
+            session,
+            &(ob_generate_desc){ .prompt = prompt, .prompt_bytes = strlen(prompt), .max_tokens = most, .on_text = collect, .user = &to },
+            &result);
     if (status == OB_OK && to.no_memory) status = OB_ERROR_MEMORY;
     if (status == OB_OK && app_stop_signal()) status = OB_ERROR_CANCELLED;
     if (status == OB_OK && !to.text) to.text = calloc(1, 1);
@@ -176,13 +176,13 @@ static void put_answer(app_json *json, const char *name, const eval_answer *answ
 
 /* ---- the command ------------------------------------------------------------------------------------------------------------- */
 
-static const char examples[] =
-    "  onebit-eval-vk generate -m student.gguf -m tuned.gguf\n"
-    "      what each answers to a handful of instructions, side by side: with and without tuning\n"
-    "  onebit-eval-vk generate -m tuned.gguf --prompts alpaca.jsonl -n 200 --json\n"
-    "      to the instructions of a file, for a script\n\n"
-    "A line of FILE is {\"instruction\": \"...\", \"input\": \"...\"}; input may be absent or empty. The text around an instruction is the one that\n"
-    "onebit-train-vk tunes with (its key template): a model tuned with another will answer badly.\n";
+static const char examples[] = "  onebit-eval-vk generate -m student.gguf -m tuned.gguf\n"
+                               "      what each answers to a handful of instructions, side by side: with and without tuning\n"
+                               "  onebit-eval-vk generate -m tuned.gguf --prompts alpaca.jsonl -n 200 --json\n"
+                               "      to the instructions of a file, for a script\n\n"
+                               "A line of FILE is {\"instruction\": \"...\", \"input\": \"...\"}; input may be absent or empty. The text "
+                               "around an instruction is the one that\n"
+                               "onebit-train-vk tunes with (its key template): a model tuned with another will answer badly.\n";
 
 typedef struct generate_options {
     eval_options eval;
@@ -252,8 +252,8 @@ static void begin(const generate_options *o, const eval_models *models, const ev
         printf("# Answers\n\n%zu instructions, template %s, at most %lld tokens, temperature %g\n\n", list->count, templates[o->template],
                (long long)o->most, o->temperature);
         for (uint32_t m = 0; m < models->count; m++)
-            printf("- %s: %s, %s parameters%s\n", o->models.text[m], models->info[m].architecture, app_count(models->info[m].parameters).text,
-                   models->info[m].onebit ? ", 1-bit" : "");
+            printf("- %s: %s, %s parameters%s\n", o->models.text[m], models->info[m].architecture,
+                   app_count(models->info[m].parameters).text, models->info[m].onebit ? ", 1-bit" : "");
         return;
     }
     app_json_open(json, NULL, '{');

@@ -23,15 +23,14 @@ static const struct {
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
 
-static const char examples[] =
-    "  onebit-eval-vk ppl -m story.gguf -f wiki.test.raw\n"
-    "      perplexity over windows as long as the model's context\n"
-    "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt -c 256\n"
-    "      how far a student's predictions are from its teacher's\n"
-    "  onebit-eval-vk zeroshot -m story.gguf --data zeroshot --log story.jsonl\n"
-    "      the six zero-shot tasks, with a line for every item\n"
-    "  onebit-eval-vk size -m story.gguf\n"
-    "      bits of a linear weight, bytes, and what FP16 would take\n";
+static const char examples[] = "  onebit-eval-vk ppl -m story.gguf -f wiki.test.raw\n"
+                               "      perplexity over windows as long as the model's context\n"
+                               "  onebit-eval-vk agree -m student.gguf --teacher teacher.gguf -f stories.txt -c 256\n"
+                               "      how far a student's predictions are from its teacher's\n"
+                               "  onebit-eval-vk zeroshot -m story.gguf --data zeroshot --log story.jsonl\n"
+                               "      the six zero-shot tasks, with a line for every item\n"
+                               "  onebit-eval-vk size -m story.gguf\n"
+                               "      bits of a linear weight, bytes, and what FP16 would take\n";
 
 static void print_help(void)
 {
@@ -39,7 +38,8 @@ static void print_help(void)
     for (int i = 0; i < MEASUREMENTS; i++) printf("  %-10s %s\n", measurements[i].name, measurements[i].purpose);
     printf("\n  --list-devices   list the devices and exit\n"
            "  --version        print the version and exit\n\n"
-           "onebit-eval-vk MEASUREMENT --help explains the options of each.\n\nExamples:\n%s", examples);
+           "onebit-eval-vk MEASUREMENT --help explains the options of each.\n\nExamples:\n%s",
+           examples);
 }
 
 int main(int argc, char **argv)

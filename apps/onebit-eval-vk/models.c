@@ -16,9 +16,9 @@ eval_session eval_session_of(const eval_options *options)
 json_t *eval_settings(const char *kind, const char *const *paths, uint32_t count, const eval_session *session)
 {
     static const char *const keys[][2] = { { "model", "model_hash" }, { "teacher", "teacher_hash" } };
-    json_t *settings = json_pack("{s:s, s:s, s:I, s:i, s:b, s:s}", "log", kind, "version", ob_version(), "batch", (json_int_t)session->batch,
-                                 "cache_type", (int)session->cache_type, "exact", session->exact, "device",
-                                 session->device ? session->device : "");
+    json_t *settings =
+        json_pack("{s:s, s:s, s:I, s:i, s:b, s:s}", "log", kind, "version", ob_version(), "batch", (json_int_t)session->batch, "cache_type",
+                  (int)session->cache_type, "exact", session->exact, "device", session->device ? session->device : "");
     for (uint32_t i = 0; settings && i < count && i < 2; i++) {
         const char *hash = item_log_hash(paths[i]);
         json_object_set_new(settings, keys[i][0], json_string(paths[i]));
@@ -29,9 +29,10 @@ json_t *eval_settings(const char *kind, const char *const *paths, uint32_t count
 
 ob_status eval_session_open(ob_session **out, ob_model *model, const eval_session *desc, size_t context)
 {
-    return ob_session_create(out, model, &(ob_session_desc){ .context = (uint32_t)context,
-                                                             .batch = desc->batch,
-                                                             .cache_type = desc->cache_type ? desc->cache_type : OB_CACHE_F32 });
+    return ob_session_create(out, model,
+                             &(ob_session_desc){ .context = (uint32_t)context,
+                                                 .batch = desc->batch,
+                                                 .cache_type = desc->cache_type ? desc->cache_type : OB_CACHE_F32 });
 }
 
 int eval_models_open(eval_models *models, const eval_options *options, const char *const *paths, uint32_t count)
@@ -40,8 +41,8 @@ int eval_models_open(eval_models *models, const eval_options *options, const cha
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) bytes += app_file_bytes(paths[i]);
     app_use_threads(&options->common, bytes);
-    ob_status status = ob_context_create(&models->context, &(ob_context_desc){ .device = options->common.device,
-                                                                               .exact = options->common.exact });
+    ob_status status =
+        ob_context_create(&models->context, &(ob_context_desc){ .device = options->common.device, .exact = options->common.exact });
     if (status == OB_OK) status = ob_context_info(models->context, &models->device);
     for (uint32_t i = 0; i < count && status == OB_OK; i++) {
         status = app_load_model(&models->model[i], models->context, paths[i], !options->common.no_mmap);

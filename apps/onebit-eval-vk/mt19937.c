@@ -57,7 +57,8 @@ uint32_t mt19937_up_to(mt19937 *random, uint32_t last)
     while (count >> bits) bits++;
     uint64_t drawn;
     do {
-        drawn = bits <= 32 ? mt19937_next(random) >> (32 - bits) : (uint64_t)mt19937_next(random) | (uint64_t)(mt19937_next(random) >> 31) << 32;
+        drawn = bits <= 32 ? mt19937_next(random) >> (32 - bits)
+                           : (uint64_t)mt19937_next(random) | (uint64_t)(mt19937_next(random) >> 31) << 32;
     } while (drawn >= count);
     return (uint32_t)drawn;
 }

@@ -1,5 +1,5 @@
-/* mt19937: Python's random module, number for number: a published protocol draws with it. Matsumoto and Nishimura's generator of 1998, seeded
- * by an array of one number as random.seed(small integer) does. */
+/* mt19937: Python's random module, number for number: a published protocol draws with it. Matsumoto and Nishimura's generator of 1998,
+ * seeded by an array of one number as random.seed(small integer) does. */
 #ifndef ONEBIT_EVAL_MT19937_H
 #define ONEBIT_EVAL_MT19937_H
 

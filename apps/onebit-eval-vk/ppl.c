@@ -9,17 +9,16 @@
 #include "common/term.h"
 #include "report.h"
 
-static const char examples[] =
-    "  onebit-eval-vk ppl -m story.gguf -f wiki.test.raw\n"
-    "      perplexity over windows as long as the model's context\n"
-    "  onebit-eval-vk ppl -m story.gguf -f stories.txt --split \"<|endoftext|>\" --docs 20\n"
-    "      each of the first 20 stories by itself\n"
-    "  onebit-eval-vk ppl -m story.gguf -f stories.txt -c 256 --bytes 16384 --json\n"
-    "      the first 16384 bytes in windows of 256 tokens, for a script\n"
-    "  onebit-eval-vk ppl -m llama.gguf --protocol wikitext2 -f wiki.test.raw --log wiki.jsonl\n"
-    "      as in published tables: windows of 2048 tokens; run again, it goes on where it was stopped\n"
-    "  onebit-eval-vk ppl -m llama.gguf --protocol c4 -f c4-validation.00000-of-00008.json\n"
-    "      256 slices of 2048 tokens, drawn as GPTQ's code draws them\n";
+static const char examples[] = "  onebit-eval-vk ppl -m story.gguf -f wiki.test.raw\n"
+                               "      perplexity over windows as long as the model's context\n"
+                               "  onebit-eval-vk ppl -m story.gguf -f stories.txt --split \"<|endoftext|>\" --docs 20\n"
+                               "      each of the first 20 stories by itself\n"
+                               "  onebit-eval-vk ppl -m story.gguf -f stories.txt -c 256 --bytes 16384 --json\n"
+                               "      the first 16384 bytes in windows of 256 tokens, for a script\n"
+                               "  onebit-eval-vk ppl -m llama.gguf --protocol wikitext2 -f wiki.test.raw --log wiki.jsonl\n"
+                               "      as in published tables: windows of 2048 tokens; run again, it goes on where it was stopped\n"
+                               "  onebit-eval-vk ppl -m llama.gguf --protocol c4 -f c4-validation.00000-of-00008.json\n"
+                               "      256 slices of 2048 tokens, drawn as GPTQ's code draws them\n";
 
 typedef struct ppl_options {
     eval_options eval;
@@ -30,15 +29,9 @@ static int parse(ppl_options *o, int argc, char **argv)
 {
     *o = (ppl_options){ 0 };
     const app_option options[] = {
-        APP_ROW_HEADING("Model and text"),
-        EVAL_MODEL_ROW(o->eval),
-        EVAL_TEXT_ROWS(o->text),
-        EVAL_WINDOW_ROWS(o->text),
-        EVAL_BATCH_ROW(o->eval),
-        EVAL_CACHE_ROW(o->eval),
-        APP_ROW_HEADING("Output"),
-        EVAL_LOG_ROW(o->text),
-        EVAL_JSON_ROW(o->eval),
+        APP_ROW_HEADING("Model and text"), EVAL_MODEL_ROW(o->eval), EVAL_TEXT_ROWS(o->text),
+        EVAL_WINDOW_ROWS(o->text),         EVAL_BATCH_ROW(o->eval), EVAL_CACHE_ROW(o->eval),
+        APP_ROW_HEADING("Output"),         EVAL_LOG_ROW(o->text),   EVAL_JSON_ROW(o->eval),
         EVAL_DEVICE_ROWS(o->eval),
     };
     const app_program program = {

@@ -12,8 +12,8 @@ char *prompt_join(const char *first, ...) __attribute__((sentinel));
 char *prompt_strip(const char *text);
 /* str.capitalize(): the first character as in a title, the others small. One character for one: "ß" stays as it is. */
 char *prompt_capitalize(const char *text);
-/* HellaSwag's texts come from WikiHow with marks: stripped, " [title]" is ". ", anything else in brackets goes (as far as the line has both),
- * and then two spaces are one, from left to right. */
+/* HellaSwag's texts come from WikiHow with marks: stripped, " [title]" is ". ", anything else in brackets goes (as far as the line has
+ * both), and then two spaces are one, from left to right. */
 char *prompt_hellaswag(const char *text);
 
 /* len(str): characters, not bytes. */

@@ -38,7 +38,10 @@ int protocol_wikitext2(eval_corpus *corpus, const ob_model *model, const char *n
     for (const char *at = text, *end = text + bytes; at < end;) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t count = (size_t)((stop ? stop + 1 : end) - at);
-        if (at > text) used += (size_t)(stpcpy(joined + used, "\n\n") - (joined + used));
+        if (at > text) {
+            joined[used++] = '\n';
+            joined[used++] = '\n';
+        }
         if (!is_blank(at, count)) {
             memcpy(joined + used, at, count);
             used += count;
@@ -67,7 +70,9 @@ static json_t *parse(const char *name, size_t number, const char *line, size_t b
     json_t *object = json_loadb(line, bytes, 0, &error);
     if (!object) app_refuse(5, "%s, line %zu: %s", name, number, error.text);
     else if (json_is_string(json_object_get(object, "text"))) return object;
-    else app_refuse(5, "%s, line %zu: there is no \"text\"; a line of C4 is {\"text\": ..., \"timestamp\": ..., \"url\": ...}", name, number);
+    else
+        app_refuse(5, "%s, line %zu: there is no \"text\"; a line of C4 is {\"text\": ..., \"timestamp\": ..., \"url\": ...}", name,
+                   number);
     json_decref(object);
     return NULL;
 }
@@ -97,7 +102,8 @@ static int list_documents(const char *name, const char *text, size_t bytes, docu
 }
 
 /* Appends a slice of the document, when it is long enough. */
-static int try_document(eval_corpus *corpus, const ob_model *model, const char *name, document *d, size_t number, size_t window, mt19937 *random)
+static int try_document(eval_corpus *corpus, const ob_model *model, const char *name, document *d, size_t number, size_t window,
+                        mt19937 *random)
 {
     json_t *object = parse(name, number, d->line, d->bytes);
     if (!object) return 5;
@@ -135,7 +141,8 @@ int protocol_c4(eval_corpus *corpus, const ob_model *model, const char *name, co
         tried += d->tokens == 0;
         code = try_document(corpus, model, name, d, drawn + 1, window, &random);
         if (code == APP_GO_ON && corpus->window_count == 0 && tried == count)
-            code = app_refuse(5, "none of the %zu documents of %s has more than %zu tokens; use a shorter window (-c)", count, name, window);
+            code =
+                app_refuse(5, "none of the %zu documents of %s has more than %zu tokens; use a shorter window (-c)", count, name, window);
         if (code == APP_GO_ON && !app_progress_step((double)corpus->window_count / DRAWS, "drawing documents", &progress))
             code = app_fail(OB_ERROR_CANCELLED);
     }

@@ -14,8 +14,8 @@ typedef enum eval_protocol {
 extern const char *const eval_protocol_names[3];
 #define EVAL_PROTOCOL_WINDOW 2048 /* tokens */
 
-/* Documents joined by two newlines, encoded in one go with one bos in front, windows of `window` ids, the rest dropped. A document is a line of
- * the file with its newline; one of white space is empty. Returns APP_GO_ON or the exit code, and has said why; `name` is for messages. */
+/* Documents joined by two newlines, encoded in one go with one bos in front, windows of `window` ids, the rest dropped. A document is a
+ * line of the file with its newline; one of white space is empty. Returns APP_GO_ON or the exit code, and has said why; `name` is for messages. */
 int protocol_wikitext2(eval_corpus *corpus, const ob_model *model, const char *name, const char *text, size_t bytes, size_t window);
 
 /* 256 times: random documents (with bos) until one has more than `window` ids, and a random slice of it; by random.seed(0) and

@@ -84,8 +84,8 @@ static ob_status score_window(scorer *s, size_t w)
     const uint32_t *ids = s->corpus->ids + s->corpus->windows[w].first;
     size_t count = s->corpus->windows[w].count;
     sums *to = &s->windows[w];
-    ob_status status = s->teacher ? ob_session_agree(s->session, s->teacher, ids, count, s->both)
-                                  : ob_session_score(s->session, ids, count, s->nll);
+    ob_status status =
+        s->teacher ? ob_session_agree(s->session, s->teacher, ids, count, s->both) : ob_session_score(s->session, ids, count, s->nll);
     if (status != OB_OK) return status;
     for (size_t i = 0; i + 1 < count; i++) {
         add(&to->own, s->teacher ? s->both[i].nll : s->nll[i]);

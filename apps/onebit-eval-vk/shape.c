@@ -12,9 +12,9 @@ typedef struct known {
     const char *name;
     uint32_t width, ffn, layers, q, kv, vocabulary;
     bool tied;
-    uint32_t head_norm;  /* of q and k, per layer: Qwen3's */
+    uint32_t head_norm; /* of q and k, per layer: Qwen3's */
     bool opt;
-    uint32_t projected;  /* OPT: width of the embedding where it is another */
+    uint32_t projected; /* OPT: width of the embedding where it is another */
 } known;
 
 static const known models[] = {
@@ -57,7 +57,7 @@ static void fill(const known *m, eval_shape *shape)
     shape->matrix[3] = (eval_matrix){ F, D, 2 };
     uint64_t embedding = m->projected ? m->projected : D;
     shape->tables = V * embedding + OPT_POSITIONS * D;
-    shape->others = L * (4 * D + F + D + 4 * D); /* biases of q, k, v, out, fc1 and fc2; two LayerNorms */
+    shape->others = L * (4 * D + F + D + 4 * D);          /* biases of q, k, v, out, fc1 and fc2; two LayerNorms */
     if (m->projected) shape->others += 2 * D * embedding; /* in and out; its norms come after, and there is none at the end */
     else shape->others += 2 * D;
 }
@@ -67,7 +67,8 @@ static int read_matrix(const char *name, eval_shape *shape)
 {
     char *end;
     errno = 0;
-    unsigned long long rows = strtoull(name, &end, 10), columns = *end == 'x' && name[0] >= '0' && name[0] <= '9' ? strtoull(end + 1, &end, 10) : 0;
+    unsigned long long rows = strtoull(name, &end, 10),
+                       columns = *end == 'x' && name[0] >= '0' && name[0] <= '9' ? strtoull(end + 1, &end, 10) : 0;
     if (*end || errno || rows < 1 || columns < 1 || rows > 1u << 20 || columns > 1u << 20) return 0;
     shape->layers = 1;
     shape->matrix[0] = (eval_matrix){ rows, columns, 1 };

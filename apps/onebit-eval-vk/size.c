@@ -21,7 +21,8 @@ static const char examples[] =
     "      one matrix: 1.0078 bits for a weight, 1.0073 as the paper averages\n"
     "  onebit-eval-vk size --shape llama-7b --bits 2 --group 64\n"
     "      a uniform form: 2 bits, and a scale and a zero point for every 64 weights\n\n"
-    "bits/linear is strict: every scale counts, 16 bits each. paper's is the average of the OneBit paper, over weights and values together.\n"
+    "bits/linear is strict: every scale counts, 16 bits each. paper's is the average of the OneBit paper, over weights and values "
+    "together.\n"
     "bits/param counts all tensors, embedding and head in 16 bits. smaller is 1 - bytes / FP16 bytes. GB are 10^9 bytes.\n\n"
     "Shapes: ";
 
@@ -47,10 +48,13 @@ static int parse(size_options *o, int argc, char **argv)
     const app_option options[] = {
         APP_ROW_HEADING("What"),
         APP_ROW_TEXT('m', "model", "FILE", "a GGUF file; only what stands before its weights is read", &o->model),
-        APP_ROW_TEXT(0, "shape", "LIST", "published shapes, with commas between, by the formula; all: every\none that is known. With -m: one, which the file is compared with",
+        APP_ROW_TEXT(0, "shape", "LIST",
+                     "published shapes, with commas between, by the formula; all: every\none that is known. With -m: one, which the file "
+                     "is compared with",
                      &o->shapes),
         APP_ROW_HEADING("The form of a shape's linear layers (default: OneBit)"),
-        APP_ROW_INTEGER(0, "bits", "N", "uniform codes of N bits, with a scale of 16 and a zero point of N\nbits for each row", &o->form.bits, 1, 16),
+        APP_ROW_INTEGER(0, "bits", "N", "uniform codes of N bits, with a scale of 16 and a zero point of N\nbits for each row",
+                        &o->form.bits, 1, 16),
         APP_ROW_INTEGER(0, "group", "N", "for every N weights of a row instead", &o->form.group, 1, 1 << 20),
         APP_ROW_HEADING("Output"),
         APP_ROW_FLAG(0, "json", "print the result as JSON", &o->json),
@@ -86,7 +90,8 @@ void eval_size_of_shape(const eval_shape *shape, const eval_form *form, ob_model
             size->linear_values += copies * (x->rows + x->columns);
             size->stored_bits += (double)copies * (double)(weights + 16 * (x->rows + x->columns));
         } else {
-            uint64_t group = form->group ? (uint64_t)form->group : x->columns, groups = x->columns ? x->rows * ((x->columns + group - 1) / group) : 0;
+            uint64_t group = form->group ? (uint64_t)form->group : x->columns,
+                     groups = x->columns ? x->rows * ((x->columns + group - 1) / group) : 0;
             size->linear_values += copies * 2 * groups;
             size->stored_bits += (double)copies * ((double)form->bits * (double)weights + (double)(16 + form->bits) * (double)groups);
         }
@@ -108,6 +113,15 @@ static double bits_per_parameter(const ob_model_size *size) { return 8.0 * (doub
 
 /* ---- output ------------------------------------------------------------------------------------------------------------ */
 
+/* Of the tensors, were the linear layers stored as their method counts them. */
+static uint64_t own_bytes(const ob_model_size *s)
+{
+    double linear = s->linear_bits * (double)s->linear_weights;
+    return (uint64_t)((double)s->tensor_bytes + (linear - s->stored_bits) / 8 + 0.5);
+}
+
+static bool is_stored_otherwise(const ob_model_size *s) { return fabs(s->stored_bits / (double)s->linear_weights - s->linear_bits) > 5e-5; }
+
 static void print_file(const char *path, const ob_model_size *s)
 {
     printf("file               %s: %s%s%s\n", path, s->architecture, *s->method ? ", " : "", s->method);
@@ -115,11 +129,13 @@ static void print_file(const char *path, const ob_model_size *s)
            s->planes ? "" : "; they are no signs");
     if (s->planes > 1) printf("sign planes        %u\n", s->planes);
     printf("bits/linear        %.4f strict, %.4f as the paper averages", s->linear_bits, s->paper_bits);
-    double stored = s->stored_bits / (double)s->linear_weights;
-    if (fabs(stored - s->linear_bits) > 5e-5) printf("; %.4f as stored here", stored);
+    if (is_stored_otherwise(s)) printf("; %.4f as stored here", s->stored_bits / (double)s->linear_weights);
     printf("\nbits/param         %.4f, embedding, head and norms included\n", bits_per_parameter(s));
     printf("bytes              %" PRIu64 " of tensors (embedding and head %.1f %%), the file %" PRIu64 "\n", s->tensor_bytes,
            100 * (double)s->table_bytes / (double)s->tensor_bytes, s->file_bytes);
+    if (is_stored_otherwise(s))
+        printf("in its own form    %" PRIu64 " bytes of tensors: %.1f %% smaller than FP16\n", own_bytes(s),
+               100 * (1 - (double)own_bytes(s) / (double)s->fp16_bytes));
     printf("FP16               %" PRIu64 " bytes: %.1f %% smaller, %.2f times\n", s->fp16_bytes, eval_size_saved(s),
            (double)s->fp16_bytes / (double)s->tensor_bytes);
 }
@@ -127,12 +143,14 @@ static void print_file(const char *path, const ob_model_size *s)
 static void print_shapes(const ob_model_size *sizes, int count)
 {
     printf("| shape | parameters | FP16, GB | %s, GB | bits/linear | paper's | bits/param | smaller | times | embedding + head |\n"
-           "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n", sizes[0].method);
+           "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+           sizes[0].method);
     for (int i = 0; i < count; i++) {
         const ob_model_size *s = &sizes[i];
-        printf("| %s | %s | %.3f | %.3f | %.4f | %.4f | %.3f | %.1f %% | %.2f | %.0f %% |\n", s->architecture, app_count(s->parameters).text,
-               1e-9 * (double)s->fp16_bytes, 1e-9 * (double)s->tensor_bytes, s->linear_bits, s->paper_bits, bits_per_parameter(s),
-               eval_size_saved(s), (double)s->fp16_bytes / (double)s->tensor_bytes, 100 * (double)s->table_bytes / (double)s->tensor_bytes);
+        printf("| %s | %s | %.3f | %.3f | %.4f | %.4f | %.3f | %.1f %% | %.2f | %.0f %% |\n", s->architecture,
+               app_count(s->parameters).text, 1e-9 * (double)s->fp16_bytes, 1e-9 * (double)s->tensor_bytes, s->linear_bits, s->paper_bits,
+               bits_per_parameter(s), eval_size_saved(s), (double)s->fp16_bytes / (double)s->tensor_bytes,
+               100 * (double)s->table_bytes / (double)s->tensor_bytes);
     }
 }
 
@@ -152,6 +170,7 @@ static void put_size(app_json *json, const char *key, const char *name, const ob
     app_json_count(json, "parameters", s->parameters);
     app_json_count(json, "embedding_and_head_bytes", s->table_bytes);
     app_json_count(json, "tensor_bytes", s->tensor_bytes);
+    app_json_count(json, "tensor_bytes_in_own_form", own_bytes(s));
     if (s->file_bytes) app_json_count(json, "file_bytes", s->file_bytes);
     app_json_count(json, "fp16_bytes", s->fp16_bytes);
     app_json_number(json, "smaller_percent", eval_size_saved(s));

@@ -32,21 +32,51 @@ static const struct {
     const char *name, *title;
     bool normalised;
     item_reader read;
-    const char *fields; /* that a line may have */
+    const char *fields;                               /* that a line may have */
     const char *files[FILES_MAX], *labels[FILES_MAX]; /* in a folder; the labels of PIQA beside each */
 } kinds[EVAL_TASKS] = {
-    { "winogrande", "WinoGrande", false, read_winogrande, " qID sentence option1 option2 answer ",
-      { "winogrande_dev.jsonl", "winogrande/dev.jsonl", "winogrande_1.1/dev.jsonl" }, { NULL } },
-    { "hellaswag", "HellaSwag", true, read_hellaswag,
+    { "winogrande",
+      "WinoGrande",
+      false,
+      read_winogrande,
+      " qID sentence option1 option2 answer ",
+      { "winogrande_dev.jsonl", "winogrande/dev.jsonl", "winogrande_1.1/dev.jsonl" },
+      { NULL } },
+    { "hellaswag",
+      "HellaSwag",
+      true,
+      read_hellaswag,
       " ind activity_label ctx_a ctx_b ctx split split_type label endings source_id ",
-      { "hellaswag_val.jsonl", "hellaswag/hellaswag_val.jsonl", "hellaswag/val.jsonl" }, { NULL } },
-    { "piqa", "PIQA", true, read_piqa, " id goal sol1 sol2 ", { "piqa_valid.jsonl", "piqa/valid.jsonl", "piqa/dev.jsonl" },
+      { "hellaswag_val.jsonl", "hellaswag/hellaswag_val.jsonl", "hellaswag/val.jsonl" },
+      { NULL } },
+    { "piqa",
+      "PIQA",
+      true,
+      read_piqa,
+      " id goal sol1 sol2 ",
+      { "piqa_valid.jsonl", "piqa/valid.jsonl", "piqa/dev.jsonl" },
       { "piqa_valid-labels.lst", "piqa/valid-labels.lst", "piqa/dev-labels.lst" } },
-    { "boolq", "BoolQ", false, read_boolq, " question passage idx label ", { "boolq_val.jsonl", "BoolQ/val.jsonl", "boolq/val.jsonl" }, { NULL } },
-    { "arc_easy", "ARC-e", true, read_arc, " id question answerKey ",
-      { "arc_easy_test.jsonl", "ARC-Easy/ARC-Easy-Test.jsonl", "ARC-Easy-Test.jsonl" }, { NULL } },
-    { "arc_challenge", "ARC-c", true, read_arc, " id question answerKey ",
-      { "arc_challenge_test.jsonl", "ARC-Challenge/ARC-Challenge-Test.jsonl", "ARC-Challenge-Test.jsonl" }, { NULL } },
+    { "boolq",
+      "BoolQ",
+      false,
+      read_boolq,
+      " question passage idx label ",
+      { "boolq_val.jsonl", "BoolQ/val.jsonl", "boolq/val.jsonl" },
+      { NULL } },
+    { "arc_easy",
+      "ARC-e",
+      true,
+      read_arc,
+      " id question answerKey ",
+      { "arc_easy_test.jsonl", "ARC-Easy/ARC-Easy-Test.jsonl", "ARC-Easy-Test.jsonl" },
+      { NULL } },
+    { "arc_challenge",
+      "ARC-c",
+      true,
+      read_arc,
+      " id question answerKey ",
+      { "arc_challenge_test.jsonl", "ARC-Challenge/ARC-Challenge-Test.jsonl", "ARC-Challenge-Test.jsonl" },
+      { NULL } },
 };
 
 const char *eval_task_name(int index) { return kinds[index].name; }
@@ -202,7 +232,10 @@ static int read_boolq(const line *at, const json_t *object, eval_item *item)
     const char *passage = text_of(at, object, "passage"), *question = passage ? text_of(at, object, "question") : NULL;
     if (!question) return 5;
     const json_t *label = json_object_get(object, "label");
-    const char *word = json_is_string(label) ? json_string_value(label) : json_is_true(label) ? "true" : json_is_false(label) ? "false" : "";
+    const char *word = json_is_string(label)  ? json_string_value(label)
+                       : json_is_true(label)  ? "true"
+                       : json_is_false(label) ? "false"
+                                              : "";
     if (strcmp(word, "true") != 0 && strcmp(word, "false") != 0) return refuse_field(at, "label", "is missing or neither true nor false");
     item->gold = word[0] == 't';
     int code = name_item(at, object, "idx", item);
@@ -236,6 +269,8 @@ static int read_line(const eval_task *task, int index, size_t number, const char
     int code = json_is_object(object) ? check_fields(&at, object, kinds[index].fields)
                                       : app_refuse(5, "%s, line %zu: this is no JSON object", task->path, number);
     if (code == APP_GO_ON) code = kinds[index].read(&at, object, item);
+    for (uint32_t i = 0; i < item->choice_count && code == APP_GO_ON; i++)
+        if (item->choice[i].characters == 0) code = app_refuse(5, "%s, line %zu: choice %u is empty", task->path, number, i + 1);
     json_decref(object);
     return code;
 }
@@ -289,17 +324,16 @@ static int read_labels(eval_task *task, const char *path)
     if (code != APP_GO_ON) return code;
     for (const char *at = text; *at && code == APP_GO_ON; item++) {
         size_t count = strcspn(at, "\r\n");
-        if (count != 1 || (*at != '0' && *at != '1'))
-            code = app_refuse(5, "%s, line %zu: the label is neither 0 nor 1", path, item + 1);
+        if (count != 1 || (*at != '0' && *at != '1')) code = app_refuse(5, "%s, line %zu: the label is neither 0 nor 1", path, item + 1);
         else if (item == task->count)
             code = app_refuse(5, "%s, line %zu: there is a label too many: %s has %zu items", path, item + 1, task->path, task->count);
         else task->items[item].gold = *at == '1';
-        at += count;
-        at += strspn(at, "\r") ;
+        at += count + strspn(at + count, "\r");
         if (*at == '\n') at++;
     }
     if (code == APP_GO_ON && item < task->count)
-        code = app_refuse(5, "%s ends after line %zu, and %s has %zu items; is it the list of this file?", path, item, task->path, task->count);
+        code = app_refuse(5, "%s ends after line %zu, and %s has %zu items; is it the list of this file?", path, item, task->path,
+                          task->count);
     free(text);
     return code;
 }
@@ -308,7 +342,8 @@ int eval_task_load(eval_task *task, int index, const char *folder, size_t most)
 {
     struct stat info;
     *task = (eval_task){ .name = kinds[index].name, .title = kinds[index].title, .normalised = kinds[index].normalised };
-    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode)) return app_refuse(5, "there is no folder %s with the task files (--data)", folder);
+    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
+        return app_refuse(5, "there is no folder %s with the task files (--data)", folder);
     int found = -1;
     for (int i = 0; i < FILES_MAX && found < 0 && kinds[index].files[i]; i++) {
         int length = snprintf(task->path, sizeof task->path, "%s/%s", folder, kinds[index].files[i]);
@@ -326,8 +361,7 @@ int eval_task_load(eval_task *task, int index, const char *folder, size_t most)
         char labels[1024];
         int length = snprintf(labels, sizeof labels, "%s/%s", folder, kinds[index].labels[found]);
         if (length >= (int)sizeof labels) return app_refuse(5, "the path of the folder %s is too long", folder);
-        if (stat(labels, &info) != 0)
-            return app_refuse(5, "the list of labels %s is missing; %s has none in it", labels, task->path);
+        if (stat(labels, &info) != 0) return app_refuse(5, "the list of labels %s is missing; %s has none in it", labels, task->path);
         code = read_labels(task, labels);
     }
     while (code == APP_GO_ON && most && task->count > most) free_item(&task->items[--task->count]);

@@ -51,7 +51,8 @@ typedef struct eval_text_options {
     APP_ROW_INTEGER('c', "ctx-size", "N", "tokens in a window (default: the model's context, at most 2048);\n"           \
                     "the first of them is only given, the rest predicted", &(t).window, 2, INT32_MAX),                   \
     APP_ROW_CHOICE(0, "protocol", EVAL_PROTOCOL_NAMES, "wikitext2: FILE is wiki.test.raw, its documents joined by two\n"     \
-                   "newlines; c4: FILE is JSON lines with \"text\", 256 random slices;\nas in published tables, windows of 2048 (default: text, as it is)", \
+                   "newlines; c4: FILE is JSON lines with \"text\", 256 random slices;\n"                                 \
+                   "as in published tables, windows of 2048 (default: text, as it is)",                                  \
                    &(t).protocol),                                                                                      \
     APP_ROW_TEXT(0, "split", "MARK", "the text is documents separated by MARK, a window each: stripped\n"                \
                  "of white space, start and end token added, cut to the window\n"                                        \

@@ -109,8 +109,8 @@ static int take_row(const json_t *row, size_t line, void *user)
         const eval_item *item = &w->tasks[t].items[at - 1];
         double likelihood[EVAL_CHOICES_MAX];
         if (strcmp(item->id, id) != 0 || json_array_size(list) != item->choice_count)
-            return app_refuse(5, "%s, line %zu: \"%s\" is not what line %lld of %s holds; the log is of another file", w->desc->log, line, id,
-                              (long long)at, w->tasks[t].path);
+            return app_refuse(5, "%s, line %zu: \"%s\" is not what line %lld of %s holds; the log is of another file", w->desc->log, line,
+                              id, (long long)at, w->tasks[t].path);
         for (uint32_t i = 0; i < item->choice_count; i++) {
             const json_t *value = json_array_get(list, i);
             if (!json_is_number(value)) return app_refuse(5, "%s, line %zu: a log-likelihood is no number", w->desc->log, line);
@@ -163,7 +163,10 @@ static int load_tasks(work *w)
 }
 
 /* What an item needs besides the session. */
-typedef struct rows { float *logits; double *nll; } rows;
+typedef struct rows {
+    float *logits;
+    double *nll;
+} rows;
 
 static int measure_item(work *w, ob_session *session, const rows *r, int t, size_t index, eval_zeroshot *result)
 {
@@ -207,7 +210,8 @@ static int measure_tasks(work *w, ob_session *session, const rows *r, eval_zeros
             if (w->outcomes[t][i].known) result->task[t].known++;
             else code = measure_item(w, session, r, t, i, result);
             done += !w->outcomes[t][i].known || code == APP_GO_ON;
-            if (code == APP_GO_ON && !app_progress_step(left ? (double)(done < left ? done : left) / (double)left : 1, task->title, &progress))
+            if (code == APP_GO_ON &&
+                !app_progress_step(left ? (double)(done < left ? done : left) / (double)left : 1, task->title, &progress))
                 code = app_fail(OB_ERROR_CANCELLED);
         }
         result->task[t].seconds = app_seconds() - start;
@@ -275,7 +279,8 @@ static const char examples[] =
     "likelihood of the text, acc_norm by that divided by its characters. The paper reports acc of WinoGrande and BoolQ and acc_norm of\n"
     "HellaSwag, PIQA, ARC-e and ARC-c, and the mean of the six; a model that guesses has about 50, 25, 50, 50, 25 and 25 %. Prompts and\n"
     "tokens are those of lm-evaluation-harness 0.3 (docs/evaluation.md); newer versions give other numbers.\n\n"
-    "Files that are looked for in DIR: winogrande_dev.jsonl, hellaswag_val.jsonl, piqa_valid.jsonl and piqa_valid-labels.lst, boolq_val.jsonl\n"
+    "Files that are looked for in DIR: winogrande_dev.jsonl, hellaswag_val.jsonl, piqa_valid.jsonl and piqa_valid-labels.lst, "
+    "boolq_val.jsonl\n"
     "(SuperGLUE's), arc_easy_test.jsonl, arc_challenge_test.jsonl; or the names that they have in their archives, such as\n"
     "ARC-Easy/ARC-Easy-Test.jsonl and BoolQ/val.jsonl.\n";
 
@@ -305,16 +310,20 @@ static int parse(zeroshot_options *o, int argc, char **argv)
         APP_ROW_HEADING("Model and tasks"),
         EVAL_MODEL_ROW(o->eval),
         APP_ROW_TEXT(0, "data", "DIR", "the folder with the task files (required); see below", &o->folder),
-        APP_ROW_TEXT(0, "tasks", "LIST", "which, with commas between: winogrande, hellaswag, piqa, boolq,\narc_easy, arc_challenge (default: all six)",
+        APP_ROW_TEXT(0, "tasks", "LIST",
+                     "which, with commas between: winogrande, hellaswag, piqa, boolq,\narc_easy, arc_challenge (default: all six)",
                      &o->tasks),
         APP_ROW_INTEGER(0, "items", "N", "only the first N items of each (default: all)", &o->items, 1, INT32_MAX),
         APP_ROW_FLAG(0, "bos", "put the start token in front of every context; without it as in\nthe paper's tables", &o->bos),
-        APP_ROW_INTEGER('c', "ctx-size", "N", "most tokens that the model sees; what is longer loses its beginning\n(default: the model's context)",
-                        &o->context, 2, INT32_MAX),
+        APP_ROW_INTEGER('c', "ctx-size", "N",
+                        "most tokens that the model sees; what is longer loses its beginning\n(default: the model's context)", &o->context,
+                        2, INT32_MAX),
         EVAL_BATCH_ROW(o->eval),
         EVAL_CACHE_ROW(o->eval),
         APP_ROW_HEADING("Output"),
-        APP_ROW_TEXT(0, "log", "FILE", "a JSON line for every item: the log-likelihoods of its choices, what\nwas chosen; a file that is there is continued", &o->log),
+        APP_ROW_TEXT(0, "log", "FILE",
+                     "a JSON line for every item: the log-likelihoods of its choices, what\nwas chosen; a file that is there is continued",
+                     &o->log),
         EVAL_JSON_ROW(o->eval),
         EVAL_DEVICE_ROWS(o->eval),
     };

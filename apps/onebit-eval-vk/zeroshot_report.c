@@ -13,7 +13,8 @@ static void print_table(const eval_zeroshot *result)
         const eval_zeroshot_task *t = &result->task[i];
         char normalised[32] = "-"; /* the harness has none of these tasks */
         if (t->normalised)
-            snprintf(normalised, sizeof normalised, "%7.2f +/- %5.2f", 100 * eval_zeroshot_share(t, true), 100 * eval_zeroshot_error(t, true));
+            snprintf(normalised, sizeof normalised, "%7.2f +/- %5.2f", 100 * eval_zeroshot_share(t, true),
+                     100 * eval_zeroshot_error(t, true));
         printf("%-12s %7zu %7.2f +/- %5.2f %17s  %-8s %9zu\n", t->title, t->items, 100 * eval_zeroshot_share(t, false),
                100 * eval_zeroshot_error(t, false), normalised, t->normalised ? "acc_norm" : "acc", t->near_ties);
     }

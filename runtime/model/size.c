@@ -7,7 +7,7 @@
 static const struct {
     const char *role, *input;
 } linears[] = {
-    { "attn_q", NULL }, { "attn_k", NULL }, { "attn_v", NULL }, { "attn_output", "attn_q" },
+    { "attn_q", NULL },   { "attn_k", NULL }, { "attn_v", NULL },       { "attn_output", "attn_q" },
     { "ffn_gate", NULL }, { "ffn_up", NULL }, { "ffn_down", "ffn_up" },
 };
 enum { LINEARS = sizeof linears / sizeof *linears };
@@ -116,6 +116,7 @@ obi_status obi_size_of(const obi_gguf *gguf, obi_size *size)
             if (!part && tensor->dimensions == 2) size->table_bytes += tensor->bytes;
         }
     }
-    return size->linear_weights > 0 ? OBI_OK
-                                    : obi_fail(OBI_ERROR_DATA, "%.160s: the file has no linear layers; it holds no model", gguf->mapping.path);
+    return size->linear_weights > 0
+               ? OBI_OK
+               : obi_fail(OBI_ERROR_DATA, "%.160s: the file has no linear layers; it holds no model", gguf->mapping.path);
 }

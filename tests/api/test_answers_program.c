@@ -6,8 +6,9 @@
 #define STUDENT OB_SOURCE_DIR "/models/stories-onebit.gguf"
 
 /* The alpaca template around an instruction with an input. */
-#define PROMPT "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n" \
-               "### Instruction:\nTell a \"story\".\nAbout a cat.\n\n### Response:\n"
+#define PROMPT                                                                                                                             \
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"                        \
+    "### Instruction:\nTell a \"story\".\nAbout a cat.\n\n### Response:\n"
 
 /* Finds the text of the answer, a JSON string, behind `from`; without its escapes. */
 static const char *answer_in(const char **from, char *text, size_t room)

@@ -22,13 +22,14 @@ static void expect_nll(const program *run, double nll, double windows)
 static void test_wikitext2(void **state)
 {
     (void)state;
-    const program *run = program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "wikitext2", "-f", test_data_path("text/wikitext2_test.raw"),
-                                     "--bytes", "3000", "-c", "64", "--json");
+    const program *run = program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "wikitext2", "-f",
+                                     test_data_path("text/wikitext2_test.raw"), "--bytes", "3000", "-c", "64", "--json");
     expect_nll(run, 6.152804665, 24);
     assert_true(json_number(run->out, "text_tokens") == 1561);
     assert_non_null(strstr(run->err, "instead of the protocol's 2048"));
     program_expect_failure(program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "wikitext2", "-f",
-                                       test_data_path("text/wikitext2_test.raw"), "--bytes", "30", "-c", "64"), 5, "fewer than one window of 64");
+                                       test_data_path("text/wikitext2_test.raw"), "--bytes", "30", "-c", "64"),
+                           5, "fewer than one window of 64");
 }
 
 /* The first 20000 bytes of the stories, a document for each paragraph but the last. */
@@ -94,8 +95,10 @@ static void test_c4(void **state)
     expect_bad("{\"text\": \"Once upon a time\"}\n{\"tex", "line 2: ");
     expect_bad("{\"text\": \"Once upon a time\"}\n{\"title\": \"Once\"}\n", "line 2: there is no \"text\"");
     expect_bad("", "has no documents");
-    program_expect_failure(program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "c4", "-f", documents, "--bytes", "99"), 2, "whole files");
-    program_expect_failure(program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "c4", "-f", documents, "--split", "x"), 2, "--split");
+    program_expect_failure(program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "c4", "-f", documents, "--bytes", "99"), 2,
+                           "whole files");
+    program_expect_failure(program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "c4", "-f", documents, "--split", "x"), 2,
+                           "--split");
 }
 
 int main(void)

@@ -16,9 +16,12 @@ static void expect_near(const char *text, const char *key, double value, double 
 static void test_shapes(void **state)
 {
     (void)state;
-    static const struct { const char *name; double fp16, onebit; } rows[] = {
-        { "llama-7b", 13.477, 1.339 }, { "llama-13b", 26.032, 2.250 }, { "llama-30b", 65.058, 4.882 }, { "llama-65b", 130.571, 9.171 },
-        { "opt-1.3b", 2.632, 0.368 }, { "qwen3-0.6b", 1.192, 0.368 }, { "stories15m", 0.0304, 0.0193 },
+    static const struct {
+        const char *name;
+        double fp16, onebit;
+    } rows[] = {
+        { "llama-7b", 13.477, 1.339 }, { "llama-13b", 26.032, 2.250 }, { "llama-30b", 65.058, 4.882 },   { "llama-65b", 130.571, 9.171 },
+        { "opt-1.3b", 2.632, 0.368 },  { "qwen3-0.6b", 1.192, 0.368 }, { "stories15m", 0.0304, 0.0193 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const program *run = program_run("onebit-eval-vk", "size", "--shape", rows[i].name, "--json");

@@ -13,7 +13,9 @@ static void expect_bad(const char *task, const char *name, const char *text, con
 }
 
 #define PIQA "{\"goal\":\"g\",\"sol1\":\"a\",\"sol2\":\"b\"}\n"
-#define ARC "{\"id\":\"x\",\"question\":{\"stem\":\"s\",\"choices\":[{\"text\":\"a\",\"label\":\"A\"},{\"text\":\"b\",\"label\":\"B\"}]},\"answerKey\":"
+#define ARC                                                                                                                                \
+    "{\"id\":\"x\",\"question\":{\"stem\":\"s\",\"choices\":[{\"text\":\"a\",\"label\":\"A\"},{\"text\":\"b\",\"label\":\"B\"}]},"         \
+    "\"answerKey\":"
 
 static void test_bad_files(void **state)
 {
@@ -27,18 +29,24 @@ static void test_bad_files(void **state)
     expect_bad("piqa", "piqa_valid.jsonl", "{\"goal\":\"g\",\"sol1\":\"a\"}\n", "0\n", "line 1: \"sol2\" is missing");
     expect_bad("piqa", "piqa_valid.jsonl", "{\"goal\":1,\"sol1\":\"a\",\"sol2\":\"b\"}\n", "0\n", "\"goal\" is no text");
     expect_bad("piqa", "piqa_valid.jsonl", "", "", "is empty");
-    expect_bad("boolq", "boolq_val.jsonl", "{\"question\":\"q\",\"passage\":\"p\",\"title\":\"t\",\"label\":true}\n", NULL, "\"title\" is no field of this task");
+    expect_bad("piqa", "piqa_valid.jsonl", "{\"goal\":\"g\",\"sol1\":\"\",\"sol2\":\"b\"}\n", "0\n", "line 1: choice 1 is empty");
+    expect_bad("boolq", "boolq_val.jsonl", "{\"question\":\"q\",\"passage\":\"p\",\"title\":\"t\",\"label\":true}\n", NULL,
+               "\"title\" is no field of this task");
     expect_bad("boolq", "boolq_val.jsonl", "{\"question\":\"q\",\"passage\":\"p\",\"label\":\"maybe\"}\n", NULL, "line 1: \"label\"");
     expect_bad("arc_easy", "arc_easy_test.jsonl", ARC "\"A\"}\n" ARC "\"C\"}\n", NULL, "line 2: \"answerKey\" is the label of none");
-    expect_bad("winogrande", "winogrande_dev.jsonl", "{\"qID\":\"1\",\"sentence\":\"s\",\"option1\":\"a\",\"option2\":\"b\",\"answer\":\"1\"}\n", NULL,
-               "has no blank");
-    expect_bad("winogrande", "winogrande_dev.jsonl", "{\"qID\":\"1\",\"sentence\":\"_ s\",\"option1\":\"a\",\"option2\":\"b\",\"answer\":\"\"}\n", NULL,
+    expect_bad("winogrande", "winogrande_dev.jsonl",
+               "{\"qID\":\"1\",\"sentence\":\"s\",\"option1\":\"a\",\"option2\":\"b\",\"answer\":\"1\"}\n", NULL, "has no blank");
+    expect_bad("winogrande", "winogrande_dev.jsonl",
+               "{\"qID\":\"1\",\"sentence\":\"_ s\",\"option1\":\"a\",\"option2\":\"b\",\"answer\":\"\"}\n", NULL,
                "\"answer\" is neither 1 nor 2");
-    expect_bad("hellaswag", "hellaswag_val.jsonl", "{\"activity_label\":\"x\",\"ctx_a\":\"a\",\"ctx_b\":\"b\",\"endings\":[\"c\",\"d\"],\"label\":2}\n",
-               NULL, "line 1: \"label\"");
-    program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", scratch_directory), 5, "has no file of winogrande");
+    expect_bad("hellaswag", "hellaswag_val.jsonl",
+               "{\"activity_label\":\"x\",\"ctx_a\":\"a\",\"ctx_b\":\"b\",\"endings\":[\"c\",\"d\"],\"label\":2}\n", NULL,
+               "line 1: \"label\"");
+    program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", scratch_directory), 5,
+                           "has no file of winogrande");
     program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", scratch_path("none")), 5, "there is no folder");
-    program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", test_data_path("zeroshot"), "--tasks", "mmlu"), 2, "no task 'mmlu'");
+    program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", test_data_path("zeroshot"), "--tasks", "mmlu"),
+                           2, "no task 'mmlu'");
     program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL), 2, "--data names the folder");
 }
 

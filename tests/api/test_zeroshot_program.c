@@ -1,5 +1,5 @@
-/* test_zeroshot_program: "onebit-eval-vk zeroshot": the numbers of a second implementation (scripts/reference_zeroshot.py), and a log that is
- * continued. */
+/* test_zeroshot_program: "onebit-eval-vk zeroshot": the numbers of a second implementation (scripts/reference_zeroshot.py), and a log
+ * that is continued. */
 #include "program.h"
 
 #include <math.h>
@@ -66,10 +66,13 @@ static int open_folder(void **state)
 static void test_golden(void **state)
 {
     (void)state;
-    static const struct { const char *task; bool normalised; } tasks[] = { { "winogrande", false }, { "hellaswag", true },
-                                                                             { "piqa", true }, { "boolq", false },
-                                                                             { "arc_easy", true }, { "arc_challenge", true } };
-    const program *run = program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", folder, "--items", "4", "--log", logged, "--json");
+    static const struct {
+        const char *task;
+        bool normalised;
+    } tasks[] = { { "winogrande", false }, { "hellaswag", true }, { "piqa", true },
+                  { "boolq", false },      { "arc_easy", true },  { "arc_challenge", true } };
+    const program *run =
+        program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", folder, "--items", "4", "--log", logged, "--json");
     program_expect_success(run);
     char *log = text_of(logged), *golden = text_of(GOLDEN);
     const char *report = run->out;
@@ -110,8 +113,8 @@ static void test_continued(void **state)
     assert_true(third && fourth);
     size_t kept = (size_t)(fourth - whole) - 20, all = (size_t)(strchr(fourth, '\n') + 1 - whole);
     program_write_file("log.jsonl", whole, kept);
-    const program *run = program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", folder, "--items", "4", "--tasks", "winogrande", "--log",
-                                     logged, "--json");
+    const program *run = program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", folder, "--items", "4", "--tasks", "winogrande",
+                                     "--log", logged, "--json");
     program_expect_success(run);
     assert_true(json_number(run->out, "items_from_log") == 2);
     char *again = text_of(logged);
@@ -119,7 +122,8 @@ static void test_continued(void **state)
     assert_memory_equal(again, whole, all);
 
     program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", folder, "--items", "4", "--tasks", "winogrande",
-                                       "--log", logged, "--bos"), 2, "its \"bos\" is false, now it is true");
+                                       "--log", logged, "--bos"),
+                           2, "its \"bos\" is false, now it is true");
     program_write_file("log.jsonl", "notes\n", 6);
     program_expect_failure(program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", folder, "--log", logged), 5, "is no log");
     size_t bytes;

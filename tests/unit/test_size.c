@@ -2,26 +2,26 @@
 #include <math.h>
 #include <string.h>
 
-#include "data.h"
-#include "scratch.h"
 #include "core/alloc.h"
+#include "data.h"
 #include "model/size.h"
+#include "scratch.h"
 
 /* One layer of width 40 (a word and a quarter), 8 outputs of k and v, 70 in the feed-forward part. */
 enum { D = 40, KV = 8, F = 70, V = 11, W = 2 * D * D + 2 * KV * D + 3 * F * D };
 static const struct {
     const char *role;
     uint64_t rows, columns;
-} shapes[] = { { "attn_q", D, D }, { "attn_k", KV, D }, { "attn_v", KV, D }, { "attn_output", D, D },
-               { "ffn_gate", F, D }, { "ffn_up", F, D }, { "ffn_down", D, F } };
+} shapes[] = { { "attn_q", D, D },   { "attn_k", KV, D }, { "attn_v", KV, D }, { "attn_output", D, D },
+               { "ffn_gate", F, D }, { "ffn_up", F, D },  { "ffn_down", D, F } };
 enum { LINEARS = sizeof shapes / sizeof *shapes };
 
 typedef struct form {
-    obi_dtype type;      /* of the weights */
-    uint32_t planes;     /* of signs; 0: the key is left out */
-    bool factor, offset; /* values beside them */
-    float bits;          /* onebit.linear_bits; 0: left out */
-    uint64_t wrong_rows; /* of attn_output: this many more */
+    obi_dtype type;       /* of the weights */
+    uint32_t planes;      /* of signs; 0: the key is left out */
+    bool factor, offset;  /* values beside them */
+    float bits;           /* onebit.linear_bits; 0: left out */
+    uint64_t wrong_rows;  /* of attn_output: this many more */
     uint64_t wrong_words; /* of ffn_down */
 } form;
 
@@ -42,7 +42,8 @@ static void add_linear(obi_gguf_writer *writer, const form *f, int i)
     uint64_t planes = f->planes ? f->planes : 1, rows = shapes[i].rows, columns = shapes[i].columns;
     bool signs = f->type == OBI_DTYPE_I32;
     if (i == 3) rows += f->wrong_rows;
-    add(writer, shapes[i].role, "weight", f->type, signs ? (columns + 31) / 32 + (i == 6 ? f->wrong_words : 0) : columns, signs ? planes * rows : rows);
+    add(writer, shapes[i].role, "weight", f->type, signs ? (columns + 31) / 32 + (i == 6 ? f->wrong_words : 0) : columns,
+        signs ? planes * rows : rows);
     if (signs || f->type == OBI_DTYPE_I8) add(writer, shapes[i].role, "weight_scale", OBI_DTYPE_F16, planes * rows, 0);
     if (f->factor) add(writer, shapes[i].role, "input_factor", OBI_DTYPE_F16, columns, 0);
     if (f->offset) add(writer, shapes[i].role, "weight_offset", OBI_DTYPE_F16, rows, 0);
