@@ -123,6 +123,13 @@ static void test_onebit_report(void **state)
     ob_session_destroy(session);
     ob_model_destroy(model);
 
+    /* The file says the same about itself without a device. */
+    ob_model_size size;
+    API_OK(ob_model_size_get(out, &size));
+    assert_true(size.planes == 1 && size.linear_weights == LINEAR && size.parameters == PARAMETERS && size.file_bytes == size_of(out));
+    assert_true(fabs(size.linear_bits - bits / weights) < 1e-6 && size.fp16_bytes == 2 * PARAMETERS);
+    API_FAILS(ob_model_size_get(test_data_path("text/tinyshakespeare.txt"), &size), OB_ERROR_DATA, "tinyshakespeare");
+
     /* A 1-bit model stays as it is, needs no device for that, and has no dense form. */
     char copy[1024];
     snprintf(copy, sizeof copy, "%s", scratch_path("copy.gguf"));
