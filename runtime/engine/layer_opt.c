@@ -19,16 +19,21 @@ typedef struct opt_pass {
 
 static const obi_config *config_of(const opt_pass *pass) { return &pass->session->weights->config; }
 
-/* One projection with all that follows it, OneBit's norm and the bias; y = that, max(that, 0), or y + that. `p` (T,rows) is where the
- * product goes, and may be y where nothing is added. */
-static void project(const opt_pass *pass, obi_view y, obi_bias_then then, obi_view p, obi_view x, const obi_linear *linear)
+/* What follows a product p (T,rows), OneBit's norm and the bias; y = that, max(that, 0), or y + that. */
+static void follow(const opt_pass *pass, obi_view y, obi_bias_then then, obi_view p, const obi_linear *linear)
 {
     const obi_config *config = config_of(pass);
     obi_cmd *cmd = pass->session->cmd;
     uint32_t rows = obi_linear_rows(linear);
-    obi_linear_forward(pass->session, p, x, linear, pass->T, pass->pace);
     if (config->post_norm) obi_op_layernorm_fwd(cmd, p, p, pass->T, rows, config->post_norm_eps);
     obi_op_bias_fwd(cmd, y, p, linear->bias, pass->T, rows, then);
+}
+
+/* One projection with all that follows it. `p` (T,rows) is where the product goes, and may be y where nothing is added. */
+static void project(const opt_pass *pass, obi_view y, obi_bias_then then, obi_view p, obi_view x, const obi_linear *linear)
+{
+    obi_linear_forward(pass->session, p, x, linear, pass->T, pass->pace);
+    follow(pass, y, then, p, linear);
 }
 
 /* in = LayerNorm(x) w + b. */
@@ -83,9 +88,9 @@ static void layer_forward(const opt_pass *pass, uint32_t index)
     obi_view up = obi_view_rows(session->gate_up, 0, pass->T, config->ffn);
     obi_kv_cache cache = { session->kv_type, obi_view_of(session->k_cache[index]), obi_view_of(session->v_cache[index]) };
 
-    project(pass, at.q, OBI_BIAS_ALONE, at.q, pass->in, &linear[OBI_LINEAR_Q]);
-    project(pass, at.k, OBI_BIAS_ALONE, at.k, pass->in, &linear[OBI_LINEAR_K]);
-    project(pass, at.v, OBI_BIAS_ALONE, at.v, pass->in, &linear[OBI_LINEAR_V]);
+    const obi_view y[] = { at.q, at.k, at.v };
+    obi_linear_group_forward(session, y, pass->in, &linear[OBI_LINEAR_Q], 3, pass->T, pass->pace);
+    for (int i = 0; i < 3; i++) follow(pass, y[i], OBI_BIAS_ALONE, y[i], &linear[OBI_LINEAR_Q + i]);
     store(pass, cache, at);
     obi_attention_forward(session, attended, at.q, cache, pass->T, pass->pace);
     project(pass, pass->x, OBI_BIAS_ADD, pass->projected, attended, &linear[OBI_LINEAR_O]);

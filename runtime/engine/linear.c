@@ -52,6 +52,14 @@ static void planes_forward(obi_session *session, const obi_view *y, obi_view x, 
     obi_op_planes_fwd(session->cmd, sums, count, linear[0].planes, T);
 }
 
+/* Of one plane each, whose products are outputs. */
+static void signs_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T)
+{
+    obi_bitlinear_part parts[OBI_GROUP_MAX];
+    for (uint32_t i = 0; i < count; i++) parts[i] = (obi_bitlinear_part){ y[i], linear[i].scales, &linear[i].weight };
+    obi_op_bitlinear_group_fwd(session->cmd, parts, count, x, T);
+}
+
 /* ---- bytes ------------------------------------------------------------------------------------------------------ */
 
 static bool is_bytes(const obi_linear *linear) { return linear->weight.type == OBI_WEIGHT_I8; }
@@ -65,12 +73,21 @@ static void bytes_forward(obi_session *session, const obi_view *y, obi_view x, c
 
 /* ---- any form --------------------------------------------------------------------------------------------------- */
 
+typedef void (*group_forward)(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T);
+
+/* How linears of this form are multiplied, several of one x at once; NULL: one after the other. */
+static group_forward group_of(const obi_linear *linear)
+{
+    if (is_stacked(linear)) return planes_forward;
+    if (linear->planes > 0) return signs_forward;
+    return is_bytes(linear) ? bytes_forward : NULL;
+}
+
 void obi_linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T, obi_pace *pace)
 {
+    group_forward forward = group_of(linear);
     obi_pace_before(pace, obi_linear_work(linear, 1, T));
-    if (is_stacked(linear)) planes_forward(session, &y, x, linear, 1, T);
-    else if (is_bytes(linear)) bytes_forward(session, &y, x, linear, 1, T);
-    else if (linear->planes > 0) obi_op_bitlinear_fwd(session->cmd, y, x, &linear->weight, linear->scales, T);
+    if (forward) forward(session, &y, x, linear, 1, T);
     else obi_op_dense_fwd(session->cmd, y, x, &linear->weight, T);
 }
 
@@ -78,15 +95,12 @@ void obi_linear_group_forward(obi_session *session, const obi_view *y, obi_view 
                               obi_pace *pace)
 {
     double work = obi_linear_work(linear, count, T);
-    bool stacked = true, bytes = true;
-    for (uint32_t i = 0; i < count; i++) {
-        stacked &= is_stacked(&linear[i]);
-        bytes &= is_bytes(&linear[i]);
-    }
-    if ((stacked || bytes) && work <= pace->budget) {
+    group_forward forward = group_of(&linear[0]);
+    for (uint32_t i = 1; i < count; i++)
+        if (group_of(&linear[i]) != forward) forward = NULL;
+    if (forward && work <= pace->budget) {
         obi_pace_before(pace, work);
-        if (stacked) planes_forward(session, y, x, linear, count, T);
-        else bytes_forward(session, y, x, linear, count, T);
+        forward(session, y, x, linear, count, T);
         return;
     }
     for (uint32_t i = 0; i < count; i++) obi_linear_forward(session, y[i], x, &linear[i], T, pace);

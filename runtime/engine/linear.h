@@ -12,7 +12,7 @@ double obi_linear_work(const obi_linear *linear, uint32_t count, uint32_t T);
  * recorded before. A failure stays in the session's cmd. */
 void obi_linear_forward(obi_session *session, obi_view y, obi_view x, const obi_linear *linear, uint32_t T, obi_pace *pace);
 
-/* The same for `count` projections of one x, at most OBI_GROUP_MAX, that follow each other; sign planes of them all are one dispatch where
+/* The same for `count` projections of one x, at most OBI_GROUP_MAX, that follow each other; signs of them all are one dispatch where
  * obi_op_bitlinear_group_fwd has one, and for weights in bytes x becomes bytes once. */
 void obi_linear_group_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T,
                               obi_pace *pace);

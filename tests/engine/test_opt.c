@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/half.h"
 #include "engine/state.h"
 #include "opt_model.h"
+#include "quant/planes.h"
 
 enum { FORMS = 2 };
 
@@ -221,6 +223,149 @@ static void test_text_to_the_end(void **state)
     test_device_check();
 }
 
+/* ---- quantised --------------------------------------------------------------------------------------------------------- */
+
+enum { LINEAR_MAX = 80 * 48, QUANTISED_BITS = 3 };
+
+/* A linear in few bits, rounded to nearest row by row: as the engine reads it, and as the numbers that this means. */
+typedef struct quantised {
+    uint64_t m, n;
+    float w[LINEAR_MAX];
+    uint32_t words[QUANTISED_BITS * LINEAR_MAX];
+    int8_t bytes[LINEAR_MAX];
+    uint16_t scale[QUANTISED_BITS * 80], offset[80];
+} quantised;
+
+static float half_of(float value, uint16_t *half)
+{
+    *half = obi_float_to_half(value);
+    return obi_half_to_float(*half);
+}
+
+static void quantise(quantised *q, const float *w, bool bytes)
+{
+    static uint8_t codes[LINEAR_MAX];
+    float step[80], zero[80];
+    for (uint64_t i = 0; i < q->m; i++) {
+        const float *row = w + i * q->n;
+        float low = 0, high = 0;
+        for (uint64_t j = 0; j < q->n; j++) low = fminf(low, row[j]), high = fmaxf(high, row[j]);
+        if (bytes) step[i] = half_of(fmaxf(-low, high) / 127, &q->scale[i]);
+        else step[i] = obi_planes_step((high - low) / ((1 << QUANTISED_BITS) - 1), QUANTISED_BITS);
+        zero[i] = bytes ? 0 : rintf(-low / step[i]);
+        for (uint64_t j = 0; j < q->n; j++) {
+            float code = rintf(row[j] / step[i]) + zero[i];
+            code = bytes ? fminf(fmaxf(code, -127), 127) : fminf(fmaxf(code, 0), (1 << QUANTISED_BITS) - 1);
+            q->bytes[i * q->n + j] = (int8_t)code;
+            codes[i * q->n + j] = (uint8_t)code;
+            q->w[i * q->n + j] = step[i] * (code - zero[i]);
+        }
+    }
+    obi_planes to = { q->words, q->scale, q->offset };
+    if (!bytes) TEST_OK(obi_planes_pack(QUANTISED_BITS, (uint32_t)q->m, (uint32_t)q->n, codes, step, zero, &to));
+}
+
+static bool is_linear(const char *name)
+{
+    char copy[80];
+    snprintf(copy, sizeof copy, "%s", name);
+    char *end = strstr(copy, ".weight"), *role = end ? (*end = 0, strrchr(copy, '.')) : NULL;
+    for (int i = 0; role && i < OBI_LINEAR_COUNT; i++)
+        if (strcmp(role + 1, obi_linear_roles[i]) == 0) return true;
+    return false;
+}
+
+/* The model of `from` with its linears quantised, in planes or bytes or (`as_numbers`) in F32. */
+static void write_quantised(const char *from, const char *to, bool bytes, bool as_numbers)
+{
+    static quantised q;
+    obi_gguf gguf;
+    obi_gguf_writer *writer;
+    obi_config config;
+    TEST_OK(obi_gguf_open(&gguf, from));
+    TEST_OK(obi_config_from_gguf(&config, &gguf));
+    config.onebit = !as_numbers;
+    config.int8_rows = bytes && !as_numbers;
+    config.int8_threshold = 1e-30f; /* no input is rounded, so that only the weights are */
+    config.planes = bytes || as_numbers ? 1 : QUANTISED_BITS;
+    config.offset = config.no_input_factor = !bytes && !as_numbers;
+    TEST_OK(obi_gguf_writer_create(&writer, to));
+    obi_config_to_gguf(&config, writer);
+    for (int pass = 0; pass < 2; pass++) { /* the table, and the bytes */
+        if (pass == 1) TEST_OK(obi_gguf_writer_begin(writer));
+        for (uint64_t i = 0; i < gguf.tensor_count; i++) {
+            const obi_gguf_tensor *tensor = &gguf.tensors[i];
+            char scale[80], offset[80];
+            if (!is_linear(tensor->name) || as_numbers) {
+                const void *data = tensor->data;
+                if (pass == 0) obi_gguf_add_tensor(writer, tensor->name, tensor->type, tensor->dimensions, tensor->shape);
+                if (pass == 1 && is_linear(tensor->name)) {
+                    q.m = tensor->shape[1], q.n = tensor->shape[0];
+                    quantise(&q, data, bytes);
+                    data = q.w;
+                }
+                if (pass == 1) TEST_OK(obi_gguf_write(writer, data, tensor->bytes));
+                continue;
+            }
+            q.m = tensor->shape[1], q.n = tensor->shape[0];
+            assert_true(tensor->type == OBI_DTYPE_F32 && q.m * q.n <= LINEAR_MAX);
+            uint64_t planes = bytes ? 1 : QUANTISED_BITS, words = (q.n + 31) / 32;
+            snprintf(scale, sizeof scale, "%s_scale", tensor->name);
+            snprintf(offset, sizeof offset, "%s_offset", tensor->name);
+            if (pass == 0) {
+                obi_gguf_add_tensor(writer, tensor->name, bytes ? OBI_DTYPE_I8 : OBI_DTYPE_I32, 2,
+                                    (uint64_t[]){ bytes ? q.n : words, planes * q.m });
+                obi_gguf_add_tensor(writer, scale, OBI_DTYPE_F16, 1, (uint64_t[]){ planes * q.m });
+                if (!bytes) obi_gguf_add_tensor(writer, offset, OBI_DTYPE_F16, 1, (uint64_t[]){ q.m });
+                continue;
+            }
+            quantise(&q, (const float *)(const void *)tensor->data, bytes);
+            TEST_OK(bytes ? obi_gguf_write(writer, q.bytes, q.m * q.n) : obi_gguf_write(writer, q.words, planes * q.m * words * 4));
+            TEST_OK(obi_gguf_write(writer, q.scale, planes * q.m * 2));
+            if (!bytes) TEST_OK(obi_gguf_write(writer, q.offset, q.m * 2));
+        }
+    }
+    TEST_OK(obi_gguf_writer_commit(writer, NULL));
+    obi_gguf_close(&gguf);
+}
+
+/* Planes and bytes give what the numbers they stand for give as F32. Each is off by TOLERANCE; a sum of planes is one of up to four times
+ * as large terms. */
+static void test_quantised(void **state)
+{
+    (void)state;
+    char path[2][640];
+    bool half = test_device()->tier >= OBI_TIER_C && !test_device()->caps.straight;
+    for (int i = 0; i < 2; i++) snprintf(path[i], sizeof path[i], "%s/q%d.gguf", scratch_directory, i);
+    for (int f = 0; f < FORMS; f++)
+        for (int bytes = 0; bytes < 2; bytes++) {
+            static float want[OPT_VOCABULARY];
+            double tolerance = half && !bytes ? 4 * TOLERANCE_HALF : 5 * TOLERANCE, worst = 0, changed;
+            obi_session *sessions[2];
+            obi_weights *weights[2];
+            for (int i = 0; i < 2; i++) {
+                write_quantised(paths[f][0], path[i], bytes, i == 0);
+                weights[i] = load(path[i]);
+                sessions[i] = open_session(weights[i], (obi_session_desc){ .ahead = -1 });
+                unlink(path[i]);
+            }
+            for (uint32_t step = 1; step <= OPT_TOKENS; step += OPT_TOKENS - 1) {
+                for (int i = 0; i < 2; i++) TEST_OK(obi_session_rewind(sessions[i], 0));
+                for (uint32_t t = 0; t < OPT_TOKENS; t += step)
+                    for (int i = 0; i < 2; i++) TEST_OK(obi_session_feed(sessions[i], ids[f] + t, step));
+                TEST_OK(obi_session_logits(sessions[0], want));
+                worst = fmax(worst, difference_of(sessions[1], want));
+            }
+            changed = difference_of(sessions[1], golden_of(f, 0) + (OPT_TOKENS - 1) * OPT_VOCABULARY);
+            print_message("%s, %s: off by %.2g, %.2g from the model that was rounded\n", opt_forms[f].name, bytes ? "bytes" : "planes", worst,
+                          changed);
+            if (!(worst <= tolerance)) fail_msg("off by %g, tolerance %g", worst, tolerance);
+            assert_true(changed > 10 * tolerance || half); /* rounding shows */
+            for (int i = 0; i < 2; i++) obi_session_destroy(sessions[i]), obi_weights_free(weights[i]);
+        }
+    test_device_check();
+}
+
 /* A dense GGUF file is a source like the directory it came from, and so is a 1-bit one. */
 static void test_written_files_are_sources(void **state)
 {
@@ -299,6 +444,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_logits),   cmocka_unit_test(test_cache_types),
         cmocka_unit_test(test_scores),          cmocka_unit_test(test_text_to_the_end),
+        cmocka_unit_test(test_quantised),
         cmocka_unit_test(test_written_files_are_sources), cmocka_unit_test(test_wrong_files_are_refused),
     };
     test_leave_out_bytes(); /* what is compared here are f32 sums */
