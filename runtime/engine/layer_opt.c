@@ -19,17 +19,18 @@ typedef struct opt_pass {
 
 static const obi_config *config_of(const opt_pass *pass) { return &pass->session->weights->config; }
 
-/* What follows a product p (T,rows), OneBit's norm and the bias; y = that, max(that, 0), or y + that. */
+/* What follows a product p (T,rows): OneBit's norm and the bias; y = that, max(that, 0), or y + that. y may be p where nothing is
+ * added; p may be overwritten. */
 static void follow(const opt_pass *pass, obi_view y, obi_bias_then then, obi_view p, const obi_linear *linear)
 {
     const obi_config *config = config_of(pass);
     obi_cmd *cmd = pass->session->cmd;
     uint32_t rows = obi_linear_rows(linear);
-    if (config->post_norm) obi_op_layernorm_fwd(cmd, p, p, pass->T, rows, config->post_norm_eps);
-    obi_op_bias_fwd(cmd, y, p, linear->bias, pass->T, rows, then);
+    if (config->post_norm) obi_op_layernorm_bias_fwd(cmd, y, p, linear->bias, pass->T, rows, config->post_norm_eps, then);
+    else obi_op_bias_fwd(cmd, y, p, linear->bias, pass->T, rows, then);
 }
 
-/* One projection with all that follows it. `p` (T,rows) is where the product goes, and may be y where nothing is added. */
+/* One projection of x with all that follows it; p is where the product goes. */
 static void project(const opt_pass *pass, obi_view y, obi_bias_then then, obi_view p, obi_view x, const obi_linear *linear)
 {
     obi_linear_forward(pass->session, p, x, linear, pass->T, pass->pace);

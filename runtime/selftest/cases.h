@@ -9,6 +9,7 @@
     X(norm_rmsnorm)         \
     X(norm_layernorm)       \
     X(norm_layernorm_affine) \
+    X(norm_layernorm_bias) \
     X(attn_rope)            \
     X(attn_kv_store)        \
     X(attn_decode)          \

@@ -1,8 +1,8 @@
 // y[r,i] = (x[r,i] - mean) / sqrt(variance + eps), mean and variance over i; no affine part (OneBit's norm after a layer),
-// with OB_AFFINE times w[i] plus b[i] (OPT's norms)
-// b0 w y (rows, columns)   b1 r x (rows, columns); may be the same range as y: each lane writes only what it alone reads
-// with OB_AFFINE: b2 r w (columns)   b3 r b (columns)
-// push: rows, columns, eps   spec 0: workgroup size   grid: one workgroup a row, folded over x and y   tiers A B
+// with OB_AFFINE times w[i] plus b[i] (OPT's norms), with OB_BIAS plus b[i], and then as act/bias_fwd goes on (what follows OPT's 1-bit layers)
+// b0 w y (rows, columns), rw with THEN 2   b1 r x (rows, columns); may be the same range as y: each lane writes only what it alone reads
+// with OB_AFFINE: b2 r w (columns)   b3 r b (columns)   with OB_BIAS: b2 r b (columns)
+// push: rows, columns, eps   spec 0: workgroup size   with OB_BIAS 1: THEN   grid: one workgroup a row, folded over x and y   tiers A B
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common/reduce.glsl"
@@ -15,9 +15,19 @@ layout(set = 0, binding = 1) readonly buffer X { float x[]; };
 #ifdef OB_AFFINE
 layout(set = 0, binding = 2) readonly buffer W { float w[]; };
 layout(set = 0, binding = 3) readonly buffer B { float b[]; };
-#define OB_RESULT(normed, i) (normed) * w[i] + b[i]
+#define OB_STORE(i, normed) y[base + i] = (normed) * w[i] + b[i];
+#elif defined(OB_BIAS)
+layout(constant_id = 1) const uint THEN = 0;
+layout(set = 0, binding = 2) readonly buffer B { float b[]; };
+#define OB_STORE(i, normed)                    \
+    {                                          \
+        float s = (normed) + b[i];             \
+        if (THEN == 1u) s = s < 0.0 ? 0.0 : s; \
+        if (THEN == 2u) s = y[base + i] + s;   \
+        y[base + i] = s;                       \
+    }
 #else
-#define OB_RESULT(normed, i) normed
+#define OB_STORE(i, normed) y[base + i] = normed;
 #endif
 layout(push_constant) uniform Push { obi_push_norm_layernorm push; };
 
@@ -41,5 +51,5 @@ void main()
     }
     float scale = 1.0 / sqrt(ob_reduce_add(squares) / count + push.eps);
     for (uint i = gl_LocalInvocationIndex; i < push.columns; i += gl_WorkGroupSize.x)
-        y[base + i] = OB_RESULT(((x[base + i] - pivot) - mean) * scale, i);
+        OB_STORE(i, ((x[base + i] - pivot) - mean) * scale)
 }

@@ -33,6 +33,17 @@ static void test_layernorm_affine(void **state)
     TEST_CASE(obi_case_norm_layernorm_affine, 16, 96, 1);
 }
 
+static void test_layernorm_bias(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) TEST_CASE(obi_case_norm_layernorm_bias, 3, lengths[i], i % 3);
+    for (uint32_t then = OBI_BIAS_ALONE; then <= OBI_BIAS_ADD; then++) {
+        TEST_CASE(obi_case_norm_layernorm_bias, 2, 96, then);
+        TEST_CASE(obi_case_norm_layernorm_bias, 3, 127, then);
+        TEST_CASE(obi_case_norm_layernorm_bias, 16, 96, then); /* on lavapipe in two steps */
+    }
+}
+
 /* More rows than one grid axis has; the limit is lowered, since 65536 workgroups with barriers take a minute on one of the
  * software drivers. */
 static void test_more_rows_than_a_grid_axis(void **state)
@@ -114,6 +125,7 @@ int main(void)
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_layernorm),
         cmocka_unit_test(test_layernorm_affine),
+        cmocka_unit_test(test_layernorm_bias),
         cmocka_unit_test(test_more_rows_than_a_grid_axis),
         cmocka_unit_test(test_workgroup_sizes),
         cmocka_unit_test(test_layernorm_of_a_constant_row_is_zero),
