@@ -99,7 +99,7 @@ static inline reference_linear reference_planes(const obi_gguf *gguf, const obi_
         linear.parts[i] = (float)sqrt(squares);
         for (uint32_t j = 0; j < columns; j++) {
             double sum = c;
-            for (uint32_t p = 0; p < planes; p++) sum += (double)stack.h[p * rows + i] * (double)stack.w[(size_t)(p * rows + i) * columns + j];
+            for (size_t row = i; row < (size_t)planes * rows; row += rows) sum += (double)stack.h[row] * (double)stack.w[row * columns + j];
             linear.w[(size_t)i * columns + j] = (float)sum;
         }
     }

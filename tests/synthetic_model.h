@@ -72,7 +72,8 @@ static inline uint32_t synthetic_list(const synthetic_model *model, synthetic_te
             snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight", layer, obi_linear_roles[i]);
             if (!config->onebit) continue;
             list[n] = (synthetic_tensor){ "", model->norm, 1, columns, 0, 0.5 }; /* of either sign: training may turn them */
-            if (!config->no_input_factor && !config->int8_rows) snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.input_factor", layer, obi_linear_roles[i]);
+            if (!config->no_input_factor && !config->int8_rows)
+                snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.input_factor", layer, obi_linear_roles[i]);
             double h = config->int8_rows ? scale / 73 : 2 * scale; /* bytes have a deviation of 73 */
             list[n] = (synthetic_tensor){ "", model->norm, 1, (uint64_t)planes * rows, 0, h };
             snprintf(list[n++].name, sizeof list->name, "blk.%u.%s.weight_scale", layer, obi_linear_roles[i]);

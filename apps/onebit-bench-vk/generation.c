@@ -152,6 +152,7 @@ static ob_status make_model(const generation_options *o, ob_context *context, ob
                                                               .heads = (uint32_t)shape->heads,
                                                               .kv_heads = (uint32_t)shape->kv_heads,
                                                               .vocabulary = (uint32_t)shape->vocabulary,
+                                                              .planes = (uint32_t)shape->planes,
                                                               .context = positions > 2048 ? positions : 2048,
                                                               .seed = 1,
                                                               .name = shape->name,

@@ -69,6 +69,7 @@ typedef struct ob_bench_model_desc {
     uint32_t width, ffn, layers, heads, kv_heads, vocabulary; /* kv_heads 0: as many as heads; heads divide the width */
     uint32_t context;                /* positions it claims to be trained for; 0: 2048 */
     uint64_t seed;
+    uint32_t planes;                 /* 2 to 4: each linear is a sum of so many sign matrices, with an offset; 0, 1: OneBit's form */
     const char *name;                /* NULL: "random" */
     ob_progress_function progress;   /* NULL: none */
     void *user;

@@ -60,6 +60,7 @@ ob_status ob_bench_model(ob_model **out, ob_context *context, const ob_bench_mod
     obi_config config;
     obi_status status = obi_random_config(desc->width, desc->ffn, desc->layers, desc->heads, desc->kv_heads ? desc->kv_heads : desc->heads,
                                           desc->vocabulary, desc->context ? desc->context : 2048, &config);
+    if (status == OBI_OK && desc->planes > 1) status = obi_random_config_planes(&config, desc->planes);
     if (status != OBI_OK) return obi_public(status);
     ob_model *model = obi_calloc(1, sizeof *model);
     if (!model) return OB_ERROR_MEMORY;

@@ -47,6 +47,15 @@ obi_status obi_random_config(uint32_t width, uint32_t ffn, uint32_t layers, uint
     return obi_config_check(out);
 }
 
+obi_status obi_random_config_planes(obi_config *config, uint32_t planes)
+{
+    if (planes > OBI_PLANES_MAX) return refuse("there are up to 4 sign planes");
+    config->planes = planes;
+    config->offset = config->no_input_factor = true;
+    config->post_norm = false;
+    return obi_config_check(config);
+}
+
 static uint64_t matrix_bytes(obi_weight_type type, uint32_t rows, uint32_t columns)
 {
     return (uint64_t)rows * obi_weight_row_words(type, columns) * 4;

@@ -10,6 +10,9 @@
 obi_status obi_random_config(uint32_t width, uint32_t ffn, uint32_t layers, uint32_t heads, uint32_t kv_heads, uint32_t vocabulary,
                              uint32_t context, obi_config *out);
 
+/* Makes it one of `planes` sign planes, 1 to OBI_PLANES_MAX, with an offset, without g and post-norm, as codes of so many bits are kept. */
+obi_status obi_random_config_planes(obi_config *config, uint32_t planes);
+
 /* Bytes that its weights take on the device at the most: signs with the padding of their layout, value vectors (f32), embedding and
  * head (f16), norms (f32). */
 uint64_t obi_random_weights_bytes(const obi_device *device, const obi_config *config);

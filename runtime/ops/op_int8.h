@@ -13,9 +13,9 @@ typedef struct obi_int8_part {
     const obi_weight *weight; /* I8 (m,n) */
 } obi_int8_part;
 
-/* Writes the y of each part for the same x: x becomes bytes once, in scratch of the cmd. A column with an |x| at or above `threshold`, of any
- * of the T tokens, is multiplied as it is: which columns these are, and so how the others are rounded, depends on all of the tokens.
- * T up to OBI_LOOP_MAX. */
+/* Writes the y of each part for the same x: x becomes bytes once, in scratch of the cmd. A column with an |x| at or above `threshold`, of
+ * any of the T tokens, is multiplied as it is: which columns these are, and so how the others are rounded, depends on all of the
+ * tokens. T up to OBI_LOOP_MAX. */
 void obi_op_int8_fwd(obi_cmd *cmd, const obi_int8_part *parts, uint32_t count, obi_view x /* (T,n) */, uint32_t T, float threshold);
 
 /* The scratch that this takes. */

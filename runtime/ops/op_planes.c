@@ -8,7 +8,8 @@
 static bool check(obi_cmd *cmd, obi_planes_part *part, bool offset, uint32_t planes, uint32_t T)
 {
     uint64_t rows = obi_planes_rows(part->m, planes, offset);
-    return obi_check(cmd, planes > 0 && planes <= OBI_LOOP_MAX && rows * T <= INT32_MAX, "planes", "their products are too many for one op") &&
+    bool few = planes > 0 && planes <= OBI_LOOP_MAX && rows * T <= INT32_MAX;
+    return obi_check(cmd, few, "planes", "their products are too many for one op") &&
            obi_check(cmd, offset == (part->c.buffer != NULL), "planes", "some have an offset and some do not") &&
            obi_matrix_check_view(cmd, "planes", "y", &part->y, T, part->m) &&
            obi_matrix_check_view(cmd, "planes", "the stack", &part->stack, T, rows) &&

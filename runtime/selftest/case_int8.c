@@ -108,7 +108,8 @@ static void fill_tolerance(float *tolerance, const layer *l, const int8_t *w, co
                 sum += term;
             }
             double whole = fabs((double)want[t * l->m + i]) + 2 * fabs(sum * (double)s[i]);
-            tolerance[t * l->m + i] = (float)(8 * 0x1p-24 * whole + fabs((double)s[i]) * obi_case_sum_error(2.0 * l->list[0], squares) + 1e-30);
+            double others = fabs((double)s[i]) * obi_case_sum_error(2.0 * l->list[0], squares);
+            tolerance[t * l->m + i] = (float)(8 * 0x1p-24 * whole + others + 1e-30);
         }
 }
 

@@ -275,12 +275,12 @@ static void test_generation_program(void **state)
         assert_true(json_number(at, "host_peak_bytes") > 1e6 && json_number(at, "device_peak_bytes") >= json_number(run->out, "model_size"));
     }
 
-    run = program_run("onebit-bench-vk", "prompt", "--random", "width=64,ffn=100,layers=1,heads=4,vocab=77", "-p", "9", "-r", "2", "-o",
+    run = program_run("onebit-bench-vk", "prompt", "--random", "width=64,ffn=100,layers=1,heads=4,vocab=77,planes=3", "-p", "9", "-r", "2", "-o",
                       "csv");
     program_expect_success(run);
     assert_int_equal(program_occurrences(run->out, "\n"), 2);
     const char *line = strchr(run->out, '\n') + 1;
-    assert_non_null(strstr(line, ",\"random 64/100x1\","));
+    assert_non_null(strstr(line, ",\"random 64/100x1 of 3 planes\","));
     assert_non_null(strstr(line, ",128,9,0,0,2,"));
     char header[512];
     snprintf(header, sizeof header, "%.*s", (int)(line - run->out), run->out);

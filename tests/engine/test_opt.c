@@ -357,8 +357,8 @@ static void test_quantised(void **state)
                 worst = fmax(worst, difference_of(sessions[1], want));
             }
             changed = difference_of(sessions[1], golden_of(f, 0) + (OPT_TOKENS - 1) * OPT_VOCABULARY);
-            print_message("%s, %s: off by %.2g, %.2g from the model that was rounded\n", opt_forms[f].name, bytes ? "bytes" : "planes", worst,
-                          changed);
+            print_message("%s, %s: off by %.2g, %.2g from the model that was rounded\n", opt_forms[f].name, bytes ? "bytes" : "planes",
+                          worst, changed);
             if (!(worst <= tolerance)) fail_msg("off by %g, tolerance %g", worst, tolerance);
             assert_true(changed > 10 * tolerance || half); /* rounding shows */
             for (int i = 0; i < 2; i++) obi_session_destroy(sessions[i]), obi_weights_free(weights[i]);

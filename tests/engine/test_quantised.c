@@ -175,8 +175,8 @@ static void check_bits(const synthetic_model *model)
         TEST_OK(obi_session_feed(replayed, &some_ids[t], 1));
         assert_true(obi_cmd_kept(replayed->cmd));
     }
-    /* Products of a group and their sums, 2 for each of 4 groups; of bytes 3 for each group's inputs, and one for each of 7; then attention,
-     * and what follows. Beside the layers: embedding, first norm, head, choice. Families of bytes or tables, on GPUs, have more. */
+    /* Products of a group and their sums, 2 for each of 4 groups; of bytes 3 for each group's inputs, and one for each of 7; then
+     * attention, and what follows. Beside the layers: embedding, first norm, head, choice. Families of bytes or tables, on GPUs, have more. */
     uint32_t a_layer = 5 + (model->config.int8_rows ? 3 * 4 + 7 : 2 * 4);
     if (test_device()->caps.software) assert_int_equal(obi_cmd_dispatches(replayed->cmd), a_layer * model->config.layers + 4);
     TEST_OK(obi_session_logits(recorded, want));

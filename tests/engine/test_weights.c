@@ -118,6 +118,7 @@ static void test_bytes_of_random_weights(void **state)
         obi_config config;
         obi_weights *weights;
         TEST_OK(obi_random_config(sizes[i][0], sizes[i][1], 2, 4, 2, 300, 64, &config));
+        if (i > 0) TEST_OK(obi_random_config_planes(&config, 1 + (uint32_t)i));
         uint64_t before = test_device()->memory.used_bytes, bytes = obi_random_weights_bytes(test_device(), &config);
         TEST_OK(obi_random_weights_create(test_device(), &config, 1, NULL, NULL, &weights));
         uint64_t used = test_device()->memory.used_bytes - before, buffers = 3 + 2 * (OBI_LINEAR_COUNT + 3);

@@ -16,7 +16,8 @@ static void test_activations(void **state)
     (void)state;
     static const uint32_t columns[] = { 1, 2, 3, 4, 5, 31, 32, 33, 64, 65, 1000, 4096 }, outliers[] = { 0, 1, 3, 5000 };
     for (size_t i = 0; i < COUNT(columns); i++)
-        for (size_t j = 0; j < COUNT(outliers); j++) TEST_CASE(obi_case_int8_quantise, 1, columns[i], 1 + (uint32_t)(i + j) % 9, outliers[j]);
+        for (size_t j = 0; j < COUNT(outliers); j++)
+            TEST_CASE(obi_case_int8_quantise, 1, columns[i], 1 + (uint32_t)(i + j) % 9, outliers[j]);
     TEST_CASE(obi_case_int8_list, 1, 65536, 1, 65536);
     TEST_CASE(obi_case_int8_flags, 1, 100, 700, 9);
 }
@@ -24,7 +25,8 @@ static void test_activations(void **state)
 static void test_products(void **state)
 {
     (void)state;
-    static const uint32_t columns[] = { 1, 2, 3, 4, 5, 31, 32, 33, 255, 256, 257, 1000, 4096 }, rows[] = { 1, 3, 7, 8, 9, 16, 17, 33, 65, 129 };
+    static const uint32_t columns[] = { 1, 2, 3, 4, 5, 31, 32, 33, 255, 256, 257, 1000, 4096 };
+    static const uint32_t rows[] = { 1, 3, 7, 8, 9, 16, 17, 33, 65, 129 };
     for (size_t i = 0; i < COUNT(columns); i++) {
         TEST_CASE(obi_case_int8_products, 37, columns[i], 1, (uint32_t)i % 3);
         TEST_CASE(obi_case_int8_products, 21, columns[i], 9 + (uint32_t)i, (uint32_t)i % 4);

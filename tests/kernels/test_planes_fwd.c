@@ -13,7 +13,8 @@ static void test_sizes(void **state)
     static const uint32_t outputs[] = { 1, 31, 32, 33, 64, 1000, 4096 }, tokens[] = { 1, 7, 37 };
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
         for (size_t j = 0; j < sizeof tokens / sizeof *tokens; j++)
-            for (uint32_t planes = 1; planes <= 4; planes++) TEST_CASE(obi_case_bitlinear_planes, outputs[i], planes, tokens[j], planes % 2);
+            for (uint32_t planes = 1; planes <= 4; planes++)
+                TEST_CASE(obi_case_bitlinear_planes, outputs[i], planes, tokens[j], planes % 2);
     TEST_CASE(obi_case_bitlinear_planes, 33, 2, 5, 1);
     TEST_CASE(obi_case_bitlinear_planes, 33, 3, 5, 0);
     for (uint32_t i = 0; i < 8; i++) TEST_CASE(obi_case_bitlinear_planes, 1 + 61 * i, 1 + i % 4, 1 + 2 * i, i / 4, 2 + i % 2);
