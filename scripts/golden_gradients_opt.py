@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/data/gradients_opt: two OPT models of two layers, their 1-bit students, and their gradients by PyTorch's autograd in float64.
+"""Writes tests/data/gradients_opt: two OPT models of two layers, their 1-bit students, and their gradients by PyTorch's autograd
+in float64.
 
 `first` has its norms before each half of a layer, as most of OPT; `last` behind the sums and a narrower embedding, as OPT-350M.
 Development time only (Debian: apt install python3-torch); the tests read the files and need no Python.

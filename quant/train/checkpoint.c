@@ -310,7 +310,8 @@ static obi_status check_run(const obi_trainer *trainer, const obi_gguf *gguf)
     if (method != (uint32_t)trainer->options->method || scales_init != (uint32_t)trainer->options->scales_init ||
         bits != trainer->model->quantiser.bits)
         return obi_fail(OBI_ERROR_DATA,
-                        "%s belongs to a run with another method or scales_init, or other bits; use another output_dir, or overwrite_output_dir: true",
+                        "%s belongs to a run with another method or scales_init, or other bits; use another output_dir, or "
+                        "overwrite_output_dir: true",
                         gguf->mapping.path);
     return OBI_OK;
 }

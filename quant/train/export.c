@@ -191,7 +191,8 @@ obi_status obi_train_export(const obi_train_model *model, const obi_vocab *vocab
     uint32_t factors = model->config.rope_dimensions / 2;
     obi_status status;
     if (model->quantiser.bits > 0) obi_quantiser_config(&model->quantiser, &export.config);
-    if (!export.config.onebit && export.config.family == OBI_FAMILY_LLAMA) export.config.rope_layout = OBI_ROPE_PAIRS; /* what architecture "llama" means */
+    if (!export.config.onebit && export.config.family == OBI_FAMILY_LLAMA)
+        export.config.rope_layout = OBI_ROPE_PAIRS; /* what architecture "llama" means */
     OBI_TRY_GOTO(obi_gguf_writer_create(&export.writer, path));
     obi_config_to_gguf(&export.config, export.writer);
     obi_gguf_put_u32(export.writer, "general.file_type", export.config.onebit ? 1 : 0);

@@ -83,8 +83,8 @@ obi_status obi_train_model_random_student(obi_device *device, const obi_train_op
 /* The config of such a student, and its quantiser, which leaves the config as it is. */
 obi_quantiser obi_train_student_form(const obi_train_options *options, obi_config *config);
 
-/* A student of a dense source. Of LLM-QAT's methods: its weights. Else 1-bit: g and h begin as options->method and scales_init say (scales.h), the latent weights as
- * latent_init does. Embedding, head and norms are the source's, trained when options->trainable says so. */
+/* A student of a dense source. LLM-QAT's methods begin at its weights; else it is 1-bit, g and h begin as options->method and
+ * scales_init say (scales.h), the latent weights as latent_init does. Embedding, head and norms are the source's, trained when options->trainable says so. */
 obi_status obi_train_model_student(obi_device *device, const obi_source *source, const obi_train_options *options, obi_train_model **out);
 
 void obi_train_model_free(obi_train_model *model); /* NULL is allowed */

@@ -5,7 +5,7 @@
 #include "quant/train/trainer.h"
 
 typedef struct obi_memory_plan { /* bytes */
-    uint64_t weights;            /* f32, and the packed signs of a 1-bit model with the two copies that flips are counted by */
+    uint64_t weights;            /* f32, and the packed signs of a 1-bit model with the two copies that flips are counted by, or levels */
     uint64_t gradients, optimiser;
     uint64_t activations; /* of a micro-batch, kept for the backward pass, and its scratch */
     uint64_t logits;      /* one tile, of the teacher too */

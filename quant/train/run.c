@@ -233,7 +233,8 @@ static obi_status give_up(const training *run, const char *why)
     obi_record_divergence(run->record, run->trainer->step, UINT64_MAX);
     obi_record_draw(run->record);
     return obi_fail(OBI_ERROR_RUNTIME,
-                    "the training diverged at step %" PRIu64 ": the gradient was not finite three times in a row and %s; lower learning_rate",
+                    "the training diverged at step %" PRIu64 ": loss or gradient was not finite three times in a row and %s; lower "
+                    "learning_rate",
                     run->trainer->step, why);
 }
 

@@ -217,6 +217,13 @@ static void test_runs(void **state)
     TEST_OK(train("parts", student, &seen));
     assert_int_equal(seen.first_step, 2);
     assert_same_file(path_in("parts", "model.gguf"), path_in("student", "model.gguf"));
+    char packed[1024];
+    snprintf(packed, sizeof packed, "%s", path_in("student", "model.gguf"));
+    const char *const on[] = { "teacher_model_name_or_path", teacher, "model_name_or_path", packed, "max_steps", "2", NULL };
+    seen = (watcher){ 0 };
+    TEST_OK(train("on", on, &seen)); /* a packed student is gone on with */
+    check_run("on", &seen);
+    remove_run("on");
     remove_run("teacher");
     remove_run("student");
     remove_run("parts");
