@@ -312,9 +312,6 @@ static obi_status open_teacher(writer *to)
     OBI_TRY(obi_source_open(&to->source, options->teacher_model_name_or_path, tokenizer));
     if (to->source->vocab.count == 0)
         return obi_fail(OBI_ERROR_DATA, "there is no tokenizer beside the model; name one (tokenizer_name_or_path)");
-    if (to->source->config.family != OBI_FAMILY_LLAMA)
-        return obi_fail(OBI_ERROR_ARGUMENT, "stage: generate lets LLaMA models write, but %s is an OPT; onebit-run-vk writes with it",
-                        to->source->name);
     if (options->cutoff_len > to->source->config.context)
         return obi_fail(OBI_ERROR_ARGUMENT, "cutoff_len: the teacher's context is %u", to->source->config.context);
     return obi_tokenizer_create(&to->tokenizer, &to->source->vocab);
