@@ -41,6 +41,16 @@ void obi_quantiser_record(obi_cmd *cmd, const obi_train_model *model)
         }
 }
 
+/* Steps end at 16376, so weights that have gone astray have levels beyond the form's, and those that are not numbers have none. */
+static obi_status check_levels(const obi_quantiser *quantiser, uint32_t m, uint32_t n, const float *levels, const float *steps)
+{
+    double most = quantiser->kind == OBI_FAKE_QUANT_MEAN ? (ldexp(1, (int)quantiser->bits) - 1) / 2 : ldexp(1, (int)quantiser->bits - 1) - 1;
+    for (uint64_t at = 0; at < (uint64_t)m * n; at++)
+        if (!(fabs((double)levels[at]) < (most + 0.25) * (double)steps[at / n]))
+            return obi_fail(OBI_ERROR_RUNTIME, "a weight has grown to %g, beyond what %u bits hold", (double)levels[at], quantiser->bits);
+    return OBI_OK;
+}
+
 /* Levels lie at whole or half multiples of the step: k - zero. */
 static obi_status pack_codes(const obi_quantiser *quantiser, uint32_t m, uint32_t n, const float *levels, const float *steps,
                              const obi_planes *to)
@@ -65,6 +75,7 @@ static obi_status pack_codes(const obi_quantiser *quantiser, uint32_t m, uint32_
 obi_status obi_quantiser_pack(const obi_quantiser *quantiser, uint32_t m, uint32_t n, const float *levels, const float *steps,
                               const obi_planes *to)
 {
+    OBI_TRY(check_levels(quantiser, m, n, levels, steps));
     if (!ternary(quantiser)) return pack_codes(quantiser, m, n, levels, steps, to);
     int8_t *signs = obi_calloc((size_t)m * n, sizeof *signs);
     if (!signs) return OBI_ERROR_MEMORY;

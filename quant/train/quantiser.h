@@ -22,7 +22,8 @@ obi_status obi_quantiser_create(obi_device *device, const obi_weight *latent, ob
 /* Records the levels of every linear of the model. */
 void obi_quantiser_record(obi_cmd *cmd, const obi_train_model *model);
 
-/* Planes of a linear whose levels (m,n) and steps (m) lie on the host, exactly. `to` has room for the config's planes. */
+/* Planes of a linear whose levels (m,n) and steps (m) lie on the host, exactly. `to` has room for the config's planes.
+ * OBI_ERROR_RUNTIME: weights have grown beyond the form. */
 obi_status obi_quantiser_pack(const obi_quantiser *quantiser, uint32_t m, uint32_t n, const float *levels, const float *steps,
                               const obi_planes *to);
 

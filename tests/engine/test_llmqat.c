@@ -44,7 +44,7 @@ typedef struct llmqat_form {
 } llmqat_form;
 
 static const llmqat_form forms[] = { { "llmqat", "1" },     { "llmqat", "2" },     { "llmqat", "3" },
-                              { "llmqat_sym", "2" }, { "llmqat_sym", "3" }, { "llmqat_sym", "4" } };
+                                     { "llmqat_sym", "2" }, { "llmqat_sym", "3" }, { "llmqat_sym", "4" } };
 
 static void set_form(obi_train_options *options, const llmqat_form *form)
 {
@@ -143,6 +143,28 @@ static void test_levels(void **state)
         obi_train_options_clear(&options);
     }
     test_device_check();
+}
+
+/* Weights that have gone astray make no file. */
+static void test_astray(void **state)
+{
+    (void)state;
+    static uint32_t words[8];
+    static uint16_t scale[8], offset[8];
+    static const float astray[] = { NAN, INFINITY, -INFINITY, 40000 };
+    obi_planes planes = { words, scale, offset };
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
+        obi_train_options options;
+        set_form(&options, &forms[f]);
+        obi_quantiser quantiser = obi_quantiser_of(&options);
+        float half = quantiser.kind == OBI_FAKE_QUANT_MEAN ? 0.5f : 1, steps[1] = { 1 }, levels[2] = { half, -half };
+        TEST_OK(obi_quantiser_pack(&quantiser, 1, 2, levels, steps, &planes));
+        for (size_t i = 0; i < sizeof astray / sizeof *astray; i++) {
+            levels[1] = astray[i];
+            assert_int_equal(obi_quantiser_pack(&quantiser, 1, 2, levels, steps, &planes), OBI_ERROR_RUNTIME);
+        }
+        obi_train_options_clear(&options);
+    }
 }
 
 /* One weight of the model is far out. */
@@ -287,8 +309,8 @@ static void test_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_levels), cmocka_unit_test(test_gradient), cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_plan),   cmocka_unit_test(test_options),
+        cmocka_unit_test(test_levels), cmocka_unit_test(test_astray), cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_steps),  cmocka_unit_test(test_plan),   cmocka_unit_test(test_options),
     };
     return test_device_finish(cmocka_run_group_tests(tests, open_model, close_model));
 }

@@ -237,7 +237,7 @@ static void test_order_of_blocks(void **state)
         unsigned char *seen = obi_calloc(n, 1);
         for (uint64_t i = 0; i < n; i++) ids[i] = (uint32_t)i;
         obi_dataset data = { .ids = ids, .blocks = n, .length = 1 };
-        uint64_t same = 0;
+        uint64_t same = 0, with_another_seed = 0;
         for (uint64_t epoch = 0; epoch < 3; epoch++) {
             memset(seen, 0, n);
             for (uint64_t i = 0; i < n; i++) {
@@ -246,9 +246,11 @@ static void test_order_of_blocks(void **state)
                 seen[block] = 1;
                 assert_int_equal(block, *obi_dataset_block(&data, 5, epoch * n + i));
                 same += block == *obi_dataset_block(&data, 5, i);
+                with_another_seed += block == *obi_dataset_block(&data, 6, epoch * n + i);
             }
         }
         if (n == 1000) assert_true(same < 1000 + 30); /* epoch 0 agrees with itself, the others hardly */
+        if (n == 1000) assert_true(with_another_seed < 30);
         obi_free(ids);
         obi_free(seen);
     }
