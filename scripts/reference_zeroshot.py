@@ -4,7 +4,8 @@
     onebit-eval-vk zeroshot -m MODEL.gguf --data DIR --log LOG.jsonl
     scripts/reference_zeroshot.py MODEL.gguf DIR LOG.jsonl [--golden FILE --items N]
 
-Development time only (Debian: apt install python3-torch). The model is a GGUF file of architecture llama with a SentencePiece vocabulary.
+Development time only (Debian: apt install python3-torch). The model is a GGUF file of architecture llama or onebitllama (one plane
+of signs) with a SentencePiece vocabulary.
 Everything here is written from the formats and equations, and shares nothing with this project's C: the file's reader, the tokenizer
 (joining the neighbours with the best score), the forward pass in float64, the prompts by Python's own strings, every choice by itself.
 --golden writes the log-likelihoods of the first N items of each task, for the tests.
@@ -61,10 +62,14 @@ def read_gguf(path):
     weights = {}
     for name, shape, kind, offset in listed:
         count = math.prod(shape)
-        kinds = {0: (torch.float32, 4), 1: (torch.float16, 2)}
+        kinds = {0: (torch.float32, 4), 1: (torch.float16, 2), 26: (torch.int32, 4)}
         dtype, size = kinds[kind]
         raw = bytearray(data[start + offset:start + offset + count * size])
-        weights[name] = torch.frombuffer(raw, dtype=dtype).to(torch.float64).reshape(shape[::-1])
+        weights[name] = torch.frombuffer(raw, dtype=dtype).reshape(shape[::-1])
+        if kind == 26:  # signs: column 32 i + k is bit k of word i, 1 is -1
+            bits = weights[name][..., None] >> torch.arange(32, dtype=torch.int32) & 1
+            weights[name] = (1 - 2 * bits).reshape(shape[1], -1)
+        weights[name] = weights[name].to(torch.float64)
     return keys, weights
 
 
@@ -105,7 +110,10 @@ class Tokenizer:
 # ---- the model -------------------------------------------------------------------------------------------------------
 class Llama:
     def __init__(self, keys, weights):
-        self.w, get = weights, lambda k: keys["llama." + k]
+        self.w, get = weights, lambda k: keys[keys["general.architecture"] + "." + k]
+        self.post = keys.get("onebit.post_norm", "none") == "layernorm"
+        self.post_eps = keys.get("onebit.post_norm_eps", 1e-5)
+        self.halves = keys.get("onebit.rope_layout", "pairs") == "half"
         self.layers, self.heads, self.kv = get("block_count"), get("attention.head_count"), get("attention.head_count_kv")
         self.width, self.context = get("embedding_length"), get("context_length")
         self.size, self.eps, self.theta = self.width // self.heads, get("attention.layer_norm_rms_epsilon"), get("rope.freq_base")
@@ -113,10 +121,20 @@ class Llama:
     def norm(self, x, w):
         return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps) * w
 
-    def turn(self, x):  # (T, heads, size); pairs (2i, 2i+1), as architecture llama has them
+    def linear(self, n, role, x):
+        name = "blk.%d.%s." % (n, role)
+        if name + "weight_scale" not in self.w:
+            return x @ self.w[name + "weight"].T
+        y = (x * self.w[name + "input_factor"]) @ self.w[name + "weight"][:, :x.shape[-1]].T * self.w[name + "weight_scale"]
+        return torch.nn.functional.layer_norm(y, y.shape[-1:], eps=self.post_eps) if self.post else y
+
+    def turn(self, x):  # (T, heads, size); pairs (2i, 2i+1) or (i, i + size/2)
         T, half = x.shape[0], self.size // 2
         angle = torch.arange(T, dtype=torch.float64)[:, None] * self.theta ** (-torch.arange(half, dtype=torch.float64) / half)
         c, s = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
+        if self.halves:
+            a, b = x[..., :half], x[..., half:]
+            return torch.cat((a * c - b * s, a * s + b * c), -1)
         a, b = x[..., 0::2], x[..., 1::2]
         return torch.stack((a * c - b * s, a * s + b * c), -1).reshape(x.shape)
 
@@ -125,16 +143,15 @@ class Llama:
         x = w["token_embd.weight"][ids]
         mask = torch.full((T, T), -math.inf, dtype=torch.float64).triu(1)
         for n in range(self.layers):
-            p = lambda name: w["blk.%d.%s.weight" % (n, name)]
-            y = self.norm(x, p("attn_norm"))
-            q = self.turn((y @ p("attn_q").T).reshape(T, self.heads, self.size))
-            k = self.turn((y @ p("attn_k").T).reshape(T, self.kv, self.size)).repeat_interleave(self.heads // self.kv, 1)
-            v = (y @ p("attn_v").T).reshape(T, self.kv, self.size).repeat_interleave(self.heads // self.kv, 1)
+            y = self.norm(x, w["blk.%d.attn_norm.weight" % n])
+            q = self.turn(self.linear(n, "attn_q", y).reshape(T, self.heads, self.size))
+            k = self.turn(self.linear(n, "attn_k", y).reshape(T, self.kv, self.size)).repeat_interleave(self.heads // self.kv, 1)
+            v = self.linear(n, "attn_v", y).reshape(T, self.kv, self.size).repeat_interleave(self.heads // self.kv, 1)
             a = torch.softmax(torch.einsum("thc,shc->hts", q, k) / math.sqrt(self.size) + mask, -1)
-            x = x + torch.einsum("hts,shc->thc", a, v).reshape(T, -1) @ p("attn_output").T
-            y = self.norm(x, p("ffn_norm"))
-            g = y @ p("ffn_gate").T
-            x = x + (g * torch.sigmoid(g) * (y @ p("ffn_up").T)) @ p("ffn_down").T
+            x = x + self.linear(n, "attn_output", torch.einsum("hts,shc->thc", a, v).reshape(T, -1))
+            y = self.norm(x, w["blk.%d.ffn_norm.weight" % n])
+            g = self.linear(n, "ffn_gate", y)
+            x = x + self.linear(n, "ffn_down", g * torch.sigmoid(g) * self.linear(n, "ffn_up", y))
         return self.norm(x, w["output_norm.weight"]) @ w.get("output.weight", w["token_embd.weight"]).T
 
     def likelihood(self, context, continuation):
