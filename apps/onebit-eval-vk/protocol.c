@@ -83,6 +83,7 @@ static int list_documents(const char *name, const char *text, size_t bytes, docu
     size_t room = 0;
     *documents = NULL;
     *count = 0;
+    if (bytes >= 2 && memcmp(text, "\x1f\x8b", 2) == 0) return app_refuse(5, "%s is compressed; unpack it first (gunzip)", name);
     for (const char *at = text, *end = text + bytes; at < end;) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t length = (size_t)((stop ? stop : end) - at);

@@ -149,8 +149,23 @@ static bool is_wanted(const char *tasks, int index)
     return false;
 }
 
+/* Every name of the list is that of a task. */
+static int check_tasks(const char *tasks)
+{
+    for (const char *at = tasks; at && *at;) {
+        size_t length = strcspn(at, ",");
+        if (eval_task_find(at, length) < 0)
+            return app_refuse(2, "there is no task '%.*s'; there are winogrande, hellaswag, piqa, boolq, arc_easy and arc_challenge",
+                              (int)(length < 64 ? length : 64), at);
+        at += length + (at[length] == ',');
+    }
+    return tasks && !*tasks ? app_refuse(2, "the list of tasks is empty; leave --tasks out for all six") : APP_GO_ON;
+}
+
 static int load_tasks(work *w)
 {
+    int known = check_tasks(w->desc->tasks);
+    if (known != APP_GO_ON) return known;
     for (int t = 0; t < EVAL_TASKS; t++) {
         if (!is_wanted(w->desc->tasks, t)) continue;
         int code = eval_task_load(&w->tasks[w->count++], t, w->desc->folder, w->desc->items);
@@ -290,18 +305,6 @@ typedef struct zeroshot_options {
     int64_t items, context;
     bool bos;
 } zeroshot_options;
-
-static int check_tasks(const char *tasks)
-{
-    for (const char *at = tasks; at && *at;) {
-        size_t length = strcspn(at, ",");
-        if (eval_task_find(at, length) < 0)
-            return app_usage_error("there is no task '%.*s'; there are winogrande, hellaswag, piqa, boolq, arc_easy and arc_challenge",
-                                   (int)(length < 64 ? length : 64), at);
-        at += length + (at[length] == ',');
-    }
-    return tasks && !*tasks ? app_usage_error("--tasks needs the name of a task") : APP_GO_ON;
-}
 
 static int parse(zeroshot_options *o, int argc, char **argv)
 {

@@ -95,6 +95,7 @@ static void test_c4(void **state)
     expect_bad("{\"text\": \"Once upon a time\"}\n{\"tex", "line 2: ");
     expect_bad("{\"text\": \"Once upon a time\"}\n{\"title\": \"Once\"}\n", "line 2: there is no \"text\"");
     expect_bad("", "has no documents");
+    expect_bad("\x1f\x8b\x08", "is compressed");
     program_expect_failure(program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "c4", "-f", documents, "--bytes", "99"), 2,
                            "whole files");
     program_expect_failure(program_run("onebit-eval-vk", "ppl", "-m", MODEL, "--protocol", "c4", "-f", documents, "--split", "x"), 2,
