@@ -207,14 +207,26 @@ static int measure_item(work *w, ob_session *session, const rows *r, int t, size
     return code;
 }
 
+/* About what an item takes, for the time that is left: the bytes of its texts, the context once. */
+static uint64_t work_of(const eval_item *item)
+{
+    uint64_t bytes = strlen(item->choice[0].context);
+    for (uint32_t i = 0; i < item->choice_count; i++) bytes += strlen(item->choice[i].continuation);
+    return bytes;
+}
+
 static int measure_tasks(work *w, ob_session *session, const rows *r, eval_zeroshot *result)
 {
-    size_t all = 0, left = 0, done = 0;
+    size_t all = 0, known = 0;
+    uint64_t left = 0, done = 0;
     for (int t = 0; t < w->count; t++) {
         all += w->tasks[t].count;
-        for (size_t i = 0; i < w->tasks[t].count; i++) left += !w->outcomes[t][i].known;
+        for (size_t i = 0; i < w->tasks[t].count; i++) {
+            if (w->outcomes[t][i].known) known++;
+            else left += work_of(&w->tasks[t].items[i]);
+        }
     }
-    if (w->log.file && left < all) app_note("%s has %zu of the %zu items already", w->desc->log, all - left, all);
+    if (known) app_note("%s has %zu of the %zu items already", w->desc->log, known, all);
     app_progress progress;
     app_progress_start(&progress);
     int code = APP_GO_ON;
@@ -222,11 +234,13 @@ static int measure_tasks(work *w, ob_session *session, const rows *r, eval_zeros
         const eval_task *task = &w->tasks[t];
         double start = app_seconds();
         for (size_t i = 0; i < task->count && code == APP_GO_ON; i++) {
-            if (w->outcomes[t][i].known) result->task[t].known++;
-            else code = measure_item(w, session, r, t, i, result);
-            done += !w->outcomes[t][i].known || code == APP_GO_ON;
-            if (code == APP_GO_ON &&
-                !app_progress_step(left ? (double)(done < left ? done : left) / (double)left : 1, task->title, &progress))
+            if (w->outcomes[t][i].known) {
+                result->task[t].known++;
+                continue;
+            }
+            code = measure_item(w, session, r, t, i, result);
+            done += work_of(&task->items[i]);
+            if (code == APP_GO_ON && !app_progress_step((double)done / (double)left, task->title, &progress))
                 code = app_fail(OB_ERROR_CANCELLED);
         }
         result->task[t].seconds = app_seconds() - start;
