@@ -28,14 +28,37 @@ typedef struct converter {
     uint8_t *bytes; /* the same, converted */
     uint64_t chunk_floats;
     double work_done, work_all; /* weights */
+    double layer_work;          /* of the layer that a maker is asked for */
+    double told;                /* the last fraction: it only grows */
 } converter;
+
+static obi_status tell(converter *convert, double work, const char *what)
+{
+    convert->told = fmax(convert->told, fmin(1, work / convert->work_all));
+    if (convert->desc->progress && !convert->desc->progress(convert->told, what, convert->desc->user))
+        return obi_fail(OBI_ERROR_CANCELLED, "the conversion was cancelled; nothing was written");
+    return OBI_OK;
+}
 
 static obi_status progress(converter *convert, double work, const char *what)
 {
     convert->work_done += work;
-    if (convert->desc->progress && !convert->desc->progress(convert->work_done / convert->work_all, what, convert->desc->user))
-        return obi_fail(OBI_ERROR_CANCELLED, "the conversion was cancelled; nothing was written");
-    return OBI_OK;
+    return tell(convert, convert->work_done, what);
+}
+
+/* A maker does the work of a layer when the first of its linears is asked for. */
+static obi_status part_of_layer(void *user, double part, const char *what)
+{
+    converter *convert = user;
+    return tell(convert, convert->work_done + part * convert->layer_work, what);
+}
+
+static const obi_linear_maker *maker_of(const converter *convert) { return convert->desc->maker; }
+
+/* A linear is written as numbers: of a dense form, or of a maker whose grids have no planes. */
+static bool writes_numbers(const converter *convert)
+{
+    return convert->desc->form != OBI_FORM_ONEBIT || (maker_of(convert) && maker_of(convert)->storage == OBI_STORAGE_HALVES);
 }
 
 /* Norms and biases are vectors, everything else that is not a sign tensor's scale is a matrix. */
@@ -113,18 +136,32 @@ static obi_status declare_tensor(converter *convert, const char *name, int linea
     }
     if (!tensor) return obi_fail(OBI_ERROR_DATA, "the tensor %s is missing", name);
     double weights = (double)tensor->rows * (double)tensor->columns;
+    const obi_linear_maker *maker = maker_of(convert);
     convert->work_all += weights;
     if (linear >= 0) {
         convert->report->linear_weights += weights;
-        convert->report->linear_bits += weights * (convert->desc->form == OBI_FORM_ONEBIT ? 1
-                                                   : convert->desc->form == OBI_FORM_F16  ? 16
-                                                                                          : 32);
+        convert->report->linear_bits += maker ? maker->bits(maker->user, (uint32_t)tensor->rows, (uint32_t)tensor->columns)
+                                              : weights * (convert->desc->form == OBI_FORM_ONEBIT ? 1
+                                                           : convert->desc->form == OBI_FORM_F16  ? 16
+                                                                                                  : 32);
     }
-    if (linear < 0 || convert->desc->form != OBI_FORM_ONEBIT) {
+    if (linear < 0 || writes_numbers(convert)) {
         declare(convert, name, dense_type(convert, name), tensor->columns, tensor->rows);
         return OBI_OK;
     }
     char vector[64];
+    if (maker) {
+        uint64_t planes = maker->storage == OBI_STORAGE_PLANES ? maker->planes : 1;
+        if (maker->storage == OBI_STORAGE_PLANES)
+            declare(convert, name, OBI_DTYPE_I32, obi_div_ceil(tensor->columns, 32), planes * tensor->rows);
+        else declare(convert, name, OBI_DTYPE_I8, tensor->columns, tensor->rows);
+        sibling(name, "weight_scale", vector);
+        declare(convert, vector, OBI_DTYPE_F16, planes * tensor->rows, 1);
+        if (!maker->offset) return OBI_OK;
+        sibling(name, "weight_offset", vector);
+        declare(convert, vector, OBI_DTYPE_F16, tensor->rows, 1);
+        return OBI_OK;
+    }
     convert->report->linear_bits += 16.0 * ((double)tensor->rows + (double)tensor->columns);
     declare(convert, name, OBI_DTYPE_I32, obi_div_ceil(tensor->columns, 32), tensor->rows);
     sibling(name, "input_factor", vector);
@@ -271,7 +308,8 @@ static obi_status write_svid(converter *convert, const obi_source_tensor *tensor
     snprintf(row->name, sizeof row->name, "%s", name);
     row->rows = rows;
     row->columns = columns;
-    row->error_svid = result.error_svid;
+    row->error = row->error_svid = result.error_svid;
+    row->output_error = (double)NAN;
     row->error_rank1 = result.error_rank1;
     row->error_xnor = result.error_xnor;
     row->norm2 = result.norm2;
@@ -283,19 +321,135 @@ done:
     return status;
 }
 
+/* ---- what a maker made ----------------------------------------------------------------------------------------- */
+
+/* The words of plane p: bit 1 = -1 where bit (b - 1 - p) of the code is 0 (docs/format.md). */
+static obi_status write_plane(converter *convert, const obi_codes *codes, uint32_t plane)
+{
+    uint32_t row_words = (uint32_t)obi_div_ceil(codes->columns, 32), shift = codes->bits - 1 - plane;
+    uint32_t *words = (uint32_t *)(void *)convert->bytes;
+    for (uint32_t row = 0; row < codes->rows; row++) {
+        const uint8_t *of = codes->codes + (uint64_t)row * codes->columns;
+        memset(words, 0, row_words * sizeof *words);
+        for (uint32_t j = 0; j < codes->columns; j++)
+            if ((of[j] >> shift & 1) == 0) words[j / 32] |= 1u << j % 32;
+        OBI_TRY(obi_gguf_write(convert->writer, words, row_words * 4ull));
+    }
+    return OBI_OK;
+}
+
+/* h = D 2^(b-2-p) of all rows, plane by plane; then o = ((2^b - 1) / 2 - z) / 2^(b-2). */
+static obi_status write_planes(converter *convert, const obi_codes *codes, const char *name)
+{
+    char vector[64];
+    double unit = ldexp(1, (int)codes->bits - 2), middle = (double)((1u << codes->bits) - 1) / 2;
+    for (uint32_t plane = 0; plane < codes->bits; plane++) OBI_TRY(write_plane(convert, codes, plane));
+    sibling(name, "weight_scale", vector);
+    for (uint32_t plane = 0; plane < codes->bits; plane++)
+        for (uint32_t row = 0; row < codes->rows; row++) {
+            float h = (float)ldexp((double)codes->grids[row].scale, (int)codes->bits - 2 - (int)plane);
+            OBI_TRY(write_floats(convert, vector, OBI_DTYPE_F16, &h, 1));
+        }
+    if (!maker_of(convert)->offset) return OBI_OK;
+    sibling(name, "weight_offset", vector);
+    for (uint32_t row = 0; row < codes->rows; row++) {
+        float offset = (float)((middle - (double)codes->grids[row].zero) / unit);
+        OBI_TRY(write_floats(convert, vector, OBI_DTYPE_F16, &offset, 1));
+    }
+    return OBI_OK;
+}
+
+static uint64_t row_of_source(const converter *convert, int linear, uint64_t row)
+{
+    if (!needs_permutation(convert, linear)) return row;
+    return obi_rope_source_row(convert->source->config.rope_layout, convert->config.rope_layout, convert->config.head_size,
+                               convert->config.rope_dimensions, row);
+}
+
+static obi_status write_numbers(converter *convert, const obi_codes *codes, const char *name, int linear)
+{
+    for (uint32_t row = 0; row < codes->rows; row++) {
+        obi_codes_row(codes, (uint32_t)row_of_source(convert, linear, row), convert->floats);
+        OBI_TRY(write_floats(convert, name, OBI_DTYPE_F16, convert->floats, codes->columns));
+    }
+    return OBI_OK;
+}
+
+static obi_status write_bytes(converter *convert, const obi_made_linear *made, const char *name, uint32_t rows, uint32_t columns)
+{
+    char vector[64];
+    OBI_TRY(obi_gguf_write(convert->writer, made->bytes, (uint64_t)rows * columns));
+    sibling(name, "weight_scale", vector);
+    return write_floats(convert, vector, OBI_DTYPE_F16, made->scales, rows);
+}
+
+static obi_status write_made(converter *convert, const obi_source_tensor *tensor, const char *name, int linear)
+{
+    const obi_linear_maker *maker = maker_of(convert);
+    obi_convert_row *row = &convert->report->layers[convert->report->layer_count];
+    obi_made_linear made = { 0 };
+    uint32_t rows = (uint32_t)tensor->rows, columns = (uint32_t)tensor->columns;
+    uint32_t layer = convert->report->layer_count / OBI_LINEAR_COUNT;
+    OBI_TRY(maker->make(maker->user, layer, linear, part_of_layer, convert, &made));
+    if (maker->storage == OBI_STORAGE_PLANES) OBI_TRY(write_planes(convert, made.codes, name));
+    else if (maker->storage == OBI_STORAGE_HALVES) OBI_TRY(write_numbers(convert, made.codes, name, linear));
+    else OBI_TRY(write_bytes(convert, &made, name, rows, columns));
+    snprintf(row->name, sizeof row->name, "%s", name);
+    row->rows = rows;
+    row->columns = columns;
+    row->error = made.error;
+    row->output_error = made.output_error;
+    row->error_svid = row->error_rank1 = row->error_xnor = (double)NAN;
+    row->norm2 = made.norm2;
+    row->bits = maker->bits(maker->user, rows, columns);
+    convert->report->layer_count++;
+    return progress(convert, (double)rows * columns, name);
+}
+
 static obi_status write_tensor(converter *convert, const char *name, int linear)
 {
     if (strcmp(name, "rope_freqs.weight") == 0)
         return obi_gguf_write(convert->writer, convert->source->rope_factors, convert->config.rope_dimensions / 2 * 4ull);
     const obi_source_tensor *tensor = obi_source_find(convert->source, name);
     obi_status status;
-    if (linear < 0 || convert->desc->form != OBI_FORM_ONEBIT) status = write_dense(convert, tensor, name, linear);
+    if (linear >= 0 && maker_of(convert)) status = write_made(convert, tensor, name, linear);
+    else if (linear < 0 || convert->desc->form != OBI_FORM_ONEBIT) status = write_dense(convert, tensor, name, linear);
     else if (tensor->signs) status = write_signs(convert, tensor, name);
     else status = write_svid(convert, tensor, name);
     return status;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
+
+/* What the file says of linears that a maker makes. */
+static obi_status prepare_made(converter *convert)
+{
+    const obi_linear_maker *maker = maker_of(convert);
+    const obi_config *config = &convert->source->config;
+    if (config->onebit || convert->desc->form != OBI_FORM_ONEBIT)
+        return obi_fail(OBI_ERROR_ARGUMENT, "the method %s is for ordinary models and the form onebit", maker->method);
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        uint32_t rows, columns;
+        obi_config_linear_shape(config, kind, &rows, &columns);
+        convert->layer_work += (double)rows * columns;
+    }
+    if (maker->storage == OBI_STORAGE_HALVES) {
+        convert->config.rope_layout = OBI_ROPE_PAIRS;
+        return OBI_OK;
+    }
+    convert->config.onebit = true;
+    convert->config.post_norm = false;
+    return OBI_OK;
+}
+
+static void put_method(converter *convert)
+{
+    const obi_convert_report *report = convert->report;
+    const obi_linear_maker *maker = maker_of(convert);
+    if (convert->desc->form != OBI_FORM_ONEBIT || convert->source->config.onebit) return;
+    obi_gguf_put_string(convert->writer, "onebit.method", maker ? maker->method : "svid");
+    obi_gguf_put_f32(convert->writer, "onebit.linear_bits", (float)(report->linear_bits / report->linear_weights));
+}
 
 static obi_status prepare(converter *convert)
 {
@@ -311,6 +465,7 @@ static obi_status prepare(converter *convert)
     if (!convert->floats || !convert->bytes || !convert->report->layers) return OBI_ERROR_MEMORY;
 
     convert->config = source->config;
+    if (maker_of(convert)) return prepare_made(convert);
     if (convert->desc->form == OBI_FORM_ONEBIT) {
         if (!source->config.onebit) {
             convert->config.onebit = true;
@@ -340,6 +495,7 @@ obi_status obi_convert(obi_device *device, const obi_source *source, const obi_c
     obi_gguf_put_string(convert.writer, "general.name", source->name ? source->name : "model");
     if (source->vocab.count > 0) obi_vocab_to_gguf(&source->vocab, convert.writer);
     OBI_TRY_GOTO(for_each_tensor(&convert, declare_tensor));
+    put_method(&convert);
     OBI_TRY_GOTO(obi_gguf_writer_begin(convert.writer));
     OBI_TRY_GOTO(for_each_tensor(&convert, write_tensor));
     status = obi_gguf_writer_commit(convert.writer, &report->file_bytes);

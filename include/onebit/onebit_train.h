@@ -14,6 +14,18 @@ typedef enum ob_form {
     OB_FORM_F32 = 2     /* every tensor F32 */
 } ob_form;
 
+/* How linear layers are quantised (docs/methods.md). All but SVID are for ordinary models and write what needs no training; a zero
+ * in a setting below stands for its published default. */
+typedef enum ob_method {
+    OB_METHOD_SVID = 0,      /* signs with a value for each row and column: the start of OneBit */
+    OB_METHOD_XNOR = 1,      /* signs with the mean |w| of each row */
+    OB_METHOD_BITNET_B1 = 2, /* signs of W - mean W with one value */
+    OB_METHOD_RTN = 3,       /* uniform grids, round to nearest */
+    OB_METHOD_GPTQ = 4,      /* likewise, each column's error taken up by the columns behind it; calibrated */
+    OB_METHOD_OMNIQUANT = 5, /* likewise, the grids' ends learnt block by block; calibrated */
+    OB_METHOD_INT8 = 6       /* a byte a weight and a scale a row, as LLM.int8() */
+} ob_method;
+
 typedef struct ob_quantize_desc {
     const char *input;             /* required: a Hugging Face directory (LLaMA, OPT), a llama2.c .bin, a GGUF file, or a OneBit checkpoint
                                     * directory */
@@ -22,23 +34,43 @@ typedef struct ob_quantize_desc {
     ob_form form;
     ob_progress_function progress; /* NULL: none */
     void *user;
+    ob_method method;              /* with OB_FORM_ONEBIT */
+    uint32_t bits;                 /* RTN, GPTQ, OMNIQUANT: 1 to 4; 0: 2 */
+    uint32_t group;                /* of these: columns that share a grid; 0: a row has one grid. Grouped forms are written as F16 numbers */
+    const char *calibration;       /* GPTQ, OMNIQUANT: required: a text */
+    size_t calibration_bytes;
+    uint32_t calibration_windows;  /* 0: 128; fewer when the text has fewer */
+    uint32_t calibration_window;   /* tokens of a window; 0: 2048, or the model's context where that is less */
+    uint64_t seed;                 /* of where the windows lie and the order in which they are learnt from */
+    double damping;                /* GPTQ: share of the Hessian's mean diagonal that is added to it; 0: 0.01; negative: none */
+    bool natural_order;            /* GPTQ: columns as they come; false: those of the largest inputs first */
+    uint32_t epochs;               /* OMNIQUANT: 0: 40 at 2 bits and below, else 20 */
+    double learning_rate;          /* OMNIQUANT: 0: 0.01 */
+    int augmented_loss;            /* OMNIQUANT: 1 on, -1 off, 0: on at 2 bits and below */
+    double int8_threshold;         /* INT8: inputs from this size on are multiplied unrounded; 0: 6 */
 } ob_quantize_desc;
 
 /* One linear layer. Errors are relative: ||W - Ŵ||² / ||W||². */
 typedef struct ob_quantize_row {
     char name[64];
     uint32_t rows, columns;
+    double error;        /* of what was written */
+    double output_error; /* ||X (W - Ŵ)ᵀ||² / ||X Wᵀ||² over the calibration's inputs X; NaN without a calibration */
+    /* These three are NaN unless the method was SVID. */
     double error_svid;   /* of sign(W) ⊙ (a bᵀ), with the F16 scales that were written */
     double error_rank1;  /* of the best rank-1 matrix for W itself: what the value vectors alone could do */
     double error_xnor;   /* of sign(W) with the row mean of |W| */
     double norm2;        /* ||W||², the weight of this row in the totals */
-    double bits;         /* stored for this layer, scales included */
+    double bits;         /* of the method's own form, scales and zero points included */
 } ob_quantize_row;
 
 typedef struct ob_quantize_report {
     char format[32];          /* of the input: "huggingface", "llama2.c", "gguf", "onebit-reference" */
-    ob_quantize_row *layers;  /* empty unless SVID ran */
+    char method[16];          /* "svid", "xnor", "bitnet_b1", "rtn", "gptq", "omniquant", "int8"; "" unless one ran */
+    uint32_t bits, group;     /* of the method */
+    ob_quantize_row *layers;  /* empty unless a method ran */
     uint32_t layer_count;
+    double error;             /* over all layers, weighted by ||W||², as are the next three */
     double error_svid, error_rank1, error_xnor; /* over all layers, weighted by ||W||² */
     double linear_bits;       /* strict bits per weight of the linear layers, scales included */
     double model_bits;        /* 8 * tensor bytes / parameters, embedding, head and norms included */
@@ -50,9 +82,12 @@ typedef struct ob_quantize_report {
     double seconds;
 } ob_quantize_report;
 
-/* Converts a model. `context` is used for OB_FORM_ONEBIT and may be NULL for the other forms. Host memory stays small
- * whatever the model: tensors are streamed from a mapping. `report` may be NULL; free *report with ob_quantize_report_free, before the
- * allocator changes. OB_ERROR_DATA for an input that is missing, damaged or unknown, OB_ERROR_RUNTIME when writing fails,
+/* Converts a model. `context` is used for OB_FORM_ONEBIT by SVID, GPTQ and OMNIQUANT, and may be NULL otherwise. Host memory stays small
+ * whatever the model: tensors are streamed from a mapping; but a calibrated method keeps the activations of all windows between two layers,
+ * windows x window x width x 4 bytes once (GPTQ) or three times, and what one layer takes. `report` may be NULL; free *report with ob_quantize_report_free, before the
+ * allocator changes. OB_ERROR_ARGUMENT for settings that cannot be,
+ * OB_ERROR_DATA for an input that is missing, damaged or unknown, for a calibration text of less than one window and for a Hessian that is
+ * singular, OB_ERROR_RUNTIME when writing fails,
  * OB_ERROR_CANCELLED when progress returned false: there is then no output, and *report is NULL. Blocks; progress is called on the
  * calling thread. */
 OB_API ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quantize_report **report);

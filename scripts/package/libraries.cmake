@@ -4,7 +4,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(ONEBIT_RUNTIME_LAYERS core gpu ops model engine api)
-set(ONEBIT_TRAIN_LAYERS import quant trainer)
+set(ONEBIT_TRAIN_LAYERS import quant trainer ptq)
 set(ONEBIT_LIBRARY_DIR ${PROJECT_BINARY_DIR}/lib)
 set(ONEBIT_LIBRARIES "")
 

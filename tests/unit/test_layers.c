@@ -31,10 +31,11 @@ static const room rooms[] = {
     { "runtime/model/", "core model", "pcre2 utf8proc xxhash" }, /* no Vulkan */
     { "runtime/engine/", "core gpu ops model engine", "" },
     { "runtime/api/", "core gpu ops selftest model engine api onebit", "" },
-    { "quant/api_", "core gpu ops selftest model engine api quant quant/import onebit", "" },
     { "quant/import/", "core model quant/import", "jansson xxhash" }, /* no Vulkan, and nothing of quant/ itself */
-    { "quant/train/api_", "core gpu ops selftest model engine api quant quant/import onebit", "" },
-    { "quant/train/", "core gpu ops model quant quant/import", "xxhash yaml" },
+    { "quant/ptq/api_", "core gpu ops selftest model engine api quant quant/import quant/ptq onebit", "" },
+    { "quant/ptq/", "core gpu ops model quant quant/import quant/train quant/ptq", "" }, /* runs a layer as the trainer does */
+    { "quant/train/api_", "core gpu ops selftest model engine api quant quant/import quant/train onebit", "" },
+    { "quant/train/", "core gpu ops model quant quant/import quant/train", "xxhash yaml" },
     { "quant/", "core gpu ops model quant quant/import", "" },
     { "apps/onebit-train-vk/", "common onebit", "mpi" },
     { "apps/onebit-scene-vk/", "common onebit", "volk vulkan SDL png stb" }, /* a renderer that the library lives in */
@@ -85,7 +86,9 @@ static const char *fault_of_include(const char *path, const char *line)
     if (line[0] != '"') return "an include without a plain name";
     if (line[1] == '.') return "name the file from the root of its layer, not by ..";
     size_t length = strcspn(line + 1, "/\"");
-    if (strncmp(line + 1, "quant/import/", 13) == 0) length = 12; /* a layer of its own, below the rest of quant/ */
+    static const char *const inner[] = { "quant/import/", "quant/train/", "quant/ptq/" }; /* layers of their own beside the rest of quant/ */
+    for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
+        if (strncmp(line + 1, inner[i], strlen(inner[i])) == 0) length = strlen(inner[i]) - 1;
     if (line[1 + length] == '"') { /* beside the file, or made by the build */
         if (strncmp(line + 1, "kernel_list.h", length) == 0) return strcmp(path, "runtime/gpu/kernel.h") == 0 ? NULL : "include gpu/kernel.h instead";
         if (strncmp(here->path, "tests/api/", 10) == 0 && strncmp(line + 1, "device.h", length) == 0) return "tests/api sees the public headers only";
@@ -189,6 +192,9 @@ static void test_rules(void **state)
         { "quant/import/import_hf.c", "#include \"quant/import/json.h\"", true },
         { "quant/import/import_hf.c", "#include \"quant/svid.h\"", false },
         { "quant/svid.c", "#include \"gpu/device.h\"", true },
+        { "quant/convert.c", "#include \"quant/train/pass.h\"", false },
+        { "quant/train/pass.c", "#include \"quant/ptq/maker.h\"", false },
+        { "quant/ptq/maker.c", "#include \"quant/train/pass.h\"", true },
         { "apps/onebit-run-vk/main.c", "#include \"common/args.h\"", true },
         { "apps/onebit-run-vk/main.c", "#include \"onebit/onebit.h\"", true },
         { "apps/onebit-run-vk/main.c", "#include \"core/status.h\"", false },
