@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "quant/ptq/calibrated.h"
 #include "quant/ptq/direct.h"
 
 struct obi_ptq_maker {
     const obi_source *source;
     const obi_ptq_options *options;
     obi_linear_maker linears;
-    obi_codes codes; /* the last linear */
+    obi_calibrated *calibrated; /* or NULL */
+    obi_codes codes; /* the last linear of the others */
     obi_direct_bytes bytes;
 };
 
@@ -47,22 +49,33 @@ static obi_status make_direct(void *user, uint32_t layer, int kind, obi_status (
     return OBI_OK;
 }
 
+/* A layer is made when the first of its linears is asked for. */
+static obi_status make_calibrated(void *user, uint32_t layer, int kind, obi_status (*part)(void *convert, double part, const char *what),
+                                  void *convert, obi_made_linear *out)
+{
+    obi_calibrated *calibrated = ((obi_ptq_maker *)user)->calibrated;
+    if (layer == calibrated->layers_done) OBI_TRY(obi_calibrated_layer(calibrated, (obi_part){ part, convert }));
+    *out = calibrated->made[kind];
+    return OBI_OK;
+}
+
+static obi_grids grids_of(const obi_ptq_options *options)
+{
+    if (options->method == OBI_PTQ_BITNET_B1) return OBI_GRIDS_ONE_SCALE;
+    if (options->method == OBI_PTQ_XNOR) return OBI_GRIDS_CENTRED;
+    return options->method == OBI_PTQ_GPTQ && options->group > 0 && !options->natural_order ? OBI_GRIDS_ORDERED : OBI_GRIDS_FREE;
+}
+
 static double bits_of(void *user, uint32_t rows, uint32_t columns)
 {
-    const obi_ptq_maker *maker = user;
-    const obi_ptq_options *options = maker->options;
+    const obi_ptq_options *options = ((const obi_ptq_maker *)user)->options;
     if (options->method == OBI_PTQ_INT8) return 8.0 * rows * columns + 16.0 * rows;
-    return obi_codes_bits(rows, columns, options->bits, options->group,
-                          options->method == OBI_PTQ_BITNET_B1 ? OBI_GRIDS_ONE_SCALE
-                          : options->method == OBI_PTQ_XNOR    ? OBI_GRIDS_CENTRED
-                                                               : OBI_GRIDS_FREE);
+    return obi_codes_bits(rows, columns, options->bits, options->group, grids_of(options));
 }
 
 obi_status obi_ptq_maker_create(obi_device *device, const obi_source *source, const obi_tokenizer *tokenizer,
                                 const obi_ptq_options *options, obi_ptq_maker **out)
 {
-    (void)device;
-    (void)tokenizer;
     *out = NULL;
     obi_ptq_maker *maker = obi_calloc(1, sizeof *maker);
     if (!maker) return OBI_ERROR_MEMORY;
@@ -76,17 +89,21 @@ obi_status obi_ptq_maker_create(obi_device *device, const obi_source *source, co
         .offset = !bytes && options->method != OBI_PTQ_XNOR && options->method != OBI_PTQ_BITNET_B1,
         .int8_threshold = (float)options->threshold,
         .bits = bits_of,
-        .make = make_direct,
+        .make = obi_ptq_calibrated(options->method) ? make_calibrated : make_direct,
         .user = maker,
     };
-    *out = maker;
-    return OBI_OK;
+    obi_status status = OBI_OK;
+    if (obi_ptq_calibrated(options->method)) status = obi_calibrated_create(device, source, tokenizer, options, &maker->calibrated);
+    if (status != OBI_OK) obi_ptq_maker_destroy(maker);
+    else *out = maker;
+    return status;
 }
 
 void obi_ptq_maker_destroy(obi_ptq_maker *maker)
 {
     if (!maker) return;
     forget(maker);
+    obi_calibrated_destroy(maker->calibrated);
     obi_free(maker);
 }
 

@@ -18,7 +18,7 @@ static void norm_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view dn
     obi_op_rmsnorm_bwd(cmd, dx, dnormed, x, obi_train_vector(model, norm), pass->N, config->width, config->norm_eps, accumulate);
 }
 
-static void layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+void obi_pass_layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 {
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
@@ -74,7 +74,7 @@ void obi_pass_backward(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *user, 
     for (uint32_t i = config->layers; i-- > 0;) {
         if (hidden) hidden(user, cmd, i);
         if (pass->keeping == OBI_PASS_RECOMPUTE && i + 1 < config->layers) obi_pass_recompute(pass, cmd, i); /* the last one's are there */
-        layer_backward(pass, cmd, i);
+        obi_pass_layer_backward(pass, cmd, i);
     }
 }
 

@@ -38,7 +38,7 @@ static void layer_inside(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     obi_op_swiglu_fwd(cmd, act, gate, up, (uint64_t)N * F);
 }
 
-static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+void obi_pass_layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 {
     obi_layer_acts *acts = obi_pass_layer_acts(pass, index);
     obi_view y = obi_view_of(pass->x[index + 1]);
@@ -72,7 +72,7 @@ void obi_pass_forward(obi_pass *pass, obi_cmd *cmd)
         return;
     }
     obi_op_embed_gather_fwd(cmd, obi_view_of(pass->x[0]), obi_view_of(pass->ids), &model->params[model->embedding].w, pass->N);
-    for (uint32_t i = 0; i < config->layers; i++) layer_forward(pass, cmd, i);
+    for (uint32_t i = 0; i < config->layers; i++) obi_pass_layer_forward(pass, cmd, i);
     obi_op_rmsnorm_fwd(cmd, obi_view_of(pass->final), obi_view_of(pass->x[config->layers]), obi_train_vector(model, model->output_norm),
                        pass->N, config->width, config->norm_eps);
 }

@@ -63,6 +63,9 @@ obi_status obi_pass_set_ids(obi_pass *pass, uint32_t sequence, const uint32_t *i
 /* Records embedding and layers: x[0..L] and `final`. */
 void obi_pass_forward(obi_pass *pass, obi_cmd *cmd);
 
+/* Records one layer of it: x[layer + 1] from x[layer]. */
+void obi_pass_layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t layer);
+
 /* Records what the layer's backward needs and the forward of another layer has overwritten; OBI_PASS_RECOMPUTE. */
 void obi_pass_recompute(obi_pass *pass, obi_cmd *cmd, uint32_t layer);
 
@@ -78,5 +81,8 @@ void obi_pass_backward(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *user, 
 
 /* Behind it: records the gradients of what lies between the embedding's rows and x[0], and returns that of the rows (N,E). */
 obi_view obi_pass_embedding_backward(obi_pass *pass, obi_cmd *cmd);
+
+/* Records one layer of it: dx holds the gradient of x[layer + 1], then that of x[layer]. The layer's acts are as its forward left them. */
+void obi_pass_layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t layer);
 
 #endif
