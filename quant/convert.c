@@ -9,6 +9,7 @@
 #include "core/checked.h"
 #include "core/half.h"
 #include "quant/import/rope_permute.h"
+#include "quant/planes.h"
 #include "quant/svid.h"
 
 #define CHUNK_BYTES (4ull << 20)
@@ -323,40 +324,39 @@ done:
 
 /* ---- what a maker made ----------------------------------------------------------------------------------------- */
 
-/* The words of plane p: bit 1 = -1 where bit (b - 1 - p) of the code is 0 (docs/format.md). */
-static obi_status write_plane(converter *convert, const obi_codes *codes, uint32_t plane)
+static obi_status pack_planes(const obi_codes *codes, const obi_planes *planes)
 {
-    uint32_t row_words = (uint32_t)obi_div_ceil(codes->columns, 32), shift = codes->bits - 1 - plane;
-    uint32_t *words = (uint32_t *)(void *)convert->bytes;
-    for (uint32_t row = 0; row < codes->rows; row++) {
-        const uint8_t *of = codes->codes + (uint64_t)row * codes->columns;
-        memset(words, 0, row_words * sizeof *words);
-        for (uint32_t j = 0; j < codes->columns; j++)
-            if ((of[j] >> shift & 1) == 0) words[j / 32] |= 1u << j % 32;
-        OBI_TRY(obi_gguf_write(convert->writer, words, row_words * 4ull));
+    float *steps = obi_calloc(codes->rows, sizeof *steps), *zeros = obi_calloc(codes->rows, sizeof *zeros);
+    obi_status status = steps && zeros ? OBI_OK : OBI_ERROR_MEMORY;
+    for (uint32_t i = 0; i < codes->rows && status == OBI_OK; i++) {
+        steps[i] = codes->grids[i].scale;
+        zeros[i] = codes->grids[i].zero;
     }
-    return OBI_OK;
+    if (status == OBI_OK) status = obi_planes_pack(codes->bits, codes->rows, codes->columns, codes->codes, steps, zeros, planes);
+    obi_free(steps);
+    obi_free(zeros);
+    return status;
 }
 
-/* h = D 2^(b-2-p) of all rows, plane by plane; then o = ((2^b - 1) / 2 - z) / 2^(b-2). */
-static obi_status write_planes(converter *convert, const obi_codes *codes, const char *name)
+static obi_status write_planes(converter *convert, const obi_codes *codes)
 {
-    char vector[64];
-    double unit = ldexp(1, (int)codes->bits - 2), middle = (double)((1u << codes->bits) - 1) / 2;
-    for (uint32_t plane = 0; plane < codes->bits; plane++) OBI_TRY(write_plane(convert, codes, plane));
-    sibling(name, "weight_scale", vector);
-    for (uint32_t plane = 0; plane < codes->bits; plane++)
-        for (uint32_t row = 0; row < codes->rows; row++) {
-            float h = (float)ldexp((double)codes->grids[row].scale, (int)codes->bits - 2 - (int)plane);
-            OBI_TRY(write_floats(convert, vector, OBI_DTYPE_F16, &h, 1));
-        }
-    if (!maker_of(convert)->offset) return OBI_OK;
-    sibling(name, "weight_offset", vector);
-    for (uint32_t row = 0; row < codes->rows; row++) {
-        float offset = (float)((middle - (double)codes->grids[row].zero) / unit);
-        OBI_TRY(write_floats(convert, vector, OBI_DTYPE_F16, &offset, 1));
+    uint64_t words = obi_planes_words(codes->bits, codes->rows, codes->columns), scales = (uint64_t)codes->bits * codes->rows;
+    obi_planes planes = { obi_calloc(words, 4), obi_calloc(scales, 2), NULL };
+    obi_status status = planes.words && planes.scale ? OBI_OK : OBI_ERROR_MEMORY;
+    if (status == OBI_OK && maker_of(convert)->offset) {
+        planes.offset = obi_calloc(codes->rows, 2);
+        if (!planes.offset) status = OBI_ERROR_MEMORY;
     }
-    return OBI_OK;
+    if (status != OBI_OK) goto done;
+    OBI_TRY_GOTO(pack_planes(codes, &planes));
+    OBI_TRY_GOTO(obi_gguf_write(convert->writer, planes.words, words * 4));
+    OBI_TRY_GOTO(obi_gguf_write(convert->writer, planes.scale, scales * 2));
+    if (planes.offset) status = obi_gguf_write(convert->writer, planes.offset, codes->rows * 2ull);
+done:
+    obi_free(planes.words);
+    obi_free(planes.scale);
+    obi_free(planes.offset);
+    return status;
 }
 
 static uint64_t row_of_source(const converter *convert, int linear, uint64_t row)
@@ -391,7 +391,7 @@ static obi_status write_made(converter *convert, const obi_source_tensor *tensor
     uint32_t rows = (uint32_t)tensor->rows, columns = (uint32_t)tensor->columns;
     uint32_t layer = convert->report->layer_count / OBI_LINEAR_COUNT;
     OBI_TRY(maker->make(maker->user, layer, linear, part_of_layer, convert, &made));
-    if (maker->storage == OBI_STORAGE_PLANES) OBI_TRY(write_planes(convert, made.codes, name));
+    if (maker->storage == OBI_STORAGE_PLANES) OBI_TRY(write_planes(convert, made.codes));
     else if (maker->storage == OBI_STORAGE_HALVES) OBI_TRY(write_numbers(convert, made.codes, name, linear));
     else OBI_TRY(write_bytes(convert, &made, name, rows, columns));
     snprintf(row->name, sizeof row->name, "%s", name);
@@ -439,6 +439,11 @@ static obi_status prepare_made(converter *convert)
     }
     convert->config.onebit = true;
     convert->config.post_norm = false;
+    convert->config.int8_rows = maker->storage == OBI_STORAGE_BYTES;
+    convert->config.int8_threshold = maker->int8_threshold;
+    convert->config.no_input_factor = !convert->config.int8_rows;
+    convert->config.planes = convert->config.int8_rows ? 1 : maker->planes;
+    convert->config.offset = maker->offset;
     return OBI_OK;
 }
 

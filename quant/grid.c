@@ -5,24 +5,19 @@
 
 #include "core/alloc.h"
 #include "core/checked.h"
-#include "core/half.h"
+#include "quant/planes.h"
 
-#define HALF_MAX 65504.0
-#define LEAST_SCALE 0x1p-23f /* twice the least F16 above 0 */
-
-float obi_grid_scale(double scale)
+float obi_grid_step(double step, uint32_t bits)
 {
-    /* The planes of b bits have D 2^(b-2) .. D/2, and what F16 holds of D/2 it holds of the others too. */
-    float half = scale / 2 > HALF_MAX ? INFINITY : obi_half_to_float(obi_float_to_half((float)(scale / 2)));
-    if (half < LEAST_SCALE / 2) return LEAST_SCALE;
-    return (double)half * 8 > HALF_MAX ? INFINITY : 2 * half;
+    double most = bits == 1 ? 65504 : ldexp(65504, 2 - (int)bits); /* that planes hold */
+    return step <= most ? obi_planes_step((float)step, bits) : INFINITY;
 }
 
 obi_status obi_grid_span(double low, double high, uint32_t bits, obi_grid *grid)
 {
     double top = (double)((1u << bits) - 1);
     if (!isfinite(low) || !isfinite(high)) return obi_fail(OBI_ERROR_DATA, "a weight is NaN or infinite; it cannot be quantised");
-    grid->scale = obi_grid_scale((high - low) / top);
+    grid->scale = obi_grid_step((high - low) / top, bits);
     if (!isfinite(grid->scale))
         return obi_fail(OBI_ERROR_DATA, "weights from %g to %g are too large for scales in F16", low, high);
     float zero = rintf((float)(-low) / grid->scale);

@@ -1,8 +1,8 @@
 /* grid: uniform quantisation, W^ = D (k - z) with codes k of 0 .. 2^bits - 1, as round-to-nearest, GPTQ (arXiv 2210.17323) and
  * OmniQuant (arXiv 2308.13137) have it; and one linear in such codes.
  *
- * D is rounded to a value that F16 holds together with its halves before any code is chosen, so that a file of sign planes
- * (docs/format.md) has exactly the numbers that a method computed. Codes are chosen on the host: round to nearest, ties to even. */
+ * D is rounded before any code is chosen to what a file of sign planes holds (quant/planes.h), so that such a file
+ * has exactly the numbers that a method computed. Codes are chosen on the host: round to nearest, ties to even. */
 #ifndef OBI_QUANT_GRID_H
 #define OBI_QUANT_GRID_H
 
@@ -27,8 +27,8 @@ obi_status obi_grid_span(double low, double high, uint32_t bits, obi_grid *grid)
  * all are 0. */
 obi_status obi_grid_fit(const float *values, uint32_t count, uint32_t stride, uint32_t bits, obi_grid *grid);
 
-/* D as the nearest number that F16 holds with its half and its quadruple; 2^-23 for what is less. Infinite when it is too large. */
-float obi_grid_scale(double scale);
+/* D as planes of `bits` bits hold it (obi_planes_step); infinite when it is too large for them. */
+float obi_grid_step(double step, uint32_t bits);
 
 /* The code of w: clamp(round(w / D) + z, 0, 2^bits - 1). For whole z. */
 uint8_t obi_grid_code(obi_grid grid, uint32_t bits, float w);

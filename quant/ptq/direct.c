@@ -29,7 +29,7 @@ static obi_status sign_row(const float *row, uint32_t i, double center, double v
     uint8_t *out = codes->codes + (uint64_t)i * codes->columns;
     obi_grid *grid = &codes->grids[i];
     if (!isfinite(value)) return obi_fail(OBI_ERROR_DATA, "a weight is NaN or infinite; it cannot be quantised");
-    grid->scale = obi_grid_scale(2 * value);
+    grid->scale = obi_grid_step(2 * value, 1);
     grid->zero = 0.5f;
     if (!isfinite(grid->scale)) return obi_fail(OBI_ERROR_DATA, "weights of about %g are too large for scales in F16", value);
     for (uint32_t j = 0; j < codes->columns; j++) out[j] = (double)row[j] - center >= 0;

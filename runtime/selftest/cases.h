@@ -142,6 +142,8 @@
     X(svid_residual)        \
     X(svid_stats)           \
     X(svid_sign_pack)       \
+    X(grid_round)           \
+    X(grid_round_bwd)       \
     X(rate_multiply_add)
 
 #define OBI_CASE_DECLARE(name) extern const obi_case obi_case_##name;
