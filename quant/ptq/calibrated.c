@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "core/checked.h"
 #include "quant/ptq/gptq.h"
+#include "quant/ptq/omniquant.h"
 
 /* Of the time that a layer takes with GPTQ, roughly: looking at the inputs, and the linears; the rest is running it again. */
 #define PART_OBSERVED 0.4
@@ -81,17 +82,27 @@ static obi_status clear_hessians(obi_calibrated *calibrated)
     return obi_cmd_run(cmd);
 }
 
-static obi_status observe_layer(obi_calibrated *calibrated, obi_part part)
+obi_status obi_calibrated_observe(obi_calibrated *calibrated, float *outputs, obi_part part)
 {
     uint32_t windows = calibrated->calibration.windows;
     char what[64];
     snprintf(what, sizeof what, "layer %u: looking at its inputs", calibrated->layers_done);
     OBI_TRY(clear_hessians(calibrated));
     for (uint32_t w = 0; w < windows; w++) {
-        OBI_TRY(part.tell(part.user, PART_OBSERVED * w / windows, what));
-        OBI_TRY(obi_block_forward(calibrated->block, obi_calibrated_window(calibrated, calibrated->x, w), NULL, observe_inputs, calibrated));
+        float *y = outputs ? obi_calibrated_window(calibrated, outputs, w) : NULL;
+        if (part.tell) OBI_TRY(part.tell(part.user, (double)w / windows, what));
+        OBI_TRY(obi_block_forward(calibrated->block, obi_calibrated_window(calibrated, calibrated->x, w), y, observe_inputs, calibrated));
     }
     return OBI_OK;
+}
+
+/* A part of a part: from `first` on, `share` of the whole. */
+typedef struct shares { obi_part whole; double first, share; } shares;
+
+static obi_status tell_share(void *user, double part, const char *what)
+{
+    const shares *of = user;
+    return of->whole.tell(of->whole.user, of->first + of->share * part, what);
 }
 
 /* ---- GPTQ ------------------------------------------------------------------------------------------------------ */
@@ -132,7 +143,8 @@ static obi_status gptq_layer(obi_calibrated *calibrated, obi_part part)
 {
     uint32_t windows = calibrated->calibration.windows;
     char what[64];
-    OBI_TRY(observe_layer(calibrated, part));
+    shares observing = { part, 0, PART_OBSERVED };
+    OBI_TRY(obi_calibrated_observe(calibrated, NULL, (obi_part){ tell_share, &observing }));
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
         snprintf(what, sizeof what, "blk.%u.%s.weight", calibrated->layers_done, obi_linear_roles[kind]);
         OBI_TRY(part.tell(part.user, PART_OBSERVED + PART_LINEARS * kind / OBI_LINEAR_COUNT, what));
@@ -151,15 +163,19 @@ static obi_status gptq_layer(obi_calibrated *calibrated, obi_part part)
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
 
-obi_status obi_calibrated_create(obi_device *device, const obi_source *source, const obi_tokenizer *tokenizer,
-                                 const obi_ptq_options *options, obi_calibrated **out)
+obi_status obi_calibrated_create(obi_device *device, const obi_source *source, obi_calibration *calibration, const obi_ptq_options *options,
+                                 obi_calibrated **out)
 {
     *out = NULL;
     obi_calibrated *calibrated = obi_calloc(1, sizeof *calibrated);
-    if (!calibrated) return OBI_ERROR_MEMORY;
+    if (!calibrated) {
+        obi_calibration_free(calibration);
+        return OBI_ERROR_MEMORY;
+    }
     calibrated->options = options;
+    calibrated->calibration = *calibration;
+    memset(calibration, 0, sizeof *calibration);
     obi_status status;
-    OBI_TRY_GOTO(obi_calibration_make(&source->config, tokenizer, options, &calibrated->calibration));
     OBI_TRY_GOTO(obi_block_create(device, source, calibrated->calibration.T, options->method == OBI_PTQ_OMNIQUANT, &calibrated->block));
     OBI_TRY_GOTO(make_streams(calibrated));
     status = make_hessians(calibrated);
@@ -193,7 +209,12 @@ obi_status obi_calibrated_layer(obi_calibrated *calibrated, obi_part part)
 {
     forget_layer(calibrated);
     OBI_TRY(obi_block_load(calibrated->block, calibrated->layers_done));
-    OBI_TRY(gptq_layer(calibrated, part));
+    if (calibrated->options->method == OBI_PTQ_GPTQ) {
+        OBI_TRY(gptq_layer(calibrated, part));
+    } else {
+        obi_omniquant_losses losses;
+        OBI_TRY(obi_omniquant_layer(calibrated, part, &losses));
+    }
     calibrated->layers_done++;
     return OBI_OK;
 }

@@ -26,9 +26,9 @@ typedef struct obi_calibrated {
     uint32_t layers_done;
 } obi_calibrated;
 
-/* Opens with the text's windows and their embedding. Everything is borrowed until obi_calibrated_destroy. */
-obi_status obi_calibrated_create(obi_device *device, const obi_source *source, const obi_tokenizer *tokenizer,
-                                 const obi_ptq_options *options, obi_calibrated **out);
+/* Begins with the embedding of the windows, which are taken over, on failure too. The rest is borrowed until obi_calibrated_destroy. */
+obi_status obi_calibrated_create(obi_device *device, const obi_source *source, obi_calibration *calibration, const obi_ptq_options *options,
+                                 obi_calibrated **out);
 void obi_calibrated_destroy(obi_calibrated *calibrated); /* NULL is allowed */
 
 /* Quantises the next layer: `made` then has its linears. */
@@ -37,5 +37,9 @@ obi_status obi_calibrated_layer(obi_calibrated *calibrated, obi_part part);
 /* For the methods: the inputs of window w of a stream, and the sum of x x^T over the inputs of a linear, all windows. */
 float *obi_calibrated_window(const obi_calibrated *calibrated, float *stream, uint32_t w);
 const obi_weight *obi_calibrated_hessian(const obi_calibrated *calibrated, int kind);
+
+/* Runs the layer for all windows of x and makes the Hessians; what it gives goes to `outputs` (a stream) unless that is NULL. Tells from 0
+ * to 1, unless part.tell is NULL. */
+obi_status obi_calibrated_observe(obi_calibrated *calibrated, float *outputs, obi_part part);
 
 #endif

@@ -93,7 +93,11 @@ obi_status obi_ptq_maker_create(obi_device *device, const obi_source *source, co
         .user = maker,
     };
     obi_status status = OBI_OK;
-    if (obi_ptq_calibrated(options->method)) status = obi_calibrated_create(device, source, tokenizer, options, &maker->calibrated);
+    if (obi_ptq_calibrated(options->method)) {
+        obi_calibration calibration;
+        status = obi_calibration_make(&source->config, tokenizer, options, &calibration);
+        if (status == OBI_OK) status = obi_calibrated_create(device, source, &calibration, options, &maker->calibrated);
+    }
     if (status != OBI_OK) obi_ptq_maker_destroy(maker);
     else *out = maker;
     return status;
