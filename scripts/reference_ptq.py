@@ -226,7 +226,7 @@ def main():
     golden["gptq.w2"] = run_gptq(layers, xs, bits=2)
     golden["gptq.w3g8"] = run_gptq(layers, xs, bits=3, group=8)
     golden["omniquant.w2"], golden["omniquant.w2.losses"] = run_omniquant(layers, xs, bits=2, epochs=40, augmented=True)
-    golden["omniquant.w3g8"], golden["omniquant.w3g8.losses"] = run_omniquant(layers, xs, bits=3, epochs=20, augmented=False, group=8)
+    golden["omniquant.w3g8"], golden["omniquant.w3g8.losses"] = run_omniquant(layers, xs, bits=3, epochs=16, augmented=False, group=8)
     os.makedirs(os.path.join(HERE, "ptq"), exist_ok=True)
     save(os.path.join(HERE, "ptq", "golden.safetensors"), golden)
     for name, t in golden.items():

@@ -197,7 +197,7 @@ static void test_omniquant(void **state)
 {
     (void)state;
     run("omniquant.w2", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 2 });
-    run("omniquant.w3g8", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 3, .group = 8 });
+    run("omniquant.w3g8", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 3, .group = 8, .epochs = 16 });
 }
 
 /* The losses of learning, which show an error of a gradient before a code shows it. */
