@@ -145,6 +145,56 @@ static void test_onebit_report(void **state)
     assert_int_equal(access(copy, F_OK), -1);
 }
 
+/* ---- methods --------------------------------------------------------------------------------------------------------- */
+
+static const char story[] = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a "
+                            "big, red ball. She wanted to play with it, but it was too high. Her mom said, \"Lily, let's go to the park.\"";
+
+static void test_methods(void **state)
+{
+    (void)state;
+    static const struct { ob_method method; const char *name; uint32_t bits; double scales; } direct[] = {
+        { OB_METHOD_XNOR, "xnor", 1, 16 }, { OB_METHOD_BITNET_B1, "bitnet_b1", 1, 0 }, { OB_METHOD_RTN, "rtn", 2, 18 }, { OB_METHOD_INT8, "int8", 8, 16 }
+    };
+    for (size_t i = 0; i < sizeof direct / sizeof *direct; i++) { /* look at weights only, and need no device */
+        ob_quantize_desc desc = stories_desc(OB_FORM_ONEBIT);
+        ob_quantize_report *report;
+        desc.method = direct[i].method;
+        API_OK(ob_quantize(NULL, &desc, &report));
+        assert_string_equal(report->method, direct[i].name);
+        assert_int_equal(report->bits, direct[i].bits);
+        assert_int_equal(report->layer_count, 35);
+        const ob_quantize_row *row = &report->layers[0];
+        assert_true(row->error > 0 && row->error < 1 && isnan(row->output_error) && isnan(row->error_svid));
+        double scales = direct[i].scales > 0 ? direct[i].scales * row->rows : 16;
+        assert_true(row->bits == (double)direct[i].bits * row->rows * row->columns + scales);
+        ob_quantize_report_free(report);
+        unlink(out);
+    }
+    steps seen = { 0 };
+    ob_quantize_desc desc = stories_desc(OB_FORM_ONEBIT);
+    ob_quantize_report *report;
+    desc.method = OB_METHOD_GPTQ;
+    desc.bits = 4;
+    desc.calibration = story;
+    desc.calibration_bytes = strlen(story);
+    desc.calibration_window = 32;
+    desc.progress = on_progress;
+    desc.user = &seen;
+    API_OK(ob_quantize(shared, &desc, &report));
+    assert_true(seen.last == 1);
+    for (uint32_t i = 0; i < report->layer_count; i++) /* inputs decide: outputs are kept better than weights */
+        assert_true(report->layers[i].output_error >= 0 && report->layers[i].output_error < report->layers[i].error);
+    ob_quantize_report_free(report);
+    unlink(out);
+    for (unsigned stop = 1; stop < seen.count; stop += seen.count / 4) { /* in the middle of a layer, too */
+        steps again = { .stop_at = stop };
+        desc.user = &again;
+        API_FAILS(ob_quantize(shared, &desc, NULL), OB_ERROR_CANCELLED, "cancelled");
+        assert_int_equal(api_entries(scratch_directory), 0);
+    }
+}
+
 /* ---- what fails ------------------------------------------------------------------------------------------------------- */
 
 static void expect_refused(ob_context *context, ob_quantize_desc desc, ob_status code, const char *part)
@@ -192,6 +242,47 @@ static void test_wrong_descs(void **state)
     expect_refused(NULL, desc, OB_ERROR_RUNTIME, "no_such_directory");
     desc.output = scratch_directory;
     expect_refused(NULL, desc, OB_ERROR_ARGUMENT, "not a file");
+}
+
+static void test_wrong_methods(void **state)
+{
+    (void)state;
+    ob_quantize_desc good = stories_desc(OB_FORM_ONEBIT), desc = good;
+    desc.method = (ob_method)7;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "method 7");
+    desc.method = OB_METHOD_XNOR;
+    desc.bits = 2;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "1 bit a weight");
+    desc.bits = 0;
+    desc.group = 32;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "no groups");
+    desc = good;
+    desc.method = OB_METHOD_RTN;
+    desc.bits = 5;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "1 to 4 bits");
+    desc.bits = 4;
+    desc.form = OB_FORM_F16;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "form onebit");
+    good.method = OB_METHOD_GPTQ;
+    expect_refused(shared, good, OB_ERROR_ARGUMENT, "text to calibrate with");
+    good.calibration = story;
+    expect_refused(shared, good, OB_ERROR_DATA, "text is empty");
+    good.calibration_bytes = strlen(story);
+    expect_refused(NULL, good, OB_ERROR_NO_DEVICE, "device");
+    expect_refused(shared, good, OB_ERROR_DATA, "less than one window of 512");
+    desc = good;
+    desc.calibration_window = 513;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "context of 512");
+    desc.calibration_window = 16;
+    desc.group = 48;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "multiples of 128");
+    desc.group = 0;
+    desc.calibration_windows = 1;
+    desc.damping = -1; /* none: 16 inputs do not make a Hessian of 64 */
+    expect_refused(shared, desc, OB_ERROR_DATA, "blk.0.attn_q.weight: the Hessian of its 64 inputs is singular");
+    desc = good;
+    desc.damping = (double)INFINITY;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "damping");
 }
 
 static void test_input_as_output(void **state)
@@ -269,7 +360,7 @@ int main(void)
     api_plain_environment();
 #define TEST(name) cmocka_unit_test_teardown(name, remove_output)
     const struct CMUnitTest tests[] = {
-        TEST(test_dense_report), TEST(test_onebit_report), TEST(test_wrong_descs), TEST(test_input_as_output), TEST(test_cancelled),
+        TEST(test_dense_report), TEST(test_onebit_report), TEST(test_methods), TEST(test_wrong_methods), TEST(test_wrong_descs), TEST(test_input_as_output), TEST(test_cancelled),
         TEST(test_failure_keeps_the_old_output),
     };
     return cmocka_run_group_tests(tests, open_shared, close_shared);

@@ -40,6 +40,10 @@ static void test_wrong_use(void **state)
     expect_usage_error(program_run("onebit-run-vk"), "-m names a GGUF file");
     expect_usage_error(program_run("onebit-quant-vk"), "no model was given");
     expect_usage_error(program_run("onebit-quant-vk", "in.bin"), "-o names the GGUF file");
+    expect_usage_error(program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", "gptq"), "--calib names it");
+    expect_usage_error(program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", "rtn", "--calib", "t"), "--calib is for gptq");
+    expect_usage_error(program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", "xnor", "--bits", "2"), "--bits and --group");
+    expect_usage_error(program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", "rtn", "--form", "f16"), "--form f16");
     expect_usage_error(program_run("onebit-eval-vk"), "say what to measure");
     expect_usage_error(program_run("onebit-eval-vk", "speed"), "'speed' cannot be measured");
     expect_usage_error(program_run("onebit-eval-vk", "ppl"), "-m names a GGUF file");

@@ -189,6 +189,32 @@ static void test_report(void **state)
     unlink(path);
 }
 
+/* Calibration texts as a user may have them, through the program; what it makes runs. */
+static void test_calibration(void **state)
+{
+    (void)state;
+    char path[1024], calibration[1024];
+    static const char story[] = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park.";
+    snprintf(path, sizeof path, "%s", scratch_path("calibrated.gguf"));
+    snprintf(calibration, sizeof calibration, "%s", program_write_file("calibration.txt", "", 0));
+#define CALIBRATE(...) program_run("onebit-quant-vk", program_model(), "-o", path, "--method", "gptq", "--calib", calibration, __VA_ARGS__)
+    program_expect_failure(CALIBRATE("--bits", "3"), 5, "the calibration text is empty");
+    program_write_file("calibration.txt", story, strlen(story));
+    program_expect_failure(CALIBRATE("--bits", "3"), 5, "less than one window of 512");
+    program_expect_failure(CALIBRATE("--calib-window", "8", "--damping", "0"), 5, "blk.0.attn_q.weight: the Hessian");
+    assert_int_equal(access(path, F_OK), -1);
+    const program *run = CALIBRATE("--bits", "3", "--calib-window", "8", "--json");
+    program_expect_success(run);
+    assert_non_null(strstr(run->out, "\"method\": \"gptq\""));
+    assert_int_equal(program_occurrences(run->out, "\"output_error\""), 5 * 7);
+    assert_true(json_number(run->out, "output_error") < json_number(run->out, "error"));
+    run = program_run("onebit-run-vk", "-m", path, "-p", opening, "-n", "5");
+    program_expect_success(run);
+    assert_memory_equal(run->out, opening, strlen(opening));
+    unlink(path);
+    unlink(calibration);
+}
+
 /* A llama2.c model large enough that converting it takes a while; its numbers are noise. */
 static const char *write_large_model(void)
 {
@@ -344,7 +370,7 @@ int main(void)
         cmocka_unit_test(test_profile),
         cmocka_unit_test(test_stdout_that_closes),
         cmocka_unit_test(test_signals_while_generating),
-        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_report), cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_signals_while_quantising),
         cmocka_unit_test(test_perplexity),
         cmocka_unit_test(test_documents),

@@ -1,0 +1,252 @@
+/* test_methods: what every method writes is what it says: the file's numbers are those of a plain reading of its equations, and the model
+ * that the engine runs from it scores a text as the same numbers do as ordinary weights. */
+#include "model_file.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/half.h"
+#include "import_files.h"
+#include "quant/planes.h"
+#include "quant/ptq/maker.h"
+
+#define STORIES "models/stories260K/stories260K.bin"
+#define TOKENIZER "models/stories260K/tok512.bin"
+#define WINDOW 128u
+
+/* The sums of signs and the products of numbers add the same up in another order, in f32: as for other weights of F32 (test_nll). */
+#define NLL_TOLERANCE 1e-3
+
+static obi_source *source;       /* rows of q and k lie as in an ordinary file: no order to mind */
+static obi_tokenizer *tokenizer; /* of stories260K */
+static uint32_t *ids;            /* of a text, WINDOW and more */
+static obi_mapping text;
+
+static int open_all(void **state)
+{
+    size_t count;
+    obi_source *other;
+    test_leave_out_bytes(); /* they would add the rounding of activations */
+    if (scratch_open(state) != 0) return -1;
+    TEST_OK(obi_source_open(&source, test_data_path(STORIES), test_data_path(TOKENIZER)));
+    TEST_OK(obi_source_open(&other, test_data_path(STORIES), test_data_path(TOKENIZER)));
+    TEST_OK(obi_tokenizer_create(&tokenizer, &other->vocab));
+    obi_source_close(other);
+    TEST_OK(obi_mapping_open(&text, test_data_path("text/tinystories_valid_head.txt")));
+    TEST_OK(obi_tokenizer_encode(tokenizer, (const char *)text.data, 4096, OBI_ENCODE_BOS, &ids, &count));
+    assert_true(count >= WINDOW);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    obi_free(ids);
+    obi_mapping_close(&text);
+    obi_tokenizer_free(tokenizer);
+    obi_source_close(source);
+    return scratch_close(state);
+}
+
+/* ---- running a method ---------------------------------------------------------------------------------------------- */
+
+static void quantise(obi_ptq_options options, const char *path, obi_convert_report *report)
+{
+    obi_ptq_maker *maker;
+    options.calibration = (const char *)text.data;
+    options.calibration_bytes = 8192;
+    TEST_OK(obi_ptq_options_complete(&options));
+    TEST_OK(obi_ptq_maker_create(test_device(), source, tokenizer, &options, &maker));
+    obi_convert_desc desc = { .output = path, .form = OBI_FORM_ONEBIT, .maker = obi_ptq_maker_linears(maker) };
+    TEST_OK(obi_convert(test_device(), source, &desc, report));
+    obi_ptq_maker_destroy(maker);
+}
+
+static const void *data_of(const obi_gguf *gguf, const char *name, const char *suffix)
+{
+    char whole[96];
+    snprintf(whole, sizeof whole, "%.*s%s", (int)(strlen(name) - strlen("weight")), name, suffix);
+    const obi_gguf_tensor *tensor = obi_gguf_find_tensor(gguf, whole);
+    return tensor ? tensor->data : NULL;
+}
+
+/* The numbers that a file's linear stands for. */
+static float *numbers_of(const obi_gguf *gguf, const obi_source_tensor *tensor)
+{
+    uint32_t m = (uint32_t)tensor->rows, n = (uint32_t)tensor->columns, planes = 1;
+    float *w = calloc((size_t)m * n, sizeof *w);
+    const obi_gguf_tensor *stored = obi_gguf_find_tensor(gguf, tensor->name);
+    const uint16_t *scales = data_of(gguf, tensor->name, "weight_scale");
+    assert_non_null(stored);
+    if (stored->type == OBI_DTYPE_F16) {
+        TEST_OK(obi_dtype_to_float(OBI_DTYPE_F16, stored->data, (uint64_t)m * n, w));
+    } else if (stored->type == OBI_DTYPE_I8) {
+        for (uint64_t i = 0; i < (uint64_t)m * n; i++) w[i] = obi_half_to_float(scales[i / n]) * (float)((const int8_t *)stored->data)[i];
+    } else {
+        obi_planes parts = { (uint32_t *)(uintptr_t)stored->data, (uint16_t *)(uintptr_t)scales,
+                             (uint16_t *)(uintptr_t)data_of(gguf, tensor->name, "weight_offset") };
+        TEST_OK(obi_gguf_get_u32(gguf, "onebit.planes", false, &planes));
+        obi_planes_unpack(planes, m, n, &parts, w);
+    }
+    return w;
+}
+
+/* ---- plain readings of the equations ------------------------------------------------------------------------------- */
+
+static double step_of(double step, uint32_t bits) { return (double)obi_planes_step((float)step, bits); }
+
+static void rtn(const float *w, uint32_t count, uint32_t bits, float *out)
+{
+    double low = 0, high = 0, top = (double)((1u << bits) - 1);
+    for (uint32_t j = 0; j < count; j++) {
+        low = fmin(low, (double)w[j]);
+        high = fmax(high, (double)w[j]);
+    }
+    float step = (float)step_of((high - low) / top, bits), zero = rintf((float)-low / step);
+    for (uint32_t j = 0; j < count; j++) out[j] = step * (fminf(fmaxf(rintf(w[j] / step) + zero, 0), (float)top) - zero);
+}
+
+static double mean_size(const float *w, uint64_t count, double center)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < count; i++) sum += fabs((double)w[i] - center);
+    return sum / (double)count;
+}
+
+static void expected_numbers(const obi_ptq_options *options, const float *w, uint32_t m, uint32_t n, float *out)
+{
+    double mean = 0;
+    for (uint64_t i = 0; i < (uint64_t)m * n; i++) mean += (double)w[i] / ((double)m * n);
+    double whole = step_of(2 * mean_size(w, (uint64_t)m * n, mean), 1) / 2;
+    for (uint32_t i = 0; i < m; i++) {
+        const float *row = w + (uint64_t)i * n;
+        float *to = out + (uint64_t)i * n, value = (float)(step_of(2 * mean_size(row, n, 0), 1) / 2), largest = 0;
+        uint32_t group = options->group ? options->group : n;
+        for (uint32_t j = 0; j < n; j++) largest = fmaxf(largest, fabsf(row[j]));
+        float byte = obi_half_to_float(obi_float_to_half(largest / 127));
+        for (uint32_t j = 0; options->method == OBI_PTQ_RTN && j < n; j += group) rtn(row + j, n - j < group ? n - j : group, options->bits, to + j);
+        for (uint32_t j = 0; j < n; j++) {
+            if (options->method == OBI_PTQ_XNOR) to[j] = row[j] < 0 ? -value : value;
+            if (options->method == OBI_PTQ_BITNET_B1) to[j] = (double)row[j] < mean ? (float)-whole : (float)whole;
+            if (options->method == OBI_PTQ_INT8) to[j] = byte * fminf(fmaxf(rintf(row[j] / byte), -127), 127);
+            if (options->group) to[j] = obi_half_to_float(obi_float_to_half(to[j]));
+        }
+    }
+}
+
+/* Bit for bit: both do the same few operations, and means are rounded to F16. */
+static void expect_numbers(const obi_ptq_options *options, const obi_source_tensor *tensor, const float *got)
+{
+    uint32_t m = (uint32_t)tensor->rows, n = (uint32_t)tensor->columns;
+    float *w = malloc((size_t)m * n * sizeof *w), *want = malloc((size_t)m * n * sizeof *want);
+    TEST_OK(obi_source_read(tensor, 0, m, w));
+    expected_numbers(options, w, m, n, want);
+    for (uint64_t i = 0; i < (uint64_t)m * n; i++)
+        if (got[i] != want[i]) fail_msg("%s: weight %llu is %g, not %g", tensor->name, (unsigned long long)i, (double)got[i], (double)want[i]);
+    free(w);
+    free(want);
+}
+
+/* ---- the file as a model ------------------------------------------------------------------------------------------- */
+
+static double score(const char *path)
+{
+    model_file model;
+    double nll[WINDOW], sum = 0;
+    model_open(&model, path);
+    obi_session_desc desc = { .kv_type = OBI_KV_F32, .batch = WINDOW, .context = WINDOW };
+    obi_session *session = model_session(&model, &desc);
+    TEST_OK(obi_session_score(session, ids, WINDOW, nll));
+    for (uint32_t i = 0; i + 1 < WINDOW; i++) sum += nll[i];
+    obi_session_destroy(session);
+    model_close(&model); /* removes the file */
+    return sum / (WINDOW - 1);
+}
+
+/* Puts numbers into an ordinary F32 file in the place of a linear's. */
+static void put_numbers(const char *path, const char *name, const float *w, uint64_t count)
+{
+    obi_gguf gguf;
+    TEST_OK(obi_gguf_open(&gguf, path));
+    const obi_gguf_tensor *tensor = obi_gguf_find_tensor(&gguf, name);
+    assert_true(tensor && tensor->type == OBI_DTYPE_F32 && tensor->bytes == count * 4);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)tensor->offset, SEEK_SET), 0);
+    assert_int_equal(fwrite(w, 4, count, file), count);
+    assert_int_equal(fclose(file), 0);
+    obi_gguf_close(&gguf);
+}
+
+/* Each method with its settings. Returns the NLL. */
+static double check(const char *what, obi_ptq_options options, double tolerance)
+{
+    char path[640], dense[640];
+    obi_convert_report report;
+    obi_gguf gguf;
+    obi_gguf_string method;
+    float bits;
+    snprintf(path, sizeof path, "%s", scratch_path("quantised.gguf"));
+    snprintf(dense, sizeof dense, "%s", model_convert("stories260K/stories260K.bin", OBI_FORM_F32, "dense.gguf"));
+    quantise(options, path, &report);
+    assert_int_equal(report.layer_count, source->config.layers * OBI_LINEAR_COUNT);
+    TEST_OK(obi_gguf_open(&gguf, path));
+    TEST_OK(obi_gguf_get_string(&gguf, "onebit.method", true, &method));
+    assert_true(method.length == strlen(obi_ptq_names[options.method]) && memcmp(method.text, obi_ptq_names[options.method], method.length) == 0);
+    TEST_OK(obi_gguf_get_f32(&gguf, "onebit.linear_bits", true, &bits));
+    assert_true(fabs((double)bits - report.linear_bits / report.linear_weights) < 1e-5);
+    for (uint32_t i = 0; i < report.layer_count; i++) {
+        const obi_source_tensor *tensor = obi_source_find(source, report.layers[i].name);
+        uint64_t count = tensor->rows * tensor->columns;
+        float *w = numbers_of(&gguf, tensor), *original = malloc(count * sizeof *original);
+        double error = 0, norm2 = 0;
+        TEST_OK(obi_source_read(tensor, 0, tensor->rows, original));
+        for (uint64_t k = 0; k < count; k++) {
+            error += ((double)w[k] - (double)original[k]) * ((double)w[k] - (double)original[k]);
+            norm2 += (double)original[k] * (double)original[k];
+        }
+        /* The report's error is that of the file; F16 numbers of grouped forms are rounded once more. */
+        assert_true(fabs(error / norm2 - report.layers[i].error) < 1e-6 + (options.group ? 1e-3 * error / norm2 : 0));
+        assert_true(isnan(report.layers[i].output_error) == !obi_ptq_calibrated(options.method));
+        if (!obi_ptq_calibrated(options.method)) expect_numbers(&options, tensor, w);
+        put_numbers(dense, report.layers[i].name, w, count);
+        free(w);
+        free(original);
+    }
+    obi_gguf_close(&gguf);
+    obi_convert_report_clear(&report);
+    double got = score(path), want = score(dense);
+    print_message("%s: NLL %.5f, as ordinary weights %.5f\n", what, got, want);
+    if (!(fabs(got - want) < tolerance)) fail_msg("%s: NLL %g, but %g as ordinary weights", what, got, want);
+    return want;
+}
+
+static void test_direct(void **state)
+{
+    (void)state;
+    check("xnor", (obi_ptq_options){ .method = OBI_PTQ_XNOR }, NLL_TOLERANCE);
+    check("bitnet_b1", (obi_ptq_options){ .method = OBI_PTQ_BITNET_B1 }, NLL_TOLERANCE);
+    check("rtn, 1 bit", (obi_ptq_options){ .method = OBI_PTQ_RTN, .bits = 1 }, NLL_TOLERANCE);
+    check("rtn, 3 bits", (obi_ptq_options){ .method = OBI_PTQ_RTN, .bits = 3 }, NLL_TOLERANCE);
+    check("rtn, 4 bits", (obi_ptq_options){ .method = OBI_PTQ_RTN, .bits = 4 }, NLL_TOLERANCE);
+    check("rtn, 2 bits, groups of 48", (obi_ptq_options){ .method = OBI_PTQ_RTN, .bits = 2, .group = 48 }, NLL_TOLERANCE);
+    test_device_check();
+}
+
+/* Calibrated on this very text, so an order is certain: what GPTQ and OmniQuant are for is that they lose less than rounding. */
+static void test_calibrated(void **state)
+{
+    (void)state;
+    double rounded = check("rtn, 2 bits", (obi_ptq_options){ .method = OBI_PTQ_RTN, .bits = 2 }, NLL_TOLERANCE);
+    double gptq = check("gptq, 2 bits", (obi_ptq_options){ .method = OBI_PTQ_GPTQ, .bits = 2, .window = 128 }, NLL_TOLERANCE);
+    double learnt = check("omniquant, 2 bits", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 2, .window = 128, .windows = 3, .epochs = 8 },
+                          NLL_TOLERANCE);
+    check("gptq, 3 bits, groups of 16", (obi_ptq_options){ .method = OBI_PTQ_GPTQ, .bits = 3, .group = 16, .window = 128 }, NLL_TOLERANCE);
+    assert_true(gptq < rounded - 0.1 && learnt < rounded - 0.1);
+    test_device_check();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_direct), cmocka_unit_test(test_calibrated) };
+    return test_device_finish(cmocka_run_group_tests(tests, open_all, close_all));
+}
