@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -389,7 +390,7 @@ static obi_status write_made(converter *convert, const obi_source_tensor *tensor
     obi_convert_row *row = &convert->report->layers[convert->report->layer_count];
     obi_made_linear made = { 0 };
     uint32_t rows = (uint32_t)tensor->rows, columns = (uint32_t)tensor->columns;
-    uint32_t layer = convert->report->layer_count / OBI_LINEAR_COUNT;
+    uint32_t layer = (uint32_t)strtoul(name + strlen("blk."), NULL, 10);
     OBI_TRY(maker->make(maker->user, layer, linear, part_of_layer, convert, &made));
     if (maker->storage == OBI_STORAGE_PLANES) OBI_TRY(write_planes(convert, made.codes));
     else if (maker->storage == OBI_STORAGE_HALVES) OBI_TRY(write_numbers(convert, made.codes, name, linear));
@@ -434,7 +435,7 @@ static obi_status prepare_made(converter *convert)
         convert->layer_work += (double)rows * columns;
     }
     if (maker->storage == OBI_STORAGE_HALVES) {
-        convert->config.rope_layout = OBI_ROPE_PAIRS;
+        if (config->family == OBI_FAMILY_LLAMA) convert->config.rope_layout = OBI_ROPE_PAIRS;
         return OBI_OK;
     }
     convert->config.onebit = true;

@@ -46,19 +46,24 @@ static obi_status make_streams(obi_calibrated *calibrated)
 /* ---- inputs ---------------------------------------------------------------------------------------------------- */
 
 /* The first linear that has the same inputs. */
-static int leader(int kind)
+static int leader(const obi_block *block, int kind)
 {
     if (kind == OBI_LINEAR_K || kind == OBI_LINEAR_V) return OBI_LINEAR_Q;
-    return kind == OBI_LINEAR_UP ? OBI_LINEAR_GATE : kind;
+    return kind == OBI_LINEAR_UP && obi_block_has(block, OBI_LINEAR_GATE) ? OBI_LINEAR_GATE : kind;
 }
 
-const obi_weight *obi_calibrated_hessian(const obi_calibrated *calibrated, int kind) { return &calibrated->hessians[leader(kind)]; }
+static bool leads(const obi_block *block, int kind) { return obi_block_has(block, kind) && leader(block, kind) == kind; }
+
+const obi_weight *obi_calibrated_hessian(const obi_calibrated *calibrated, int kind)
+{
+    return &calibrated->hessians[leader(calibrated->block, kind)];
+}
 
 static obi_status make_hessians(obi_calibrated *calibrated)
 {
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        if (!leads(calibrated->block, kind)) continue;
         uint32_t n = obi_block_weight(calibrated->block, kind)->columns;
-        if (leader(kind) != kind) continue;
         OBI_TRY(obi_weight_create(calibrated->block->device, OBI_WEIGHT_F32, n, n, 0, &calibrated->hessians[kind]));
     }
     return OBI_OK;
@@ -68,7 +73,7 @@ static void observe_inputs(void *user, obi_cmd *cmd)
 {
     const obi_calibrated *calibrated = user;
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
-        if (leader(kind) == kind)
+        if (leads(calibrated->block, kind))
             obi_gptq_observe(cmd, &calibrated->hessians[kind], obi_block_inputs(calibrated->block, kind), calibrated->block->T);
 }
 
@@ -77,7 +82,7 @@ static obi_status clear_hessians(obi_calibrated *calibrated)
     obi_cmd *cmd = calibrated->block->cmd;
     obi_cmd_begin(cmd);
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
-        for (uint32_t i = 0; leader(kind) == kind && i < calibrated->hessians[kind].block_count; i++)
+        for (uint32_t i = 0; leads(calibrated->block, kind) && i < calibrated->hessians[kind].block_count; i++)
             obi_cmd_fill(cmd, obi_view_of(calibrated->hessians[kind].blocks[i]), 0);
     return obi_cmd_run(cmd);
 }
@@ -146,6 +151,7 @@ static obi_status gptq_layer(obi_calibrated *calibrated, obi_part part)
     shares observing = { part, 0, PART_OBSERVED };
     OBI_TRY(obi_calibrated_observe(calibrated, NULL, (obi_part){ tell_share, &observing }));
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        if (!obi_block_has(calibrated->block, kind)) continue;
         snprintf(what, sizeof what, "blk.%u.%s.weight", calibrated->layers_done, obi_linear_roles[kind]);
         OBI_TRY(part.tell(part.user, PART_OBSERVED + PART_LINEARS * kind / OBI_LINEAR_COUNT, what));
         OBI_TRY(gptq_linear(calibrated, kind));

@@ -6,6 +6,8 @@
 #include "core/alloc.h"
 #include "core/half.h"
 
+#define LEAST_SCALE 0x1p-24f /* of F16 */
+
 /* ---- grids of one row ------------------------------------------------------------------------------------------ */
 
 static obi_status fit_row(const obi_ptq_options *options, const float *row, uint32_t i, obi_codes *codes)
@@ -101,10 +103,10 @@ static obi_status int8_row(const float *row, uint32_t columns, int8_t *bytes, fl
         sum += row[j] * 0;
     }
     if (!isfinite(sum)) return obi_fail(OBI_ERROR_DATA, "a weight is NaN or infinite; it cannot be quantised");
-    *scale = obi_half_to_float(obi_float_to_half(largest / 127));
+    *scale = fmaxf(obi_half_to_float(obi_float_to_half(largest / 127)), LEAST_SCALE);
     if (!isfinite(*scale)) return obi_fail(OBI_ERROR_DATA, "a weight of %g is too large for scales in F16", (double)largest);
     for (uint32_t j = 0; j < columns; j++) {
-        float code = *scale > 0 ? rintf(row[j] / *scale) : 0;
+        float code = rintf(row[j] / *scale);
         bytes[j] = (int8_t)(code < -127 ? -127 : code > 127 ? 127 : code);
     }
     return OBI_OK;

@@ -69,6 +69,7 @@ static obi_status make_linears(omniquant *work, uint64_t *grid_bytes, uint64_t *
 {
     *grid_bytes = *step_bytes = 0;
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        if (!obi_block_has(work->block, kind)) continue;
         learnt *linear = &work->linears[kind];
         const obi_weight *weight = obi_block_weight(work->block, kind);
         uint32_t group = work->calibrated->options->group;
@@ -172,8 +173,9 @@ static void learn(omniquant *work)
 static void record_weights(omniquant *work, obi_cmd *cmd)
 {
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
-        obi_op_grid_round(cmd, obi_block_weight(work->block, kind), &work->linears[kind].original, grids_view(work, kind),
-                          work->linears[kind].group, work->calibrated->options->bits);
+        if (obi_block_has(work->block, kind))
+            obi_op_grid_round(cmd, obi_block_weight(work->block, kind), &work->linears[kind].original, grids_view(work, kind),
+                              work->linears[kind].group, work->calibrated->options->bits);
 }
 
 /* The loss against target i of the window, and what it adds to dx: obi_op_hidden divides by the mean square of a row of targets. */
@@ -217,7 +219,7 @@ static obi_status step(omniquant *work, uint32_t w, double *loss)
     obi_cmd_begin(cmd);
     record_weights(work, cmd);
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
-        for (uint32_t i = 0; i < obi_block_gradient(block, kind)->block_count; i++)
+        for (uint32_t i = 0; obi_block_has(block, kind) && i < obi_block_gradient(block, kind)->block_count; i++)
             obi_cmd_fill(cmd, obi_view_of(obi_block_gradient(block, kind)->blocks[i]), 0);
     obi_cmd_fill(cmd, obi_view_of(pass->dx), 0);
     obi_pass_layer_forward(pass, cmd, 0);
@@ -225,6 +227,7 @@ static obi_status step(omniquant *work, uint32_t w, double *loss)
     obi_pass_layer_backward(pass, cmd, 0);
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
         const learnt *linear = &work->linears[kind];
+        if (!obi_block_has(block, kind)) continue;
         obi_view d = { work->steps, linear->steps_at, linear->count * 4 };
         obi_op_grid_round_bwd(cmd, d, obi_block_gradient(block, kind), &linear->original, grids_view(work, kind), linear->group,
                               calibrated->options->bits);
@@ -306,7 +309,8 @@ static obi_status run_layer(omniquant *work, obi_part part, obi_omniquant_losses
     }
     OBI_TRY(make(work));
     OBI_TRY(learn_ends(work, part, losses));
-    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) OBI_TRY(encode(work, kind));
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
+        if (obi_block_has(work->block, kind)) OBI_TRY(encode(work, kind));
     for (uint32_t w = 0; w < windows; w++) {
         float *x = obi_calibrated_window(calibrated, calibrated->x, w);
         OBI_TRY(part.tell(part.user, PART_LEARNT + (1 - PART_LEARNT) * w / windows, what));

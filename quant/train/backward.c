@@ -18,7 +18,7 @@ static void norm_backward(obi_pass *pass, obi_cmd *cmd, obi_view dx, obi_view dn
     obi_op_rmsnorm_bwd(cmd, dx, dnormed, x, obi_train_vector(model, norm), pass->N, config->width, config->norm_eps, accumulate);
 }
 
-void obi_pass_layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+static void layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 {
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
@@ -50,6 +50,12 @@ void obi_pass_layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     obi_train_linear_backward(pass, cmd, dnormed, dqkv.k, normed, &linear[OBI_LINEAR_K], acts->sums[OBI_LINEAR_K], true);
     obi_train_linear_backward(pass, cmd, dnormed, dqkv.v, normed, &linear[OBI_LINEAR_V], acts->sums[OBI_LINEAR_V], true);
     norm_backward(pass, cmd, dx, dnormed, obi_view_of(pass->x[index]), layer->attn_norm, true);
+}
+
+void obi_pass_layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t layer)
+{
+    if (pass->model->config.family == OBI_FAMILY_OPT) obi_pass_layer_backward_opt(pass, cmd, layer);
+    else layer_backward(pass, cmd, layer);
 }
 
 void obi_pass_logits_backward(obi_pass *pass, obi_cmd *cmd, obi_view dlogits, uint32_t first, uint32_t rows)

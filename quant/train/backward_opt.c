@@ -55,7 +55,7 @@ static void attention_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index, obi
 
 /* dx is that of the layer's output, then of its input. Where norms lead, each half adds to it what passes beside the sum; where
  * they come last, dx itself passes through the norm first, and the half adds to that. */
-static void layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+void obi_pass_layer_backward_opt(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 {
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
@@ -102,7 +102,7 @@ void obi_pass_backward_opt(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *us
     for (uint32_t i = config->layers; i-- > 0;) {
         if (hidden) hidden(user, cmd, i);
         if (pass->keeping == OBI_PASS_RECOMPUTE && i + 1 < config->layers) obi_pass_recompute(pass, cmd, i); /* the last one's are there */
-        layer_backward(pass, cmd, i);
+        obi_pass_layer_backward_opt(pass, cmd, i);
     }
 }
 

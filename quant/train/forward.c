@@ -38,7 +38,7 @@ static void layer_inside(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     obi_op_swiglu_fwd(cmd, act, gate, up, (uint64_t)N * F);
 }
 
-void obi_pass_layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 {
     obi_layer_acts *acts = obi_pass_layer_acts(pass, index);
     obi_view y = obi_view_of(pass->x[index + 1]);
@@ -46,6 +46,12 @@ void obi_pass_layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
     obi_train_linear_forward(pass, cmd, y, obi_view_of(acts->act), &pass->model->layers[index].linear[OBI_LINEAR_DOWN],
                              acts->sums[OBI_LINEAR_DOWN]);
     obi_op_add_fwd(cmd, y, y, obi_view_of(acts->middle), (uint64_t)pass->N * pass->model->config.width);
+}
+
+void obi_pass_layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t layer)
+{
+    if (pass->model->config.family == OBI_FAMILY_OPT) obi_pass_layer_forward_opt(pass, cmd, layer);
+    else layer_forward(pass, cmd, layer);
 }
 
 void obi_pass_recompute(obi_pass *pass, obi_cmd *cmd, uint32_t layer)

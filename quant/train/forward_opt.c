@@ -49,7 +49,7 @@ static void layer_inside(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 }
 
 /* What comes behind, into x[index + 1]. */
-static void layer_forward(obi_pass *pass, obi_cmd *cmd, uint32_t index)
+void obi_pass_layer_forward_opt(obi_pass *pass, obi_cmd *cmd, uint32_t index)
 {
     const obi_train_model *model = pass->model;
     const obi_train_layer *layer = &model->layers[index];
@@ -67,7 +67,7 @@ void obi_pass_recompute_opt(obi_pass *pass, obi_cmd *cmd, uint32_t layer)
     const obi_train_model *model = pass->model;
     obi_layer_acts *acts = obi_pass_layer_acts(pass, layer);
     if (model->config.norm_last) {
-        layer_forward(pass, cmd, layer);
+        obi_pass_layer_forward_opt(pass, cmd, layer);
         return;
     }
     layer_inside(pass, cmd, layer);
@@ -97,7 +97,7 @@ void obi_pass_forward_opt(obi_pass *pass, obi_cmd *cmd)
     const obi_train_model *model = pass->model;
     const obi_config *config = &model->config;
     embed(pass, cmd);
-    for (uint32_t i = 0; i < config->layers; i++) layer_forward(pass, cmd, i);
+    for (uint32_t i = 0; i < config->layers; i++) obi_pass_layer_forward_opt(pass, cmd, i);
     obi_view last = obi_view_of(pass->x[config->layers]), final = obi_view_of(pass->final);
     obi_view normed = config->embedding_width ? obi_view_of(pass->normed_last) : final;
     if (config->norm_last) obi_cmd_copy(cmd, normed, last);

@@ -4,9 +4,10 @@
 
 #include "quant/train/pass.h"
 
-/* As obi_pass_forward and obi_pass_recompute. What a layer keeps: `normed` and `normed_ffn` are what the linears read; where norms
+/* As obi_pass_forward, obi_pass_layer_forward and obi_pass_recompute. What a layer keeps: `normed` and `normed_ffn` are what the linears read; where norms
  * come last, what those norms read. `act` is behind the ReLU; gate and up do not exist. */
 void obi_pass_forward_opt(obi_pass *pass, obi_cmd *cmd);
+void obi_pass_layer_forward_opt(obi_pass *pass, obi_cmd *cmd, uint32_t layer);
 void obi_pass_recompute_opt(obi_pass *pass, obi_cmd *cmd, uint32_t layer);
 
 #endif

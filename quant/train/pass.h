@@ -82,7 +82,8 @@ void obi_pass_backward(obi_pass *pass, obi_cmd *cmd, void (*hidden)(void *user, 
 /* Behind it: records the gradients of what lies between the embedding's rows and x[0], and returns that of the rows (N,E). */
 obi_view obi_pass_embedding_backward(obi_pass *pass, obi_cmd *cmd);
 
-/* Records one layer of it: dx holds the gradient of x[layer + 1], then that of x[layer]. The layer's acts are as its forward left them. */
+/* Records one layer of it: dx holds the gradient of x[layer + 1], then that of x[layer]. The layer's acts are as its forward left
+ * them; of OPT, biases and norms are not trained (their gradients need what obi_pass_backward makes first). */
 void obi_pass_layer_backward(obi_pass *pass, obi_cmd *cmd, uint32_t layer);
 
 #endif
