@@ -4,7 +4,7 @@
 Development time only (Debian: apt install python3-torch); the tests read the file and need no Python.
 Written from the equations (arXiv 2210.17323 and 2308.13137, as docs/methods.md has them), not from this project's C: GPTQ inverts the
 Hessian, factorises the inverse and updates all columns behind each one at once; OmniQuant's gradients are autograd's.
-The model is that of tests/data/gradients. Errors are ||W - W'||^2 / ||W||^2 and ||X (W - W')^T||^2 / ||X W^T||^2.
+The models are those of tests/data/gradients (LLaMA) and gradients_opt (OPT, norms first and last). Errors are ||W - W'||^2 / ||W||^2 and ||X (W - W')^T||^2 / ||X W^T||^2.
 """
 import json, math, os, struct, sys
 import numpy, torch
@@ -13,6 +13,8 @@ HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "
 ROLES = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
 HF = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
       "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+OPT = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.out_proj",
+       "ffn_up": "fc1", "ffn_down": "fc2", "attn_norm": "self_attn_layer_norm", "ffn_norm": "final_layer_norm"}
 D64 = torch.float64
 
 
@@ -139,13 +141,44 @@ class Layer:
         return x + act @ w["ffn_down"].T
 
 
+class OptLayer:
+    def __init__(self, model, config, i):
+        get = lambda name, what: model[f"model.decoder.layers.{i}.{OPT[name]}.{what}"]
+        self.c, self.last = config, not config["do_layer_norm_before"]
+        self.w = {role: get(role, "weight") for role in OPT if role not in ("attn_norm", "ffn_norm")}
+        self.b = {role: get(role, "bias") for role in OPT}
+        self.norms = {role: get(role, "weight") for role in ("attn_norm", "ffn_norm")}
+
+    def norm(self, name, x):
+        centred = x - x.mean(-1, keepdim=True)
+        return centred / torch.sqrt((centred ** 2).mean(-1, keepdim=True) + 1e-5) * self.norms[name] + self.b[name]
+
+    def __call__(self, x, w=None, inputs=None):
+        w = w or self.w
+        T, heads, size = x.shape[0], self.c["num_attention_heads"], self.c["hidden_size"] // self.c["num_attention_heads"]
+        project = lambda role, y: y @ w[role].T + self.b[role]
+        n = x if self.last else self.norm("attn_norm", x)
+        q, k, v = (project(role, n).view(T, heads, size) for role in ("attn_q", "attn_k", "attn_v"))
+        scores = torch.einsum("ihc,jhc->hij", q, k) / math.sqrt(size) + torch.full((T, T), -math.inf, dtype=D64).triu(1)
+        a = torch.einsum("hij,jhc->ihc", torch.softmax(scores, -1), v).reshape(T, -1)
+        x = x + project("attn_output", a)
+        if self.last:
+            x = self.norm("attn_norm", x)
+        f = x if self.last else self.norm("ffn_norm", x)
+        act = torch.relu(project("ffn_up", f))
+        if inputs is not None:
+            inputs.update(attn_q=n, attn_k=n, attn_v=n, attn_output=a, ffn_up=f, ffn_down=act)
+        x = x + project("ffn_down", act)
+        return self.norm("ffn_norm", x) if self.last else x
+
+
 def hessians(layer, xs):
     sums, count = {}, 0
     for x in xs:
         inputs = {}
         layer(x, inputs=inputs)
         count += x.shape[0]
-        for role in ROLES:
+        for role in layer.w:
             sums[role] = sums.get(role, 0) + inputs[role].T @ inputs[role]
     return {role: 2 / count * h for role, h in sums.items()}
 
@@ -159,8 +192,8 @@ def run_gptq(layers, xs, **settings):
     rows = []
     for layer in layers:
         hs = hessians(layer, xs)
-        made = {role: gptq(layer.w[role], hs[role], **settings) for role in ROLES}
-        rows += [errors(layer.w[role], made[role], hs[role]) for role in ROLES]
+        made = {role: gptq(layer.w[role], hs[role], **settings) for role in layer.w}
+        rows += [errors(layer.w[role], made[role], hs[role]) for role in layer.w]
         xs = [layer(x, made) for x in xs]
     return torch.tensor(rows, dtype=D64)
 
@@ -172,10 +205,10 @@ def run_omniquant(layers, xs, bits, epochs, augmented, group=0, lr=0.01):
         with torch.no_grad():
             answers, exact = [layer(x) for x in xs], [layer(x) for x in exact]
         ends = {}
-        for role in ROLES:
+        for role in layer.w:
             m, n = layer.w[role].shape
             ends[role] = [torch.full((m, -(-n // (group or n))), 4.0, dtype=D64, requires_grad=True) for _ in range(2)]
-        weights = lambda: {role: clipped(layer.w[role], *ends[role], bits, group or layer.w[role].shape[1]) for role in ROLES}
+        weights = lambda: {role: clipped(layer.w[role], *ends[role], bits, group or layer.w[role].shape[1]) for role in layer.w}
         optimiser = torch.optim.AdamW([e for pair in ends.values() for e in pair], lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
         for epoch in range(epochs):
             total = 0
@@ -190,7 +223,7 @@ def run_omniquant(layers, xs, bits, epochs, augmented, group=0, lr=0.01):
                 losses.append(total)
         with torch.no_grad():
             made = weights()
-            rows += [errors(layer.w[role], made[role], hs[role]) for role in ROLES]
+            rows += [errors(layer.w[role], made[role], hs[role]) for role in layer.w]
             xs = [layer(x, made) for x in xs]
     return torch.tensor(rows, dtype=D64), torch.tensor(losses, dtype=D64)
 
@@ -215,6 +248,21 @@ def wide_linear():
     return torch.tensor([errors(w, gptq(w, h, **case), h) for case in cases], dtype=D64)
 
 
+def open_opt(directory):
+    """The layers of an OPT model, and what goes into the first."""
+    model = load(os.path.join(directory, "weights.safetensors"))
+    ids = load(os.path.join(directory, "golden.safetensors"))["ids"].long()
+    with open(os.path.join(directory, "config.json")) as f:
+        config = json.load(f)
+    xs = []
+    for window in ids:
+        x = model["model.decoder.embed_tokens.weight"][window]
+        if "model.decoder.project_in.weight" in model:
+            x = x @ model["model.decoder.project_in.weight"].T
+        xs.append(x + model["model.decoder.embed_positions.weight"][torch.arange(len(window)) + 2])
+    return [OptLayer(model, config, i) for i in range(config["num_hidden_layers"])], xs
+
+
 def main():
     model = load(os.path.join(HERE, "gradients", "weights.safetensors"))
     ids = load(os.path.join(HERE, "gradients", "golden.safetensors"))["ids"].long()
@@ -227,6 +275,10 @@ def main():
     golden["gptq.w3g8"] = run_gptq(layers, xs, bits=3, group=8)
     golden["omniquant.w2"], golden["omniquant.w2.losses"] = run_omniquant(layers, xs, bits=2, epochs=40, augmented=True)
     golden["omniquant.w3g8"], golden["omniquant.w3g8.losses"] = run_omniquant(layers, xs, bits=3, epochs=16, augmented=False, group=8)
+    for form in ("first", "last"):
+        layers, xs = open_opt(os.path.join(HERE, "gradients_opt", form))
+        golden[f"opt_{form}.gptq.w2"] = run_gptq(layers, xs, bits=2)
+        golden[f"opt_{form}.omniquant.w2"], _ = run_omniquant(layers, xs, bits=2, epochs=10, augmented=True)
     os.makedirs(os.path.join(HERE, "ptq"), exist_ok=True)
     save(os.path.join(HERE, "ptq", "golden.safetensors"), golden)
     for name, t in golden.items():
