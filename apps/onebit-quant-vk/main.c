@@ -75,7 +75,7 @@ static int parse(quant_options *o, int argc, char **argv)
         APP_ROW_TEXT(0, "calib", "TEXT", "the text that gptq and omniquant look at; - is stdin", &o->calibration),
         APP_ROW_INTEGER(0, "calib-windows", "N", "windows of it, or as many as it has (default 128)", &o->windows, 1, 1 << 20),
         APP_ROW_INTEGER(0, "calib-window", "N", "tokens of a window (default 2048, or the model's context)", &o->window, 2, 1 << 20),
-        APP_ROW_INTEGER('s', "seed", "N", "of where the windows lie and their order (default 0)", &o->seed, 0, 1ll << 52),
+        APP_ROW_INTEGER('s', "seed", "N", "of where the windows lie (default 0)", &o->seed, 0, 1ll << 52),
         APP_ROW_REAL(0, "damping", "X", "gptq: share of the mean diagonal added to the Hessian\n(default 0.01; 0: none)", &o->damping, 0, 1e6),
         APP_ROW_FLAG(0, "natural-order", "gptq: columns as they come, not those of the largest inputs first", &o->natural_order),
         APP_ROW_INTEGER(0, "epochs", "N", "omniquant: times that all windows are learnt from\n(default 40 for 1 and 2 bits, else 20)", &o->epochs,

@@ -41,7 +41,7 @@ typedef struct ob_quantize_desc {
     size_t calibration_bytes;
     uint32_t calibration_windows;  /* 0: 128; fewer when the text has fewer */
     uint32_t calibration_window;   /* tokens of a window; 0: 2048, or the model's context where that is less */
-    uint64_t seed;                 /* of where the windows lie and the order in which they are learnt from */
+    uint64_t seed;                 /* of where the windows lie */
     double damping;                /* GPTQ: share of the Hessian's mean diagonal that is added to it; 0: 0.01; negative: none */
     bool natural_order;            /* GPTQ: columns as they come; false: those of the largest inputs first */
     uint32_t epochs;               /* OMNIQUANT: 0: 40 at 2 bits and below, else 20 */

@@ -29,7 +29,7 @@ typedef struct obi_ptq_options {
     size_t calibration_bytes;
     uint32_t windows;         /* of the text; 0: 128 */
     uint32_t window;          /* tokens of one; 0: 2048, or the model's context where that is less */
-    uint64_t seed;            /* of the windows' places and order */
+    uint64_t seed;            /* of the windows' places */
     double damping;           /* GPTQ: share of the mean diagonal that is added to it; 0: 0.01; negative: none */
     bool natural_order;       /* GPTQ: columns as they come, not by their inputs' size */
     uint32_t epochs;          /* OmniQuant; 0: 40 at 2 bits and below, else 20 */
