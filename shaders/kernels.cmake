@@ -128,6 +128,7 @@ onebit_kernel(svid sign_pack TIERS a)
 onebit_kernel(svid sign_pack_straight TIERS a)
 onebit_kernel(grid round_fwd TIERS a)
 onebit_kernel(grid round_bwd TIERS a b)
+onebit_kernel(grid extremes TIERS a)
 
 # rates of the device itself, for onebit-bench-vk
 onebit_kernel(rate multiply_add TIERS a)

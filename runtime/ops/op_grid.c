@@ -58,10 +58,32 @@ void obi_op_grid_round_bwd(obi_cmd *cmd, obi_view d, const obi_weight *dy, const
         push.count = rows * push.groups;
         obi_fold_groups(device, push.count, dispatch.groups);
         dispatch.bindings[dispatch.binding_count++] = obi_writes(d);
-        dispatch.bindings[dispatch.binding_count++] = obi_reads(gradient);
+        dispatch.bindings[dispatch.binding_count++] = obi_updates(gradient);
         dispatch.bindings[dispatch.binding_count++] = obi_reads(from);
         dispatch.bindings[dispatch.binding_count++] = obi_reads(grids);
-        dispatch.bytes = 8ull * rows * w->columns;
+        dispatch.bytes = 8ull * rows * w->columns; /* and 4 for each that is clamped */
+        obi_cmd_dispatch(cmd, &dispatch);
+    }
+}
+
+void obi_op_grid_extremes(obi_cmd *cmd, obi_view out, const obi_weight *w, uint32_t group)
+{
+    const obi_device *device = obi_cmd_device(cmd);
+    if (!obi_check(cmd, w->type == OBI_WEIGHT_F32, "grid_extremes", "its weight must be f32") ||
+        !obi_check(cmd, group > 0 && group <= w->columns && group <= GROUP_MAX, "grid_extremes", "no such group of columns"))
+        return;
+    struct obi_push_grid_round push = push_of(w, group, 1);
+    if (!obi_check_words(cmd, "grid_extremes", "out", out, w->rows, 4ull * push.groups)) return;
+    for (uint32_t block = 0; block < w->block_count; block++) {
+        uint32_t rows;
+        obi_view from = obi_weight_block(w, block, &push.first_row, &rows);
+        obi_dispatch dispatch = { .kernel = OBI_KERNEL_GRID_EXTREMES, .spec = { obi_workgroup_size(device) }, .spec_count = 1,
+                                  .push = &push, .push_bytes = sizeof push };
+        push.count = rows * push.groups;
+        obi_fold_groups(device, push.count, dispatch.groups);
+        dispatch.bindings[dispatch.binding_count++] = obi_writes(out);
+        dispatch.bindings[dispatch.binding_count++] = obi_reads(from);
+        dispatch.bytes = 4ull * rows * w->columns;
         obi_cmd_dispatch(cmd, &dispatch);
     }
 }

@@ -1,5 +1,6 @@
 /* Cases of the family grid. sizes: m, n, rows a block (0: one block if it fits), columns of a group (0: all), bits. */
 #include <math.h>
+#include <string.h>
 
 #include "core/half.h"
 #include "ops/op_grid.h"
@@ -83,17 +84,21 @@ static obi_status run_round_bwd(obi_case_env *env, const uint32_t *sizes, obi_ca
     obi_view out;
     OBI_TRY(make_inputs(env, sizes, &in));
     uint64_t count = (uint64_t)in.m * in.groups;
+    uint64_t elements = (uint64_t)in.m * in.n;
     float *want = obi_case_zeros(env, count), *got = obi_case_zeros(env, count), *tolerance = obi_case_zeros(env, count);
-    obi_status status = want && got && tolerance ? obi_case_output(env, count * 4, &out) : OBI_ERROR_MEMORY;
+    float *got_dy = obi_case_zeros(env, elements), *want_dy = obi_case_zeros(env, elements);
+    obi_status status = want && got && tolerance && got_dy && want_dy ? obi_case_output(env, count * 4, &out) : OBI_ERROR_MEMORY;
     if (status == OBI_OK) {
         obi_cmd_begin(env->cmd);
         obi_op_grid_round_bwd(env->cmd, out, &in.other, &in.weight, in.grids_view, in.group, in.bits);
         status = obi_cmd_run(env->cmd);
     }
+    if (status == OBI_OK) status = obi_case_weight_download(env, &in.other, got_dy);
     destroy(env, &in);
     OBI_TRY(status);
     OBI_TRY(obi_case_download(env, out, got, count * 4));
-    ref_grid_round_bwd(want, in.dy, in.w, in.grids, in.m, in.n, in.group, in.bits);
+    memcpy(want_dy, in.dy, elements * sizeof *want_dy);
+    ref_grid_round_bwd(want, want_dy, in.w, in.grids, in.m, in.n, in.group, in.bits);
     /* Each term has the quotient's error, 2.5 u of at most 1.5 top + 1 and so below 2^-12 u top, times its dy, and the sum rounds. */
     double top = (double)((1u << in.bits) - 1);
     for (uint32_t i = 0; i < in.m; i++)
@@ -108,9 +113,42 @@ static obi_status run_round_bwd(obi_case_env *env, const uint32_t *sizes, obi_ca
                 (float)(obi_case_sum_error(in.group, squares) + sizes_of * 8 * (top + 1) * OBI_UNIT_FLOAT + 1e-30);
         }
     obi_case_compare(result, "d", got, want, count, tolerance, 0, 0);
+    obi_case_compare(result, "dy", got_dy, want_dy, elements, NULL, 0, 0); /* as it was, or 0 */
+    return OBI_OK;
+}
+
+static obi_status run_extremes(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    inputs in;
+    obi_view out;
+    OBI_TRY(make_inputs(env, sizes, &in));
+    uint64_t count = (uint64_t)in.m * in.groups;
+    obi_grid_extremes *got = (obi_grid_extremes *)(void *)obi_case_zeros(env, count * 4);
+    float *low = obi_case_zeros(env, count), *high = obi_case_zeros(env, count);
+    uint32_t *low_at = (uint32_t *)(void *)obi_case_zeros(env, count), *high_at = (uint32_t *)(void *)obi_case_zeros(env, count);
+    float *got_values = obi_case_zeros(env, 4 * count), *want_values = obi_case_zeros(env, 4 * count);
+    bool memory = got && low && high && low_at && high_at && got_values && want_values;
+    obi_status status = memory ? obi_case_output(env, count * sizeof *got, &out) : OBI_ERROR_MEMORY;
+    if (status == OBI_OK) {
+        obi_cmd_begin(env->cmd);
+        obi_op_grid_extremes(env->cmd, out, &in.weight, in.group);
+        status = obi_cmd_run(env->cmd);
+    }
+    destroy(env, &in);
+    OBI_TRY(status);
+    OBI_TRY(obi_case_download(env, out, got, count * sizeof *got));
+    ref_grid_extremes(low, high, low_at, high_at, in.w, in.m, in.n, in.group);
+    for (uint64_t i = 0; i < count; i++) { /* columns below 2^24 are exact as floats */
+        const float of_got[4] = { got[i].low, got[i].high, (float)got[i].low_at, (float)got[i].high_at };
+        const float of_want[4] = { low[i], high[i], (float)low_at[i], (float)high_at[i] };
+        memcpy(got_values + 4 * i, of_got, sizeof of_got);
+        memcpy(want_values + 4 * i, of_want, sizeof of_want);
+    }
+    obi_case_compare(result, "extremes", got_values, want_values, 4 * count, NULL, 0, 0);
     return OBI_OK;
 }
 
 #define SIZES "m n block_rows group bits"
 const obi_case obi_case_grid_round = { "grid_round", OBI_KERNEL_GRID_ROUND_FWD, SIZES, { 37, 100, 16, 32, 2 }, run_round };
 const obi_case obi_case_grid_round_bwd = { "grid_round_bwd", OBI_KERNEL_GRID_ROUND_BWD, SIZES, { 37, 100, 16, 32, 2 }, run_round_bwd };
+const obi_case obi_case_grid_extremes = { "grid_extremes", OBI_KERNEL_GRID_EXTREMES, SIZES, { 37, 100, 16, 32, 2 }, run_extremes };

@@ -144,6 +144,7 @@
     X(svid_sign_pack)       \
     X(grid_round)           \
     X(grid_round_bwd)       \
+    X(grid_extremes)        \
     X(rate_multiply_add)
 
 #define OBI_CASE_DECLARE(name) extern const obi_case obi_case_##name;

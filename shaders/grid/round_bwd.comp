@@ -2,7 +2,9 @@
 //     q = round(w / D) - w / D   if round(w / D) + z lies in 0 .. top    (round passes the gradient as it is)
 //     q = -z or top - z          where it was clamped
 //
-// b0 w  d (m,groups)      b1 r  dy, a row block      b2 r  w, the same of W      b3 r  grids (m,groups,2) D and z
+// dy of what was clamped becomes 0, so that it is the gradient of w as far as w does not decide D.
+//
+// b0 w  d (m,groups)      b1 rw dy, a row block      b2 r  w, the same of W      b3 r  grids (m,groups,2) D and z
 // push: obi_push_grid_round      spec 0: workgroup size      grid: a workgroup a row and group, folded over x and y
 // tiers: A shared memory, B subgroup sums
 #version 450
@@ -13,7 +15,7 @@
 layout(local_size_x_id = 0) in;
 
 layout(set = 0, binding = 0) writeonly buffer D { float d[]; };
-layout(set = 0, binding = 1) readonly buffer DY { float dy[]; };
+layout(set = 0, binding = 1) buffer DY { float dy[]; };
 layout(set = 0, binding = 2) readonly buffer W { float w[]; };
 layout(set = 0, binding = 3) readonly buffer Grids { vec2 grids[]; };
 layout(push_constant) uniform Push { obi_push_grid_round push; };
@@ -29,7 +31,9 @@ void main()
     for (uint j = first + gl_LocalInvocationIndex; j < end; j += gl_WorkGroupSize.x) {
         float quotient = w[base + j] / grid.x, level = roundEven(quotient);
         float code = level + grid.y, kept = clamp(code, 0.0, push.top);
-        sum += dy[base + j] * (kept == code ? level - quotient : kept - grid.y);
+        bool inside = kept == code;
+        sum += dy[base + j] * (inside ? level - quotient : kept - grid.y);
+        if (!inside) dy[base + j] = 0.0;
     }
     float total = ob_reduce_add(sum);
     if (gl_LocalInvocationIndex == 0u) d[push.first_row * push.groups + i] = total;

@@ -9,8 +9,8 @@ static void all_sizes(const obi_case *test)
 {
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         TEST_CASE(*test, 7, lengths[i], 0, 0, 1);      /* a grid for each row */
-        TEST_CASE(*test, lengths[i], 70, 33, 64, 2);   /* a last group that is shorter, and row blocks */
-        TEST_CASE(*test, 3, lengths[i], 1, 32, 4);
+        TEST_CASE(*test, lengths[i], 70, lengths[i] / 2 + 1, 64, 2); /* a last group that is shorter, and row blocks */
+        TEST_CASE(*test, 3, lengths[i], 2, 32, 4);
     }
 }
 
@@ -29,8 +29,16 @@ static void test_round_bwd(void **state)
     TEST_CASE(obi_case_grid_round_bwd, 2, 65536, 0, 0, 2);     /* the longest group */
 }
 
+static void test_extremes(void **state)
+{
+    (void)state;
+    all_sizes(&obi_case_grid_extremes);
+    TEST_CASE(obi_case_grid_extremes, 65536 + 3, 3, 0, 0, 3);
+    TEST_CASE(obi_case_grid_extremes, 2, 65536, 0, 0, 2);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_round), cmocka_unit_test(test_round_bwd) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_round), cmocka_unit_test(test_round_bwd), cmocka_unit_test(test_extremes) };
     return test_device_finish(cmocka_run_group_tests(tests, NULL, NULL));
 }
