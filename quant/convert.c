@@ -157,6 +157,10 @@ static obi_status declare_tensor(converter *convert, const char *name, int linea
         if (maker->storage == OBI_STORAGE_PLANES)
             declare(convert, name, OBI_DTYPE_I32, obi_div_ceil(tensor->columns, 32), planes * tensor->rows);
         else declare(convert, name, OBI_DTYPE_I8, tensor->columns, tensor->rows);
+        if (maker->input_factor) {
+            sibling(name, "input_factor", vector);
+            declare(convert, vector, OBI_DTYPE_F16, tensor->columns, 1);
+        }
         sibling(name, "weight_scale", vector);
         declare(convert, vector, OBI_DTYPE_F16, planes * tensor->rows, 1);
         if (!maker->offset) return OBI_OK;
@@ -339,8 +343,16 @@ static obi_status pack_planes(const obi_codes *codes, const obi_planes *planes)
     return status;
 }
 
-static obi_status write_planes(converter *convert, const obi_codes *codes)
+static obi_status write_factors(converter *convert, const obi_made_linear *made, const char *name)
 {
+    uint32_t n = made->codes->columns;
+    for (uint32_t j = 0; j < n; j++) convert->floats[j] = made->factors ? made->factors[j] : 1;
+    return write_floats(convert, name, OBI_DTYPE_F16, convert->floats, n);
+}
+
+static obi_status write_planes(converter *convert, const obi_made_linear *made, const char *name)
+{
+    const obi_codes *codes = made->codes;
     uint64_t words = obi_planes_words(codes->bits, codes->rows, codes->columns), scales = (uint64_t)codes->bits * codes->rows;
     obi_planes planes = { obi_calloc(words, 4), obi_calloc(scales, 2), NULL };
     obi_status status = planes.words && planes.scale ? OBI_OK : OBI_ERROR_MEMORY;
@@ -351,6 +363,7 @@ static obi_status write_planes(converter *convert, const obi_codes *codes)
     if (status != OBI_OK) goto done;
     OBI_TRY_GOTO(pack_planes(codes, &planes));
     OBI_TRY_GOTO(obi_gguf_write(convert->writer, planes.words, words * 4));
+    if (maker_of(convert)->input_factor) OBI_TRY_GOTO(write_factors(convert, made, name));
     OBI_TRY_GOTO(obi_gguf_write(convert->writer, planes.scale, scales * 2));
     if (planes.offset) status = obi_gguf_write(convert->writer, planes.offset, codes->rows * 2ull);
 done:
@@ -367,10 +380,12 @@ static uint64_t row_of_source(const converter *convert, int linear, uint64_t row
                                convert->config.rope_dimensions, row);
 }
 
-static obi_status write_numbers(converter *convert, const obi_codes *codes, const char *name, int linear)
+static obi_status write_numbers(converter *convert, const obi_made_linear *made, const char *name, int linear)
 {
+    const obi_codes *codes = made->codes;
     for (uint32_t row = 0; row < codes->rows; row++) {
         obi_codes_row(codes, (uint32_t)row_of_source(convert, linear, row), convert->floats);
+        for (uint32_t j = 0; made->factors && j < codes->columns; j++) convert->floats[j] *= made->factors[j];
         OBI_TRY(write_floats(convert, name, OBI_DTYPE_F16, convert->floats, codes->columns));
     }
     return OBI_OK;
@@ -392,8 +407,8 @@ static obi_status write_made(converter *convert, const obi_source_tensor *tensor
     uint32_t rows = (uint32_t)tensor->rows, columns = (uint32_t)tensor->columns;
     uint32_t layer = (uint32_t)strtoul(name + strlen("blk."), NULL, 10);
     OBI_TRY(maker->make(maker->user, layer, linear, part_of_layer, convert, &made));
-    if (maker->storage == OBI_STORAGE_PLANES) OBI_TRY(write_planes(convert, made.codes));
-    else if (maker->storage == OBI_STORAGE_HALVES) OBI_TRY(write_numbers(convert, made.codes, name, linear));
+    if (maker->storage == OBI_STORAGE_PLANES) OBI_TRY(write_planes(convert, &made, name));
+    else if (maker->storage == OBI_STORAGE_HALVES) OBI_TRY(write_numbers(convert, &made, name, linear));
     else OBI_TRY(write_bytes(convert, &made, name, rows, columns));
     snprintf(row->name, sizeof row->name, "%s", name);
     row->rows = rows;
@@ -442,7 +457,7 @@ static obi_status prepare_made(converter *convert)
     convert->config.post_norm = false;
     convert->config.int8_rows = maker->storage == OBI_STORAGE_BYTES;
     convert->config.int8_threshold = maker->int8_threshold;
-    convert->config.no_input_factor = !convert->config.int8_rows;
+    convert->config.no_input_factor = !convert->config.int8_rows && !maker->input_factor;
     convert->config.planes = convert->config.int8_rows ? 1 : maker->planes;
     convert->config.offset = maker->offset;
     return OBI_OK;

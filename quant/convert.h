@@ -21,6 +21,7 @@ typedef enum obi_storage {
 /* One linear as it was made. Arrays are the maker's, until its next call. */
 typedef struct obi_made_linear {
     const obi_codes *codes;  /* PLANES, HALVES */
+    const float *factors;    /* PLANES with input_factor, HALVES: (n) F16 values that inputs are multiplied by; NULL: 1 */
     const int8_t *bytes;     /* BYTES: (m,n) */
     const float *scales;     /* BYTES: (m), F16 values */
     double norm2;            /* ||W||^2 */
@@ -34,6 +35,7 @@ typedef struct obi_linear_maker {
     obi_storage storage;
     uint32_t planes;         /* PLANES: how many, 1 to 4 */
     bool offset;             /* PLANES: rows have zero points */
+    bool input_factor;       /* PLANES: inputs have factors */
     float int8_threshold;    /* BYTES: an input column with an activation as large is multiplied unrounded */
     double (*bits)(void *user, uint32_t rows, uint32_t columns); /* strict bits of a linear in the method's own form */
     /* `part` tells how much of the work of the whole layer is done, 0 to 1; it returns OBI_ERROR_CANCELLED when to stop. */

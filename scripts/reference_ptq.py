@@ -3,7 +3,7 @@
 
 Development time only (Debian: apt install python3-torch); the tests read the file and need no Python.
 Written from the equations (arXiv 2210.17323 and 2308.13137, as docs/methods.md has them), not from this project's C: GPTQ inverts the
-Hessian, factorises the inverse and updates all columns behind each one at once; OmniQuant's gradients are autograd's.
+Hessian, factorises the inverse and updates all columns behind each one at once; OmniQuant's gradients are autograd's, its scales of inputs (learnable equivalent transformation) among them.
 The models are those of tests/data/gradients (LLaMA) and gradients_opt (OPT, norms first and last). Errors are ||W - W'||^2 / ||W||^2 and ||X (W - W')^T||^2 / ||X W^T||^2.
 """
 import json, math, os, struct, sys
@@ -198,18 +198,39 @@ def run_gptq(layers, xs, **settings):
     return torch.tensor(rows, dtype=D64)
 
 
-def run_omniquant(layers, xs, bits, epochs, augmented, group=0, lr=0.01):
+SHARED = {"attn_q": 0, "attn_k": 0, "attn_v": 0, "attn_output": 1, "ffn_gate": 2, "ffn_up": 2}  # whose inputs have one scale
+
+
+def half_inverse(c):
+    """1 over the nearest half of 1/c, the gradient passed."""
+    return c + (1 / torch.from_numpy((1 / c.detach()).numpy().astype(numpy.float16).astype(numpy.float64)) - c).detach()
+
+
+def run_omniquant(layers, xs, bits, epochs, augmented, group=0, lr=0.01, let=False, let_lr=0.005):
     exact, rows, losses = [x.clone() for x in xs], [], []
     for layer in layers:
         hs = hessians(layer, xs)
+        scales = []
         with torch.no_grad():
-            answers, exact = [layer(x) for x in xs], [layer(x) for x in exact]
+            seen = [{} for _ in exact]
+            answers, exact = [layer(x) for x in xs], [layer(x, inputs=into) for x, into in zip(exact, seen)]
+            for k in range(3) if let else []:
+                roles = [role for role in layer.w if SHARED.get(role) == k]
+                largest = torch.stack([into[roles[-1]].abs().amax(0) for into in seen]).amax(0)
+                weights = torch.stack([layer.w[role].abs().amax(0) for role in roles]).amax(0)
+                scales.append(torch.sqrt(largest / weights).requires_grad_())
         ends = {}
         for role in layer.w:
             m, n = layer.w[role].shape
             ends[role] = [torch.full((m, -(-n // (group or n))), 4.0, dtype=D64, requires_grad=True) for _ in range(2)]
-        weights = lambda: {role: clipped(layer.w[role], *ends[role], bits, group or layer.w[role].shape[1]) for role in layer.w}
-        optimiser = torch.optim.AdamW([e for pair in ends.values() for e in pair], lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
+        def weights():
+            made = {}
+            for role, w in layer.w.items():
+                c = half_inverse(scales[SHARED[role]]) if let and role in SHARED else 1
+                made[role] = clipped(w * c, *ends[role], bits, group or w.shape[1]) / c
+            return made
+        optimiser = torch.optim.AdamW([{"params": [e for pair in ends.values() for e in pair]}, {"params": scales, "lr": let_lr}],
+                                      lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
         for epoch in range(epochs):
             total = 0
             for x, target, answer in zip(xs, exact, answers):
@@ -278,7 +299,8 @@ def main():
     for form in ("first", "last"):
         layers, xs = open_opt(os.path.join(HERE, "gradients_opt", form))
         golden[f"opt_{form}.gptq.w2"] = run_gptq(layers, xs, bits=2)
-        golden[f"opt_{form}.omniquant.w2"], _ = run_omniquant(layers, xs, bits=2, epochs=10, augmented=True)
+        golden[f"opt_{form}.omniquant.w2"], losses = run_omniquant(layers, xs, bits=2, epochs=10, augmented=True, let=form == "first")
+        golden[f"opt_{form}.omniquant.w2.losses"] = losses
     os.makedirs(os.path.join(HERE, "ptq"), exist_ok=True)
     save(os.path.join(HERE, "ptq", "golden.safetensors"), golden)
     for name, t in golden.items():

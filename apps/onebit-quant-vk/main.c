@@ -20,7 +20,8 @@ typedef struct quant_options {
     double damping, learning_rate, threshold;
     bool natural_order;
     int64_t epochs;
-    int augmented; /* 0 auto, 1 on, 2 off */
+    int augmented, transform; /* 0 auto, 1 on, 2 off */
+    double scale_rate;
     bool json;
 } quant_options;
 
@@ -83,6 +84,8 @@ static int parse(quant_options *o, int argc, char **argv)
         APP_ROW_REAL(0, "learning-rate", "X", "omniquant: of the levels' ends (default 0.01)", &o->learning_rate, 1e-9, 1e3),
         APP_ROW_CHOICE(0, "augmented-loss", "auto|on|off", "omniquant: compare with what the layer makes of quantised inputs too\n"
                        "(default auto: on for 1 and 2 bits)", &o->augmented),
+        APP_ROW_CHOICE(0, "let", "auto|on|off", "omniquant: learn scales of the linears' inputs, too (default auto: of OPT)", &o->transform),
+        APP_ROW_REAL(0, "let-rate", "X", "omniquant: their learning rate (default 0.005)", &o->scale_rate, 1e-9, 1e3),
         APP_ROW_REAL(0, "int8-threshold", "X", "int8: an input as large is multiplied unrounded (default 6)", &o->threshold, 0, 1e9),
         APP_DEVICE_ROWS(o->common),
         APP_OTHER_ROWS(o->common),
@@ -133,6 +136,8 @@ static ob_quantize_desc describe(const quant_options *o)
         .epochs = (uint32_t)o->epochs,
         .learning_rate = o->learning_rate,
         .augmented_loss = o->augmented == 2 ? -1 : o->augmented,
+        .transform = o->transform == 2 ? -1 : o->transform,
+        .scale_rate = o->scale_rate,
         .int8_threshold = o->threshold < 0 ? 0 : o->threshold == 0 ? 1e-30 : o->threshold,
     };
 }

@@ -47,6 +47,8 @@ typedef struct ob_quantize_desc {
     uint32_t epochs;               /* OMNIQUANT: 0: 40 at 2 bits and below, else 20 */
     double learning_rate;          /* OMNIQUANT: 0: 0.01 */
     int augmented_loss;            /* OMNIQUANT: 1 on, -1 off, 0: on at 2 bits and below */
+    int transform;                 /* OMNIQUANT: 1 and -1: scales of inputs are learnt, too, or not; 0: of OPT whose norms come first */
+    double scale_rate;             /* OMNIQUANT: their learning rate; 0: 0.005 */
     double int8_threshold;         /* INT8: inputs from this size on are multiplied unrounded; 0: 6 */
 } ob_quantize_desc;
 

@@ -101,6 +101,8 @@ static obi_status read_options(const ob_quantize_desc *desc, obi_ptq_options *op
         .epochs = desc->epochs,
         .learning_rate = desc->learning_rate,
         .augmented = desc->augmented_loss,
+        .transform = desc->transform,
+        .scale_rate = desc->scale_rate,
         .threshold = desc->int8_threshold,
     };
     if (desc->method != OB_METHOD_SVID && desc->form != OB_FORM_ONEBIT)

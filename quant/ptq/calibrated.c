@@ -193,7 +193,11 @@ done:
 
 static void forget_layer(obi_calibrated *calibrated)
 {
-    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) obi_codes_free(&calibrated->codes[kind]);
+    for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
+        obi_codes_free(&calibrated->codes[kind]);
+        obi_free(calibrated->factors[kind]);
+        calibrated->factors[kind] = NULL;
+    }
     memset(calibrated->made, 0, sizeof calibrated->made);
 }
 

@@ -23,6 +23,7 @@ typedef struct obi_calibrated {
     obi_weight hessians[OBI_LINEAR_COUNT]; /* of the inputs of a linear; those that share inputs have the first one's: hessian_of */
     obi_made_linear made[OBI_LINEAR_COUNT]; /* of the last layer */
     obi_codes codes[OBI_LINEAR_COUNT];
+    float *factors[OBI_LINEAR_COUNT];       /* (n) what inputs are multiplied by, or NULL */
     uint32_t layers_done;
 } obi_calibrated;
 

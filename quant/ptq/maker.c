@@ -87,6 +87,7 @@ obi_status obi_ptq_maker_create(obi_device *device, const obi_source *source, co
         .storage = bytes ? OBI_STORAGE_BYTES : options->group > 0 ? OBI_STORAGE_HALVES : OBI_STORAGE_PLANES,
         .planes = bytes ? 0 : options->bits,
         .offset = !bytes && options->method != OBI_PTQ_XNOR && options->method != OBI_PTQ_BITNET_B1,
+        .input_factor = options->group == 0 && obi_ptq_transforms(options, &source->config),
         .int8_threshold = (float)options->threshold,
         .bits = bits_of,
         .make = obi_ptq_calibrated(options->method) ? make_calibrated : make_direct,

@@ -35,12 +35,15 @@ obi_status obi_ptq_options_complete(obi_ptq_options *options)
     if (options->damping < 0) options->damping = 0;
     if (options->epochs == 0) options->epochs = options->bits <= 2 ? 40 : 20;
     if (options->learning_rate == 0) options->learning_rate = 0.01;
+    if (options->scale_rate == 0) options->scale_rate = 0.005;
     if (options->augmented == 0) options->augmented = options->bits <= 2 ? 1 : -1;
     if (options->threshold == 0) options->threshold = 6;
     if (!isfinite(options->damping) || options->damping > 1e6)
         return obi_fail(OBI_ERROR_ARGUMENT, "a damping of %g is no share of the diagonal", options->damping);
     if (!isfinite(options->learning_rate) || options->learning_rate < 0)
         return obi_fail(OBI_ERROR_ARGUMENT, "a learning rate of %g cannot be", options->learning_rate);
+    if (!isfinite(options->scale_rate) || options->scale_rate < 0)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a learning rate of %g cannot be", options->scale_rate);
     if (!isfinite(options->threshold) || options->threshold < 0)
         return obi_fail(OBI_ERROR_ARGUMENT, "a threshold of %g cannot be", options->threshold);
     return OBI_OK;

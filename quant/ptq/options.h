@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/status.h"
+#include "model/config.h"
 
 typedef enum obi_ptq_method {
     OBI_PTQ_SVID = 0, /* signs and two value vectors: the converter's own */
@@ -35,11 +35,19 @@ typedef struct obi_ptq_options {
     uint32_t epochs;          /* OmniQuant; 0: 40 at 2 bits and below, else 20 */
     double learning_rate;     /* OmniQuant; 0: 0.01 */
     int augmented;            /* OmniQuant: 1 and -1 turn the augmented loss on and off; 0: on at 2 bits and below */
+    int transform;            /* OmniQuant: 1 and -1: scales of inputs are learnt, too, or not; 0: of OPT whose norms come first */
+    double scale_rate;        /* their learning rate; 0: 0.005 */
     double threshold;         /* int8; 0: 6 */
 } obi_ptq_options;
 
 /* Needs a calibration text. */
 static inline bool obi_ptq_calibrated(obi_ptq_method method) { return method == OBI_PTQ_GPTQ || method == OBI_PTQ_OMNIQUANT; }
+
+static inline bool obi_ptq_transforms(const obi_ptq_options *options, const obi_config *config)
+{
+    bool usual = config->family == OBI_FAMILY_OPT && !config->norm_last;
+    return options->method == OBI_PTQ_OMNIQUANT && (options->transform > 0 || (options->transform == 0 && usual));
+}
 
 /* Puts the published defaults where 0 stands and refuses what cannot be: OBI_ERROR_ARGUMENT. */
 obi_status obi_ptq_options_complete(obi_ptq_options *options);

@@ -214,18 +214,19 @@ static void test_opt(void **state)
     run(last ? "opt_last.omniquant.w2" : "opt_first.omniquant.w2", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 2, .epochs = 10 });
 }
 
-/* The losses of learning, which show an error of a gradient before a code shows it. */
+/* The losses of learning, which show an error of a gradient before a code shows it; of OPT with the scales of its inputs. */
 static void test_omniquant_losses(void **state)
 {
-    (void)state;
+    bool opt = strstr(*state, "opt") != NULL;
     float want[2 * LAYERS];
-    obi_ptq_options options = { .method = OBI_PTQ_OMNIQUANT, .bits = 2 };
+    obi_ptq_options options = { .method = OBI_PTQ_OMNIQUANT, .bits = 2, .epochs = opt ? 10 : 40 };
     obi_calibrated *calibrated = begin(&options);
     obi_omniquant_losses losses;
     double last = 0;
-    values(GOLDEN, "omniquant.w2.losses", 2 * LAYERS, want);
+    values(GOLDEN, opt ? "opt_first.omniquant.w2.losses" : "omniquant.w2.losses", 2 * LAYERS, want);
     TEST_OK(obi_block_load(calibrated->block, 0));
     TEST_OK(obi_omniquant_layer(calibrated, (obi_part){ go_on, &last }, &losses));
+    assert_true((calibrated->factors[OBI_LINEAR_O] != NULL) == opt && !calibrated->factors[OBI_LINEAR_DOWN]);
     expect_near("the loss of the first epoch", losses.first, (double)want[0], 0.001);
     expect_near("the loss of the last epoch", losses.last, (double)want[1], 0.001);
     assert_true(losses.last < losses.first);
@@ -261,6 +262,7 @@ int main(void)
         ON(test_gptq, "gradients"),
         ON(test_omniquant, "gradients"),
         ON(test_omniquant_losses, "gradients"),
+        ON(test_omniquant_losses, "gradients_opt/first"),
         ON(test_opt, "gradients_opt/first"),
         ON(test_opt, "gradients_opt/last"),
         ON(test_cancelled, "gradients"),
