@@ -7,14 +7,17 @@
 
 #include "core/half.h"
 #include "import_files.h"
+#include "quant/import/safetensors.h"
 #include "quant/planes.h"
+#include "quant/ptq/calibrated.h"
 #include "quant/ptq/maker.h"
 
 #define STORIES "models/stories260K/stories260K.bin"
 #define TOKENIZER "models/stories260K/tok512.bin"
 #define WINDOW 128u
 
-/* The sums of signs and the products of numbers add the same up in another order, in f32: as for other weights of F32 (test_nll). */
+/* The sums of signs and the products of numbers add the same up in another order, in f32, and the embedding is F16 in the one: as for
+ * other weights in test_nll. */
 #define NLL_TOLERANCE 1e-3
 
 /* Activations are rounded to bytes, too, which LLM.int8() calls lossless: within 0.5 % of this model's 1.36. */
@@ -89,6 +92,8 @@ static float *numbers_of(const obi_gguf *gguf, const obi_source_tensor *tensor)
                              (uint16_t *)(uintptr_t)data_of(gguf, tensor->name, "weight_offset") };
         TEST_OK(obi_gguf_get_u32(gguf, "onebit.planes", false, &planes));
         obi_planes_unpack(planes, m, n, &parts, w);
+        const uint16_t *factors = data_of(gguf, tensor->name, "input_factor");
+        for (uint64_t i = 0; factors && i < (uint64_t)m * n; i++) w[i] *= obi_half_to_float(factors[i % n]);
     }
     return w;
 }
@@ -151,18 +156,24 @@ static void expect_numbers(const obi_ptq_options *options, const obi_source_tens
 
 /* ---- the file as a model ------------------------------------------------------------------------------------------- */
 
-static double score(const char *path)
+/* The mean NLL of `count` ids, and the file is gone. */
+static double score(const char *path, const uint32_t *of, uint32_t count)
 {
-    model_file model;
+    obi_gguf gguf;
+    obi_weights *weights;
+    obi_session *session;
     double nll[WINDOW], sum = 0;
-    model_open(&model, path);
-    obi_session_desc desc = { .kv_type = OBI_KV_F32, .batch = WINDOW, .context = WINDOW };
-    obi_session *session = model_session(&model, &desc);
-    TEST_OK(obi_session_score(session, ids, WINDOW, nll));
-    for (uint32_t i = 0; i + 1 < WINDOW; i++) sum += nll[i];
+    obi_session_desc desc = { .kv_type = OBI_KV_F32, .batch = count, .context = count };
+    TEST_OK(obi_gguf_open(&gguf, path));
+    TEST_OK(obi_weights_load(test_device(), &gguf, NULL, NULL, &weights));
+    TEST_OK(obi_session_create(weights, &desc, &session));
+    TEST_OK(obi_session_score(session, of, count, nll));
+    for (uint32_t i = 0; i + 1 < count; i++) sum += nll[i];
     obi_session_destroy(session);
-    model_close(&model); /* removes the file */
-    return sum / (WINDOW - 1);
+    obi_weights_free(weights);
+    obi_gguf_close(&gguf);
+    unlink(path);
+    return sum / (count - 1);
 }
 
 /* Puts numbers into an ordinary F32 file in the place of a linear's. */
@@ -217,7 +228,7 @@ static double check(const char *what, obi_ptq_options options, double tolerance)
     }
     obi_gguf_close(&gguf);
     obi_convert_report_clear(&report);
-    double got = score(path), want = score(dense);
+    double got = score(path, ids, WINDOW), want = score(dense, ids, WINDOW);
     print_message("%s: NLL %.5f, as ordinary weights %.5f\n", what, got, want);
     if (!(fabs(got - want) < tolerance)) fail_msg("%s: NLL %g, but %g as ordinary weights", what, got, want);
     return want;
@@ -249,8 +260,83 @@ static void test_calibrated(void **state)
     test_device_check();
 }
 
+/* ---- OPT: biases, and factors of inputs ----------------------------------------------------------------------------- */
+
+#define OPT OB_SOURCE_DIR "/tests/data/gradients_opt/first" /* without a tokenizer: its ids lie beside it */
+enum { OPT_WINDOWS = 2, OPT_TOKENS = 64 };
+
+static obi_status make_opt(void *user, uint32_t layer, int kind, obi_status (*part)(void *convert, double part, const char *what),
+                           void *convert, obi_made_linear *out)
+{
+    obi_calibrated *calibrated = user;
+    if (layer == calibrated->layers_done) OBI_TRY(obi_calibrated_layer(calibrated, (obi_part){ part, convert }));
+    *out = calibrated->made[kind];
+    return OBI_OK;
+}
+
+static double bits_of_opt(void *user, uint32_t rows, uint32_t columns)
+{
+    (void)user;
+    return obi_codes_bits(rows, columns, 2, 0, OBI_GRIDS_FREE);
+}
+
+static void opt_ids(uint32_t *out)
+{
+    obi_mapping file;
+    obi_safetensors tensors;
+    TEST_OK(obi_mapping_open(&file, OPT "/golden.safetensors"));
+    TEST_OK(obi_safetensors_open(&tensors, &file));
+    const obi_safetensors_tensor *tensor = obi_safetensors_find(&tensors, "ids");
+    assert_true(tensor && tensor->bytes == OPT_WINDOWS * OPT_TOKENS * 4);
+    for (uint32_t i = 0; i < OPT_WINDOWS * OPT_TOKENS; i++) out[i] = (uint32_t)((const float *)(const void *)tensor->data)[i];
+    obi_safetensors_close(&tensors);
+    obi_mapping_close(&file);
+}
+
+static void test_factors(void **state)
+{
+    (void)state;
+    obi_source *opt = expect_opens(OPT, NULL);
+    obi_ptq_options options = { .method = OBI_PTQ_OMNIQUANT, .bits = 2, .epochs = 2 };
+    obi_calibration calibration = { .ids = obi_calloc(OPT_WINDOWS * OPT_TOKENS, 4), .windows = OPT_WINDOWS, .T = OPT_TOKENS };
+    obi_calibrated *calibrated;
+    obi_convert_report report;
+    obi_gguf gguf;
+    char path[640], dense[640];
+    uint32_t of[OPT_WINDOWS * OPT_TOKENS];
+    opt_ids(of);
+    memcpy(calibration.ids, of, sizeof of);
+    snprintf(path, sizeof path, "%s", scratch_path("factors.gguf"));
+    snprintf(dense, sizeof dense, "%s", scratch_path("dense.gguf"));
+    TEST_OK(obi_ptq_options_complete(&options));
+    TEST_OK(obi_calibrated_create(test_device(), opt, &calibration, &options, &calibrated));
+    obi_linear_maker maker = { .method = "omniquant", .storage = OBI_STORAGE_PLANES, .planes = 2, .offset = true, .input_factor = true,
+                               .bits = bits_of_opt, .make = make_opt, .user = calibrated };
+    obi_convert_desc desc = { .output = path, .form = OBI_FORM_ONEBIT, .maker = &maker };
+    TEST_OK(obi_convert(test_device(), opt, &desc, &report));
+    obi_convert_report_clear(&report);
+    desc = (obi_convert_desc){ .output = dense, .form = OBI_FORM_F32 };
+    TEST_OK(obi_convert(test_device(), opt, &desc, &report));
+    obi_convert_report_clear(&report);
+    TEST_OK(obi_gguf_open(&gguf, path));
+    for (size_t i = 0; i < opt->tensor_count; i++) {
+        const obi_source_tensor *tensor = &opt->tensors[i];
+        if (!data_of(&gguf, tensor->name, "weight_scale")) continue; /* of linears alone */
+        float *w = numbers_of(&gguf, tensor);
+        put_numbers(dense, tensor->name, w, tensor->rows * tensor->columns);
+        free(w);
+    }
+    obi_gguf_close(&gguf);
+    double got = score(path, of, OPT_TOKENS), want = score(dense, of, OPT_TOKENS);
+    print_message("OPT with factors: NLL %.5f, as ordinary weights %.5f\n", got, want);
+    assert_true(fabs(got - want) < NLL_TOLERANCE);
+    obi_calibrated_destroy(calibrated);
+    obi_source_close(opt);
+    test_device_check();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_direct), cmocka_unit_test(test_calibrated) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_direct), cmocka_unit_test(test_calibrated), cmocka_unit_test(test_factors) };
     return test_device_finish(cmocka_run_group_tests(tests, open_all, close_all));
 }
