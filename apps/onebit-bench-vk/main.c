@@ -5,6 +5,7 @@
 #include "common/args.h"
 #include "common/devices.h"
 #include "common/term.h"
+#include "complexity.h"
 #include "generation.h"
 #include "kernels.h"
 #include "train.h"
@@ -16,6 +17,7 @@ static const struct {
     { "decode", "tokens per second that a model generates, time to first token, memory", bench_decode },
     { "prompt", "tokens per second of prompts that a model reads", bench_prompt },
     { "kernels", "single operations: time, rate", bench_kernels },
+    { "complexity", "X W^T with W made of signs and scales first, against the bracketed form", bench_complexity },
     { "train", "a training step: time, rate, memory, and where the time goes", bench_train },
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
@@ -46,6 +48,6 @@ int main(int argc, char **argv)
         return app_end_stdout(0);
     }
     if (strcmp(word, "--list-devices") == 0) return app_end_stdout(app_list_devices());
-    if (!*word) return app_usage_error("say what to measure: decode, prompt, kernels or train");
-    return app_usage_error("'%s' cannot be measured; decode, prompt, kernels and train can", word);
+    if (!*word) return app_usage_error("say what to measure: decode, prompt, kernels, complexity or train");
+    return app_usage_error("'%s' cannot be measured; decode, prompt, kernels, complexity and train can", word);
 }

@@ -41,6 +41,34 @@ typedef struct ob_bench_kernel_cost {
 /* Times it on random data. What it changes in place is put back before each round, untimed. */
 OB_API ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc, ob_bench_kernel_cost *cost);
 
+/* ---- what the bracket saves (libonebit) ----------------------------------------------------------------------------- */
+
+/* Three ways to X W^T with W = S * (h g^T), X (T,n), S (m,n) of +-1; the number of multiplications is the formula's (OneBit, arXiv
+ * 2402.11295, proposition 1). 2mn - Tn - Tm = ((2m - T)(2n - T) - T^2) / 2, so the bracket needs fewer wherever T < m and T < n. */
+typedef enum ob_bench_way {
+    OB_BENCH_MATERIALISED = 0, /* W is made of S, f32, and multiplied with: 2mn + Tmn */
+    OB_BENCH_BRACKETED = 1,    /* [(X * g) S^T] * h, the same f32 product with S: Tn + Tmn + Tm */
+    OB_BENCH_SIGNS = 2,        /* the same bracket as a 1-bit layer has it: packed signs, nothing multiplied by them */
+    OB_BENCH_WAYS = 3
+} ob_bench_way;
+
+typedef struct ob_bench_complexity_desc {
+    uint32_t T, m, n;                /* each at most 65536 */
+    uint32_t warmup, rounds;         /* untimed, timed; rounds > 0. Each round runs all ways, one after the other, in turning order */
+    double *seconds[OB_BENCH_WAYS];  /* filled: of each round, by the device's timestamps, by the clock where it has none */
+    double *outside[OB_BENCH_WAYS];  /* filled: of these outside the product; 0 of SIGNS, whose kernels scale as they go, and without
+                                        timestamps */
+} ob_bench_complexity_desc;
+
+typedef struct ob_bench_complexity_result {
+    bool timestamps;
+    double difference[OB_BENCH_WAYS]; /* of the results from MATERIALISED's: root of the mean squares, as a share of it */
+} ob_bench_complexity_result;
+
+/* Times them on the same random numbers. OB_ERROR_RUNTIME when results differ by more than rounding explains: then there is nothing
+ * to compare. Blocks; one thread for a context. */
+OB_API ob_status ob_bench_complexity(ob_context *context, const ob_bench_complexity_desc *desc, ob_bench_complexity_result *result);
+
 /* ---- the device itself (libonebit) -------------------------------------------------------------------------------- */
 
 typedef struct ob_bench_rates {

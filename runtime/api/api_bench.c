@@ -3,6 +3,7 @@
 #include "api/api_internal.h"
 #include "core/alloc.h"
 #include "engine/bench.h"
+#include "engine/bench_complexity.h"
 #include "engine/device_rates.h"
 #include "engine/random_weights.h"
 #include "engine/roofline.h"
@@ -31,6 +32,20 @@ ob_status ob_bench_kernel(ob_context *context, const ob_bench_kernel_desc *desc,
     *cost = (ob_bench_kernel_cost){ .operations = times.operations, .bytes = times.bytes, .signs = times.signs };
     cost->kernel_count = times.kernel_count;
     for (uint32_t k = 0; k < times.kernel_count; k++) cost->kernels[k] = obi_kernels[times.kernels[k]].name;
+    return obi_public(status);
+}
+
+ob_status ob_bench_complexity(ob_context *context, const ob_bench_complexity_desc *desc, ob_bench_complexity_result *result)
+{
+    _Static_assert(OB_BENCH_WAYS == (int)OBI_WAYS && OB_BENCH_SIGNS == (int)OBI_WAY_SIGNS, "the same ways");
+    obi_complexity_times times = { .timestamps = false };
+    for (int way = 0; way < OB_BENCH_WAYS; way++) {
+        times.seconds[way] = desc->seconds[way];
+        times.outside[way] = desc->outside[way];
+    }
+    obi_status status = obi_complexity_run(context->device, (obi_bench_shape){ desc->T, desc->m, desc->n }, desc->warmup, desc->rounds, &times);
+    *result = (ob_bench_complexity_result){ .timestamps = times.timestamps };
+    for (int way = 0; way < OB_BENCH_WAYS; way++) result->difference[way] = times.difference[way];
     return obi_public(status);
 }
 

@@ -19,7 +19,7 @@ bool obi_rows_straight_takes(const obi_device *device, uint64_t rows, uint64_t c
 enum { RMS_STATS, RMS, RMS_BWD_STATS, RMS_BWD, LAYER_STATS, LAYER, LAYER_BWD };
 enum { HIDDEN_SQUARES, HIDDEN_DISTANCE, HIDDEN_GRADIENT };
 enum { KD_TOPS, KD_SUMS, KD_GRADIENT };
-enum { ADD, SWIGLU, SWIGLU_BWD, SCALE };
+enum { ADD, SWIGLU, SWIGLU_BWD, SCALE, SCALE_BOTH };
 
 typedef struct job {
     int kernel;
@@ -170,6 +170,12 @@ void obi_rows_straight_scale(obi_cmd *cmd, obi_view y, obi_view x, obi_view s, u
 {
     job task = { .out = y, .a = x, .w = s, .rows = rows, .columns = columns, .accumulate = accumulate };
     elements(cmd, &task, SCALE);
+}
+
+void obi_rows_straight_scale_both(obi_cmd *cmd, obi_view y, obi_view x, obi_view h, obi_view g, uint32_t rows, uint32_t columns)
+{
+    job task = { .out = y, .a = x, .b = h, .w = g, .rows = rows, .columns = columns };
+    elements(cmd, &task, SCALE_BOTH);
 }
 
 void obi_rows_straight_add(obi_cmd *cmd, obi_view y, obi_view a, obi_view b, uint64_t count)

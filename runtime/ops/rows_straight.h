@@ -17,6 +17,9 @@ void obi_rows_straight_layernorm(obi_cmd *cmd, obi_view y, obi_view x, uint32_t 
 void obi_rows_straight_layernorm_bwd(obi_cmd *cmd, obi_view dx, obi_view dz, obi_view x, uint32_t rows, uint32_t columns, float eps);
 void obi_rows_straight_scale(obi_cmd *cmd, obi_view y, obi_view x, obi_view s, uint32_t rows, uint32_t columns, bool accumulate);
 
+/* y = x * (h[row] * g[column]). */
+void obi_rows_straight_scale_both(obi_cmd *cmd, obi_view y, obi_view x, obi_view h, obi_view g, uint32_t rows, uint32_t columns);
+
 /* `direction`: kind OBI_HIDDEN_COS; else loss[rows] holds the sum of all teacher elements squared. */
 void obi_rows_straight_hidden(obi_cmd *cmd, obi_view loss, obi_view dh, obi_view student, obi_view teacher, uint32_t rows, uint32_t columns,
                               float scale, bool direction);

@@ -113,6 +113,12 @@ void ref_scale_columns(float *y, const float *x, const float *s, uint32_t T, uin
         for (uint32_t j = 0; j < n; j++) y[(size_t)t * n + j] = x[(size_t)t * n + j] * s[j];
 }
 
+void ref_scale_matrix(float *out, const float *w, const float *h, const float *g, uint32_t m, uint32_t n)
+{
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < n; j++) out[(size_t)i * n + j] = w[(size_t)i * n + j] * (h[i] * g[j]);
+}
+
 void ref_column_dot(float *out, float *squares, const float *a, const float *b, uint32_t T, uint32_t n)
 {
     for (uint32_t j = 0; j < n; j++) {

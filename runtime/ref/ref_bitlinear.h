@@ -39,6 +39,10 @@ void ref_bitlinear_planes(float *y, const float *stack, const float *c, uint32_t
 void ref_sign_gemm(float *v, const float *u, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T);
 void ref_bitlinear_bwd_x(float *du, const float *dv, const uint32_t *words, uint32_t m, uint32_t n, uint32_t T);
 void ref_scale_columns(float *y, const float *x, const float *s, uint32_t T, uint32_t n);
+
+/* out[i,j] = w[i,j] * (h[i] * g[j]): of signs w the weight that a 1-bit layer never makes, S * (h g^T), with the 2 m n multiplications
+ * that this takes. Shape (m,n). */
+void ref_scale_matrix(float *out, const float *w, const float *h, const float *g, uint32_t m, uint32_t n);
 void ref_column_dot(float *out, float *squares, const float *a, const float *b, uint32_t T, uint32_t n);
 
 #endif

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "ops/op_bitlinear_bwd.h"
+#include "ops/op_scale_matrix.h"
 #include "ref/ref_bitlinear.h"
 #include "selftest/case_matrix.h"
 #include "selftest/cases.h"
@@ -82,6 +83,33 @@ static obi_status run_scale(obi_case_env *env, const uint32_t *sizes, obi_case_r
     return OBI_OK;
 }
 
+/* sizes: m, n, rows a block. Two products, each of which a device may round an ulp away. */
+static obi_status run_scale_matrix(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
+{
+    uint32_t m = sizes[0], n = sizes[1];
+    uint64_t count = (uint64_t)m * n;
+    float *w = obi_case_normal(env, count, 1.0), *h = obi_case_normal(env, m, 1.0), *g = obi_case_normal(env, n, 1.0);
+    float *want = obi_case_zeros(env, count), *got = obi_case_zeros(env, count);
+    if (!w || !h || !g || !want || !got) return OBI_ERROR_MEMORY;
+    ref_scale_matrix(want, w, h, g, m, n);
+    obi_view h_view, g_view;
+    obi_weight from = { 0 }, to = { 0 };
+    OBI_TRY(obi_case_upload(env, h, (uint64_t)m * 4, &h_view));
+    OBI_TRY(obi_case_upload(env, g, (uint64_t)n * 4, &g_view));
+    obi_status status = obi_case_weight(env, OBI_WEIGHT_F32, m, n, sizes[2], w, &from);
+    if (status == OBI_OK) status = obi_case_weight(env, OBI_WEIGHT_F32, m, n, sizes[2], got, &to);
+    if (status == OBI_OK) {
+        obi_cmd_begin(env->cmd);
+        obi_op_scale_matrix(env->cmd, &to, &from, h_view, g_view);
+        status = obi_cmd_run(env->cmd);
+    }
+    if (status == OBI_OK) status = obi_case_weight_download(env, &to, got);
+    obi_weight_destroy(env->device, &from);
+    obi_weight_destroy(env->device, &to);
+    if (status == OBI_OK) obi_case_compare(result, "out", got, want, count, NULL, 4 * OBI_UNIT_FLOAT, 1e-37);
+    return status;
+}
+
 /* sizes: T, n. Products and partial sums are rounded in f32, and the addition to `out` once more. */
 static obi_status run_column_dot(obi_case_env *env, const uint32_t *sizes, obi_case_result *result)
 {
@@ -112,6 +140,7 @@ OBI_CASE_FORMS(run_sign_gemm)
 OBI_CASE_FORMS(run_bwd_x)
 OBI_CASE_FORMS(run_scale)
 OBI_CASE_FORMS(run_column_dot)
+OBI_CASE_FORMS(run_scale_matrix)
 
 #define PRODUCT_SIZES "m n T block_rows"
 const obi_case obi_case_bitlinear_sign_gemm = { "bitlinear_sign_gemm", OBI_KERNEL_BITLINEAR_GEMM, PRODUCT_SIZES, { 67, 205, 37, 40 }, run_sign_gemm_plain };
@@ -130,3 +159,7 @@ const obi_case obi_case_bitlinear_column_dot_straight = { "bitlinear_column_dot_
                                                           { 75, 56 }, run_column_dot_straight };
 const obi_case obi_case_bitlinear_column_fold_straight = { "bitlinear_column_fold_straight", OBI_KERNEL_BITLINEAR_COLUMN_FOLD_STRAIGHT,
                                                            "T n", { 139, 24 }, run_column_dot_straight };
+const obi_case obi_case_bitlinear_scale_matrix = { "bitlinear_scale_matrix", OBI_KERNEL_BITLINEAR_SCALE_MATRIX, "m n block_rows",
+                                                   { 37, 61, 20 }, run_scale_matrix_plain };
+const obi_case obi_case_bitlinear_scale_matrix_straight = { "bitlinear_scale_matrix_straight", OBI_KERNEL_ACT_ROWS_STRAIGHT,
+                                                            "m n block_rows", { 32, 88, 0 }, run_scale_matrix_straight };

@@ -66,6 +66,7 @@
     X(act_add_straight) \
     X(act_swiglu_bwd_straight) \
     X(bitlinear_scale_columns_straight) \
+    X(bitlinear_scale_matrix_straight) \
     X(attn_scatter_straight) \
     X(attn_kv_bwd)          \
     X(act_swiglu_bwd)       \
@@ -112,6 +113,7 @@
     X(bitlinear_sign_gemm)  \
     X(bitlinear_bwd_x)      \
     X(bitlinear_scale_columns) \
+    X(bitlinear_scale_matrix) \
     X(bitlinear_column_dot) \
     X(bitlinear_column_fold) \
     X(dense_bwd_x_f32)      \

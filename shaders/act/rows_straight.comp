@@ -3,10 +3,10 @@
 // Element by element, for software drivers (common/straight.glsl): one chunk of columns of each row.
 //   step 0  out = a + b                                   step 1  out = a / (1 + exp -a) b, SwiGLU of gate a and up b
 //   step 2  SwiGLU's gradient in place: out is the gate, more is up, b the gradient of the output
-//   step 3  out (+)= a w[column]
+//   step 3  out (+)= a w[column]                          step 4  out = a (b[row] w[column])
 //
 // b0 w  out (rows, columns)      b1 w  more, likewise; step 2 only
-// push: obi_push_rows; step 2: a is the gate, w is up (rows, columns)
+// push: obi_push_rows; step 2: a is the gate, w is up (rows, columns); step 4: b is of (rows)
 // spec 0: workgroup, 128      spec 1: step      spec 2: columns of the chunk, a multiple of 8 up to 256
 // grid: x = rows / 16, y = chunks side by side (1 in a step that makes stats); below 256 each
 // tiers: A
@@ -50,6 +50,9 @@ void main()
             float value = d * (g * s.x);
             EACH8(MORE_LANE)
         }
+    } else if (OB_STEP == 4u) {
+        float h = uintBitsToFloat(ob_word(ob_address(push.b_low, push.b_high), row));
+        OB_CHUNK STORE(OB_EIGHT(a, i) * (h * OB_EIGHT(w, i)))
     } else {
         OB_CHUNK STORE(uintBitsToFloat(ob_eight(before + uint64_t(i * 32u)) & keep) + OB_EIGHT(a, i) * OB_EIGHT(w, i))
     }

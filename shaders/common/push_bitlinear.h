@@ -96,6 +96,12 @@ struct obi_push_bitlinear_scale_columns {
     OB_U32 accumulate; /* 1: y is added to */
 };
 
+struct obi_push_bitlinear_scale_matrix {
+    OB_U32 n;         /* columns */
+    OB_U32 count;     /* elements of the bound block */
+    OB_U32 first_row; /* of the bound block */
+};
+
 struct obi_push_bitlinear_column_dot {
     OB_U32 n;          /* columns */
     OB_U32 rows;       /* tokens, or in the second pass chunks */

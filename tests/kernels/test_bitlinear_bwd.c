@@ -57,6 +57,19 @@ static void test_scale(void **state)
     TEST_CASE(obi_case_bitlinear_scale_columns, 100, 4096);
 }
 
+static void test_scale_matrix(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < COUNT(counts); i++) {
+        TEST_CASE(obi_case_bitlinear_scale_matrix, 9, counts[i], 0);
+        TEST_CASE(obi_case_bitlinear_scale_matrix, counts[i], 70, 32);
+        TEST_CASE(obi_case_bitlinear_scale_matrix_straight, 16 * counts[i], 24, 0);
+    }
+    TEST_CASE(obi_case_bitlinear_scale_matrix, 1030, 4096, 0); /* past one axis of the grid */
+    TEST_CASE(obi_case_bitlinear_scale_matrix_straight, 4112, 264, 0);
+    TEST_CASE(obi_case_bitlinear_scale_matrix_straight, 64, 32, 32); /* two blocks: the plain kernel, by the op's own choice */
+}
+
 static void column_dot(const obi_case *test)
 {
     for (uint32_t i = 0; i < COUNT(counts); i++) {
@@ -184,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_sign_gemm_straight),
         cmocka_unit_test(test_bwd_x_straight),
         cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_scale_matrix),
         cmocka_unit_test(test_column_dot),
         cmocka_unit_test(test_column_dot_straight),
         cmocka_unit_test(test_integers_are_exact),
