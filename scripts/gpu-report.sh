@@ -17,9 +17,9 @@ usage: scripts/gpu-report.sh [--device D] [--minutes N] [--out FILE] [--peers] [
 
 Installs what is missing (scripts/setup.sh), builds the preset release, and then reports: the device; the self-test of every kernel at
 every tier; the measured rates of copying and arithmetic; products of one token and of 512 with 1-bit matrices; tokens per second of
-models of random weights (0.26M, 1.1B, 7B) as shares of those rates; the families of kernels, what was chosen by which times, and each
-family forced; every operation of a model and of training; the programs of tests/kernels. Nothing of earlier runs is taken: caches are in
-a directory of its own.
+models of random weights (0.26M, 1.1B, 7B) as shares of those rates; what the bracketed form of a layer saves; the families of kernels,
+what was chosen by which times, and each family forced; every operation of a model and of training; the programs of tests/kernels.
+Nothing of earlier runs is taken: caches are in a directory of its own.
 
 On a software driver the report says so, and prompts and generated texts are shorter. Exit code: 0 all that ran passed, 1 something
 failed or the self-test did not end, 2 wrong use. What the budget left out or stopped does not change it: a slow machine is no fault,
@@ -233,6 +233,13 @@ for way in ONEBIT_FUSED=0 ONEBIT_OVERLAP=0; do # what a GPU has by itself, witho
         show
     fi
 done
+
+# ---- the bracket -----------------------------------------------------------------------------------------------------
+heading "The bracketed form against the materialised weight"
+shapes="4096x4096 11008x4096 --tokens 16,64,256,1024,2048,4096,8192"
+[ -z "$software" ] || shapes="512x512 --tokens 16,64,256,1024"
+# shellcheck disable=SC2086 # words
+if step "complexity" 5 10 "$bin/onebit-bench-vk" complexity --device "$device" $shapes; then show; fi
 
 # ---- families -------------------------------------------------------------------------------------------------------
 heading "Families of kernels for one token"

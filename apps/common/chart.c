@@ -5,7 +5,7 @@
 
 /* Pixels. A character is about as wide as this; the font is the reader's. */
 #define CHARACTER 6.6
-#define SMALL_CHARACTER 6.0
+#define SMALL_CHARACTER 6.3
 #define LEFT 72.0
 #define BELOW 58.0
 #define LIST_STEP 20.0
@@ -20,7 +20,9 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){.ob-ground{fill:#15181c}.ob-ink{fill:#e2e6ea}.ob-dim{fill:#9aa4ae}.ob-grid{stroke:#2b3138}"
     ".ob-halo{stroke:#15181c}}</style>\n";
 
-typedef struct box { double left, top, right, bottom; } box;
+typedef struct box {
+    double left, top, right, bottom;
+} box;
 
 typedef struct scale {
     double low, high; /* logarithms on a logarithmic axis */
@@ -85,7 +87,7 @@ static void set_scale(scale *along, const app_chart_axis *axis, bool bars)
         reach(along, axis->low);
         reach(along, axis->high);
     }
-    if (!(along->low <= along->high)) along->low = along->logarithmic ? 0 : 0, along->high = 1;
+    if (!(along->low <= along->high)) along->low = 0, along->high = 1;
     double room = (along->high - along->low) * 0.06;
     if (room <= 0) room = along->logarithmic ? 0.3 : fmax(fabs(along->high) * 0.1, 0.5);
     bool from_zero = !along->logarithmic && (bars || (along->low >= 0 && along->low < 0.3 * along->high));
@@ -117,18 +119,27 @@ static void put_tick(picture *to, const scale *along, bool across, double value,
     if (across) fprintf(to->file, "<path class=\"ob-grid\" d=\"M%.1f %.1fH%.1f\"/>\n", LEFT, at, to->right);
     else fprintf(to->file, "<path class=\"ob-grid\" d=\"M%.1f %.1fV%.1f\"/>\n", at, to->bottom, to->top);
     if (!named) return;
-    if (across) fprintf(to->file, "<text class=\"ob-dim\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n", LEFT - 8, at + 4, value);
+    if (across)
+        fprintf(to->file, "<text class=\"ob-dim\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n", LEFT - 8, at + 4, value);
     else fprintf(to->file, "<text class=\"ob-dim\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n", at, to->bottom + 19, value);
+}
+
+/* Evenly spaced ones; also of a logarithmic axis too short for powers of ten. */
+static void put_even_ticks(picture *to, const scale *along, bool across, double low, double high)
+{
+    double step = nice_step(high - low);
+    for (double i = ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++)
+        put_tick(to, along, across, i * step + 0.0, true); /* no -0 */
 }
 
 static void put_ticks(picture *to, const scale *along, bool across)
 {
-    if (!along->logarithmic) {
-        double step = nice_step(along->high - along->low);
-        for (double i = ceil(along->low / step - 1e-9); i * step <= along->high + 1e-9 * step; i++) put_tick(to, along, across, i * step, true);
+    double decades = along->high - along->low;
+    if (!along->logarithmic || decades < 0.6) {
+        double low = along->logarithmic ? pow(10, along->low) : along->low, high = along->logarithmic ? pow(10, along->high) : along->high;
+        put_even_ticks(to, along, across, low, high);
         return;
     }
-    double decades = along->high - along->low;
     for (double power = floor(along->low); power <= along->high; power++)
         for (int digit = 1; digit < 10; digit++) {
             double at = power + log10(digit);
@@ -138,16 +149,27 @@ static void put_ticks(picture *to, const scale *along, bool across)
         }
 }
 
-static void put_categories(picture *to)
+/* Names that do not fit beside each other stand slanted. */
+static bool is_slanted(const picture *to)
 {
     const app_chart *chart = to->chart;
     double room = (to->right - LEFT) / (double)(chart->category_count ? chart->category_count : 1);
-    bool slanted = false;
-    for (size_t i = 0; i < chart->category_count; i++) slanted = slanted || (double)characters(chart->categories[i]) * SMALL_CHARACTER > room - 6;
+    for (size_t i = 0; i < chart->category_count; i++)
+        if ((double)characters(chart->categories[i]) * SMALL_CHARACTER > room - 6) return true;
+    return false;
+}
+
+static void put_categories(picture *to)
+{
+    const app_chart *chart = to->chart;
+    bool slanted = is_slanted(to);
     for (size_t i = 0; i < chart->category_count; i++) {
         double at = place(&to->x, (double)i);
-        if (slanted) fprintf(to->file, "<text class=\"ob-dim\" font-size=\"11\" text-anchor=\"end\" transform=\"translate(%.1f %.1f) rotate(-35)\">", at + 4, to->bottom + 16);
-        else fprintf(to->file, "<text class=\"ob-dim\" font-size=\"11\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">", at, to->bottom + 18);
+        if (slanted)
+            fprintf(to->file, "<text class=\"ob-dim\" font-size=\"11\" text-anchor=\"end\" transform=\"translate(%.1f %.1f) rotate(-35)\">",
+                    at + 4, to->bottom + 16);
+        else
+            fprintf(to->file, "<text class=\"ob-dim\" font-size=\"11\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">", at, to->bottom + 18);
         app_put_escaped(to->file, chart->categories[i]);
         fputs("</text>\n", to->file);
     }
@@ -161,7 +183,8 @@ static void put_axes(picture *to)
     fprintf(to->file, "<path class=\"ob-frame\" fill=\"none\" d=\"M%.1f %.1fV%.1fH%.1f\"/>\n", LEFT, to->top, to->bottom, to->right);
     fprintf(to->file, "<text class=\"ob-ink\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", (LEFT + to->right) / 2, to->height - 14);
     app_put_escaped(to->file, to->chart->x.title ? to->chart->x.title : "");
-    fprintf(to->file, "</text>\n<text class=\"ob-ink\" transform=\"translate(20 %.1f) rotate(-90)\" text-anchor=\"middle\">", (to->top + to->bottom) / 2);
+    fprintf(to->file, "</text>\n<text class=\"ob-ink\" transform=\"translate(20 %.1f) rotate(-90)\" text-anchor=\"middle\">",
+            (to->top + to->bottom) / 2);
     app_put_escaped(to->file, to->chart->y.title ? to->chart->y.title : "");
     fputs("</text>\n", to->file);
 }
@@ -199,8 +222,8 @@ static void put_dots(picture *to, const app_chart_series *series)
         if (point->error > 0) {
             double low = is_shown(&to->y, point->y - point->error) ? place(&to->y, point->y - point->error) : to->bottom;
             double high = place(&to->y, point->y + point->error);
-            fprintf(to->file, "<path stroke=\"%s\" stroke-width=\"1.4\" d=\"M%.1f %.1fV%.1fM%.1f %.1fh8M%.1f %.1fh8\"/>\n", colour_of(series), x,
-                    low, high, x - 4, low, x - 4, high);
+            fprintf(to->file, "<path stroke=\"%s\" stroke-width=\"1.4\" d=\"M%.1f %.1fV%.1fM%.1f %.1fh8M%.1f %.1fh8\"/>\n",
+                    colour_of(series), x, low, high, x - 4, low, x - 4, high);
         }
         fprintf(to->file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"%s\"/>\n", x, y, colour_of(series));
         remember(to, (box){ x - 6, y - 6, x + 6, y + 6 });
@@ -234,15 +257,18 @@ static double overlap(const picture *to, box here)
         double down = fmin(here.bottom, other->bottom) - fmax(here.top, other->top);
         if (across > 0 && down > 0) sum += across * down;
     }
-    double outside = fmax(0, LEFT - here.left) + fmax(0, here.right - to->right) + fmax(0, to->top - here.top) + fmax(0, here.bottom - to->bottom);
+    double outside =
+        fmax(0, LEFT - here.left) + fmax(0, here.right - to->right) + fmax(0, to->top - here.top) + fmax(0, here.bottom - to->bottom);
     return sum + 1000 * outside;
 }
 
 /* Where it hides nothing, else least. */
 static void put_label(picture *to, const app_chart_point *point, const char *colour)
 {
-    double x = place(&to->x, point->x), y = place(&to->y, point->y), wide = (double)characters(point->label) * SMALL_CHARACTER, least = INFINITY;
+    double x = place(&to->x, point->x), y = place(&to->y, point->y), wide = (double)characters(point->label) * SMALL_CHARACTER,
+           least = INFINITY;
     box best = { 0 };
+    bool before = false; /* it ends at the point: text is as wide as the reader's font makes it */
     static const double turns[][2] = { { 1, 0 }, { -1, 0 }, { 0, -1 }, { 0, 1 }, { 1, -1 }, { 1, 1 }, { -1, -1 }, { -1, 1 } };
     for (double far = 9; far <= 60 && least > 0; far += 9)
         for (size_t k = 0; k < sizeof turns / sizeof *turns && least > 0; k++) {
@@ -250,10 +276,14 @@ static void put_label(picture *to, const app_chart_point *point, const char *col
             double middle = y + turns[k][1] * (far + 3);
             box here = { left, middle - 7, left + wide, middle + 7 };
             double taken = overlap(to, here);
-            if (taken < least) least = taken, best = here;
+            if (taken >= least) continue;
+            least = taken;
+            best = here;
+            before = turns[k][0] < 0;
         }
     remember(to, best);
-    fprintf(to->file, "<text class=\"ob-halo\" font-size=\"11\" fill=\"%s\" x=\"%.1f\" y=\"%.1f\">", colour, best.left, best.bottom - 3);
+    fprintf(to->file, "<text class=\"ob-halo\" font-size=\"11\" fill=\"%s\" x=\"%.1f\" y=\"%.1f\"%s>", colour,
+            before ? best.right : best.left, best.bottom - 3, before ? " text-anchor=\"end\"" : "");
     app_put_escaped(to->file, point->label);
     fputs("</text>\n", to->file);
 }
@@ -284,7 +314,7 @@ static double list_width(const app_chart *chart)
         size_t length = chart->series[s].name ? characters(chart->series[s].name) : 0;
         if (length > longest) longest = length;
     }
-    return longest ? 52 + (double)longest * CHARACTER : 20;
+    return longest ? 58 + (double)longest * CHARACTER * 1.06 : 20;
 }
 
 static void put_list(picture *to)
@@ -294,7 +324,9 @@ static void put_list(picture *to)
         const app_chart_series *series = &to->chart->series[s];
         if (!series->name) continue;
         double x = to->right + 16;
-        if (series->bars) fprintf(to->file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"11\" rx=\"2\" fill=\"%s\"/>\n", x + 4, y - 5.5, colour_of(series));
+        if (series->bars)
+            fprintf(to->file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"14\" height=\"11\" rx=\"2\" fill=\"%s\"/>\n", x + 4, y - 5.5,
+                    colour_of(series));
         if (series->line)
             fprintf(to->file, "<path stroke=\"%s\" stroke-width=\"2\"%s d=\"M%.1f %.1fh22\"/>\n", colour_of(series),
                     series->dashed ? " stroke-dasharray=\"6 4\"" : "", x, y);
@@ -308,18 +340,25 @@ static void put_list(picture *to)
 
 void app_chart_write(FILE *file, const app_chart *chart)
 {
-    picture to = { .file = file, .chart = chart, .width = chart->width ? chart->width : 860, .height = chart->height ? chart->height : 460 };
+    picture to = {
+        .file = file, .chart = chart, .width = chart->width ? chart->width : 860, .height = chart->height ? chart->height : 460
+    };
     double names = 0;
-    for (size_t i = 0; i < chart->category_count; i++) names = fmax(names, (double)characters(chart->categories[i]) * SMALL_CHARACTER * 0.58);
     to.right = to.width - list_width(chart);
+    for (size_t i = 0; i < chart->category_count && is_slanted(&to); i++)
+        names = fmax(names, (double)characters(chart->categories[i]) * SMALL_CHARACTER * 0.58);
     to.top = chart->note ? 66 : 50;
     to.bottom = to.height - fmax(BELOW, names + 42);
     to.x = (scale){ .low = INFINITY, .high = -INFINITY, .from = LEFT, .to = to.right, .logarithmic = chart->x.logarithmic };
     to.y = (scale){ .low = INFINITY, .high = -INFINITY, .from = to.bottom, .to = to.top, .logarithmic = chart->y.logarithmic };
     set_scales(&to);
-    fprintf(file, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" font-family=\"sans-serif\" "
-            "font-size=\"12.5\" role=\"img\">\n", to.width, to.height, to.width, to.height);
-    fprintf(file, "%s<rect class=\"ob-ground\" width=\"100%%\" height=\"100%%\" rx=\"6\"/>\n<text class=\"ob-ink\" x=\"%.0f\" y=\"28\" font-size=\"16\">",
+    fprintf(file,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" font-family=\"sans-serif\" "
+            "font-size=\"12.5\" role=\"img\">\n",
+            to.width, to.height, to.width, to.height);
+    fprintf(file,
+            "%s<rect class=\"ob-ground\" width=\"100%%\" height=\"100%%\" rx=\"6\"/>\n<text class=\"ob-ink\" x=\"%.0f\" y=\"28\" "
+            "font-size=\"16\">",
             style, LEFT);
     app_put_escaped(file, chart->title ? chart->title : "");
     fputs("</text>\n", file);

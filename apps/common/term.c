@@ -19,6 +19,7 @@
 static const char *program_name = "onebit";
 static int log_verbosity;
 static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
+static char last_refusal[1024]; /* under stderr_lock */
 static app_progress *current; /* the bar on the screen; under stderr_lock */
 
 void app_set_name(const char *name) { program_name = name; }
@@ -48,9 +49,16 @@ void app_note(const char *format, ...)
     va_end(arguments);
 }
 
+const char *app_last_refusal(void) { return last_refusal; }
+
 int app_refuse(int code, const char *format, ...)
 {
     va_list arguments;
+    va_start(arguments, format);
+    pthread_mutex_lock(&stderr_lock);
+    (void)vsnprintf(last_refusal, sizeof last_refusal, format, arguments);
+    pthread_mutex_unlock(&stderr_lock);
+    va_end(arguments);
     va_start(arguments, format);
     print_message("error: ", format, arguments);
     va_end(arguments);

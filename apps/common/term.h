@@ -23,6 +23,9 @@ void app_note(const char *format, ...) __attribute__((format(__printf__, 1, 2)))
 /* The same with "error: "; returns `code`, which the caller exits with. */
 int app_refuse(int code, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
+/* The last sentence that app_refuse and app_fail said, without what stands before it; "" if none. Valid until the next one. */
+const char *app_last_refusal(void);
+
 /* Says why the library's last call failed and returns the exit code for it: 128 + the signal if a signal asked to stop. */
 int app_fail(ob_status status);
 

@@ -43,7 +43,8 @@ static const char examples[] =
     "  bracketed     [(X * g) S^T] * h, W is never made            Tn + Tmn + Tm\n"
     "  signs         the same as a 1-bit layer has it, S packed     Tn + Tm\n"
     "The first two take the same f32 product, so that only the bracket differs: \"outside\" is what they do besides it. By the\n"
-    "multiplications they cross at T = 2mn / (m + n): the bracket is the better one wherever T < m and T < n. Medians of the rounds, which\n"
+    "multiplications they cross at T = 2mn / (m + n): the bracket is the better one wherever T < m and T < n. Medians of the rounds, "
+    "which\n"
     "run all three in turn, by the device's clock.\n";
 
 /* "16,64,256" */
@@ -164,15 +165,16 @@ static void print_md(const results *all)
     const complexity_options *o = all->options;
     printf("%s, tier %c, %s; medians of %" PRId64 ", ms %s\n\n", all->device.name, all->device.tier, all->device.driver, o->rounds,
            all->timestamps ? "on the device" : "by the clock");
-    printf("| m x n | T | materialised | outside | bracketed | outside | outside, bracketed / materialised | multiplications outside | signs | "
+    printf("| m x n | T | materialised | outside | bracketed | outside | outside, bracketed / materialised | multiplications outside | "
+           "signs | "
            "materialised / signs |\n");
     printf("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
     for (size_t i = 0; i < all->count; i++) {
         const row *r = &all->rows[i];
         double mults = (double)r->T * ((double)r->m + r->n) / (2.0 * r->m * r->n);
         printf("| %" PRIu32 " x %" PRIu32 " | %" PRIu32 " | %.3f | %.3f | %.3f | %.3f | %.2f | %.2f | %.3f | %.2f |\n", r->m, r->n, r->T,
-               1e3 * r->seconds[0], 1e3 * r->outside[0], 1e3 * r->seconds[1], 1e3 * r->outside[1], outside_ratio(r), mults, 1e3 * r->seconds[2],
-               r->seconds[0] / r->seconds[2]);
+               1e3 * r->seconds[0], 1e3 * r->outside[0], 1e3 * r->seconds[1], 1e3 * r->outside[1], outside_ratio(r), mults,
+               1e3 * r->seconds[2], r->seconds[0] / r->seconds[2]);
     }
     printf("\n| m x n | crossover by multiplications, T = 2mn / (m + n) | crossover measured |\n|---|---:|---:|\n");
     for (size_t s = 0; s < o->shape_count; s++) {
@@ -250,21 +252,26 @@ static int draw(const results *all)
             high = fmax(high, own[i].x);
         }
         snprintf(names[s], sizeof names[s], "%" PRIu32 " x %" PRIu32, o->shapes[s][0], o->shapes[s][1]);
-        series[s] = (app_chart_series){ .name = names[s], .points = own, .count = o->token_count, .colour = (int)s, .line = true, .dots = true };
+        series[s] =
+            (app_chart_series){ .name = names[s], .points = own, .count = o->token_count, .colour = (int)s, .line = true, .dots = true };
     }
     app_chart_point *theory = points + all->count;
     theory[0] = (app_chart_point){ .x = low, .y = low };
     theory[1] = (app_chart_point){ .x = high, .y = high };
     theory[2] = (app_chart_point){ .x = low, .y = 1 };
     theory[3] = (app_chart_point){ .x = high, .y = 1 };
-    series[o->shape_count] = (app_chart_series){ .name = "multiplications", .points = theory, .count = 2, .colour = APP_CHART_GREY, .line = true, .dashed = true };
+    series[o->shape_count] = (app_chart_series){
+        .name = "multiplications", .points = theory, .count = 2, .colour = APP_CHART_GREY, .line = true, .dashed = true
+    };
     series[o->shape_count + 1] = (app_chart_series){ .points = theory + 2, .count = 2, .colour = APP_CHART_GREY, .line = true };
     char note[512];
     snprintf(note, sizeof note, "below 1 the bracket is the better one; %s, medians of %" PRId64, all->device.name, o->rounds);
-    const app_chart chart = { .title = "X Wᵀ: the bracketed form against the materialised weight", .note = note,
+    const app_chart chart = { .title = "X Wᵀ: the bracketed form against the materialised weight",
+                              .note = note,
                               .x = { .title = "T (m + n) / 2mn, rows of activations as a share of the crossover", .logarithmic = true },
                               .y = { .title = "time outside the product, ratio", .logarithmic = true },
-                              .series = series, .series_count = o->shape_count + 2 };
+                              .series = series,
+                              .series_count = o->shape_count + 2 };
     app_whole_file file;
     bool written = app_whole_file_open(&file, o->svg);
     if (written) {

@@ -6,6 +6,7 @@
 #include "common/args.h"
 #include "common/devices.h"
 #include "common/term.h"
+#include "compare.h"
 #include "generate.h"
 #include "ppl.h"
 #include "size.h"
@@ -20,6 +21,7 @@ static const struct {
     { "zeroshot", "the six multiple-choice tasks of the OneBit paper: acc, acc_norm", eval_zeroshot_main },
     { "generate", "what models answer to instructions, side by side", eval_generate_main },
     { "size", "bits of a weight, bytes of a file or of a published shape", eval_size_main },
+    { "compare", "many methods on one model, by a YAML file: a table, figures, a page", eval_compare_main },
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
 
@@ -30,7 +32,9 @@ static const char examples[] = "  onebit-eval-vk ppl -m story.gguf -f wiki.test.
                                "  onebit-eval-vk zeroshot -m story.gguf --data zeroshot --log story.jsonl\n"
                                "      the six zero-shot tasks, with a line for every item\n"
                                "  onebit-eval-vk size -m story.gguf\n"
-                               "      bits of a linear weight, bytes, and what FP16 would take\n";
+                               "      bits of a linear weight, bytes, and what FP16 would take\n"
+                               "  onebit-eval-vk compare models/comparison.yaml\n"
+                               "      every method of the paper on one model, trained ones too\n";
 
 static void print_help(void)
 {

@@ -43,7 +43,8 @@ ob_status ob_bench_complexity(ob_context *context, const ob_bench_complexity_des
         times.seconds[way] = desc->seconds[way];
         times.outside[way] = desc->outside[way];
     }
-    obi_status status = obi_complexity_run(context->device, (obi_bench_shape){ desc->T, desc->m, desc->n }, desc->warmup, desc->rounds, &times);
+    obi_bench_shape shape = { desc->T, desc->m, desc->n };
+    obi_status status = obi_complexity_run(context->device, shape, desc->warmup, desc->rounds, &times);
     *result = (ob_bench_complexity_result){ .timestamps = times.timestamps };
     for (int way = 0; way < OB_BENCH_WAYS; way++) result->difference[way] = times.difference[way];
     return obi_public(status);

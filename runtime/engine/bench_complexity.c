@@ -169,16 +169,17 @@ static obi_status check_results(bench *b, obi_complexity_times *times)
         }
         times->difference[way] = sqrt(off / (squares > 0 ? squares : 1));
         if (!(times->difference[way] <= DIFFERENCE_MAX))
-            return obi_fail(OBI_ERROR_RUNTIME, "the bracketed product differs from the materialised one by %.3g of it; check the device "
-                            "with onebit-info-vk --selftest", times->difference[way]);
+            return obi_fail(OBI_ERROR_RUNTIME,
+                            "the bracketed product differs from the materialised one by %.3g of it; check the device "
+                            "with onebit-info-vk --selftest",
+                            times->difference[way]);
     }
     return OBI_OK;
 }
 
 obi_status obi_complexity_run(obi_device *device, obi_bench_shape shape, uint32_t warmup, uint32_t rounds, obi_complexity_times *times)
 {
-    if (rounds == 0 || shape.T == 0 || shape.m == 0 || shape.n == 0)
-        return obi_fail(OBI_ERROR_ARGUMENT, "a number that must not be 0 is");
+    if (rounds == 0 || shape.T == 0 || shape.m == 0 || shape.n == 0) return obi_fail(OBI_ERROR_ARGUMENT, "a number that must not be 0 is");
     if (shape.T > SIZE_MAX_LETTER || shape.m > SIZE_MAX_LETTER || shape.n > SIZE_MAX_LETTER)
         return obi_fail(OBI_ERROR_ARGUMENT, "a matrix of %u, %u or %u rows or columns is too large", shape.T, shape.m, shape.n);
     bench b = { .device = device, .shape = shape };

@@ -13,7 +13,8 @@ typedef enum obi_complexity_way {
 } obi_complexity_way;
 
 typedef struct obi_complexity_times {
-    double *seconds[OBI_WAYS]; /* of each round, by the device's timestamps, by the clock where it has none; the caller's, `rounds` of each */
+    double
+        *seconds[OBI_WAYS]; /* of each round, by the device's timestamps, by the clock where it has none; the caller's, `rounds` of each */
     double *outside[OBI_WAYS]; /* of these outside the product; likewise, 0 of SIGNS and without timestamps */
     bool timestamps;
     double difference[OBI_WAYS]; /* root mean square of the difference from MATERIALISED's result, relative to it */

@@ -34,8 +34,8 @@ void obi_op_scale_matrix(obi_cmd *cmd, const obi_weight *out, const obi_weight *
 {
     bool alike = out->type == OBI_WEIGHT_F32 && w->type == OBI_WEIGHT_F32 && out->rows == w->rows && out->columns == w->columns &&
                  out->block_rows == w->block_rows && out->block_count == w->block_count && out->blocks != w->blocks;
-    if (!obi_check(cmd, alike, name, "needs two F32 weights of one shape") ||
-        !obi_matrix_check_view(cmd, name, "h", &h, 1, w->rows) || !obi_matrix_check_view(cmd, name, "g", &g, 1, w->columns))
+    if (!obi_check(cmd, alike, name, "needs two F32 weights of one shape") || !obi_matrix_check_view(cmd, name, "h", &h, 1, w->rows) ||
+        !obi_matrix_check_view(cmd, name, "g", &g, 1, w->columns))
         return;
     for (uint32_t block = 0; block < w->block_count; block++) scale_block(cmd, out, w, h, g, block);
 }

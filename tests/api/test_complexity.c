@@ -46,7 +46,8 @@ static void test_program(void **state)
     (void)state;
     char picture[1024];
     snprintf(picture, sizeof picture, "%s", scratch_path("complexity.svg"));
-    const program *run = program_run("onebit-bench-vk", "complexity", "32x48", "64x64", "--tokens", "8,16,48", "--rounds", "2", "--svg", picture);
+    const program *run =
+        program_run("onebit-bench-vk", "complexity", "32x48", "64x64", "--tokens", "8,16,48", "--rounds", "2", "--svg", picture);
     program_expect_success(run);
     assert_int_equal(program_occurrences(run->out, "\n| 32 x 48 | "), 4); /* three T, and the crossover */
     assert_int_equal(program_occurrences(run->out, "\n| 64 x 64 | "), 4);

@@ -1,0 +1,108 @@
+#include "compare_key.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "item_log.h"
+
+#define VERSION "compare 1" /* of what methods and measurements give: results of another one are made anew */
+#define KNOWN_MAX 64
+#define ENTRIES_MAX 4096
+
+static uint64_t add(uint64_t key, const char *text) { return XXH64(text ? text : "", text ? strlen(text) + 1 : 0, key); }
+static uint64_t add_number(uint64_t key, uint64_t number) { return XXH64(&number, sizeof number, key); }
+
+/* ---- contents ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t file_content(const char *path)
+{
+    const char *digits = item_log_hash(path);
+    return digits ? strtoull(digits, NULL, 16) : 0;
+}
+
+static int by_name(const void *left, const void *right) { return strcmp(*(char *const *)left, *(char *const *)right); }
+
+/* The files in it, not those of directories in it: what models and data sets consist of. */
+static uint64_t directory_content(const char *path)
+{
+    DIR *directory = opendir(path);
+    char **names = calloc(ENTRIES_MAX, sizeof *names), file[2048];
+    size_t count = 0;
+    for (const struct dirent *entry; directory && names && count < ENTRIES_MAX && (entry = readdir(directory));)
+        if (entry->d_name[0] != '.' && (names[count] = strdup(entry->d_name))) count++;
+    if (directory) closedir(directory);
+    uint64_t key = add(0, "directory");
+    if (count > 0) qsort(names, count, sizeof *names, by_name);
+    for (size_t i = 0; i < count; i++) {
+        struct stat info;
+        bool fits = snprintf(file, sizeof file, "%s/%s", path, names[i]) < (int)sizeof file;
+        if (fits && stat(file, &info) == 0 && S_ISREG(info.st_mode)) key = add_number(add(key, names[i]), file_content(file));
+        free(names[i]);
+    }
+    free(names);
+    return key;
+}
+
+uint64_t compare_key_of_path(const char *path)
+{
+    static struct {
+        char path[1024];
+        uint64_t key;
+    } known[KNOWN_MAX];
+    static size_t count;
+    struct stat info;
+    if (!path || stat(path, &info) != 0) return 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(known[i].path, path) == 0) return known[i].key;
+    uint64_t key = S_ISDIR(info.st_mode) ? directory_content(path) : S_ISREG(info.st_mode) ? file_content(path) : 0;
+    if (count < KNOWN_MAX && strlen(path) < sizeof known[0].path) {
+        memcpy(known[count].path, path, strlen(path) + 1);
+        known[count++].key = key;
+    }
+    return key;
+}
+
+/* ---- settings -------------------------------------------------------------------------------------------------------- */
+
+/* One key with its value, and the content where the value is a path. Their keys are added up, so that their order means nothing. */
+static uint64_t key_of_pair(const compare_pair *pair)
+{
+    uint64_t content = compare_key_of_path(pair->value);
+    uint64_t key = add(1, pair->key);
+    return content ? add_number(key, content) : add(key, pair->value);
+}
+
+static uint64_t key_of_settings(const compare_config *config, const compare_row *row)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < row->keys.count; i++) sum += key_of_pair(&row->keys.pairs[i]);
+    for (size_t i = 0; row->kind == COMPARE_TRAIN && i < config->train.count; i++)
+        if (!compare_keys_get(&row->keys, config->train.pairs[i].key)) sum += key_of_pair(&config->train.pairs[i]);
+    return sum;
+}
+
+uint64_t compare_key_of_model(const compare_config *config, const compare_row *row, uint64_t seed, const ob_device_info *device)
+{
+    uint64_t key = add(0, VERSION);
+    key = add(add(key, ob_version()), compare_kind_names[row->kind]);
+    key = add(add(key, device->name), device->driver);
+    key = add_number(add_number(key, seed), key_of_settings(config, row));
+    key = add_number(add_number(key, compare_key_of_path(config->model)), compare_key_of_path(config->tokenizer));
+    if (compare_is_calibrated(row)) key = add_number(add_number(key, compare_key_of_path(config->calibration)), config->calibration_bytes);
+    return key;
+}
+
+uint64_t compare_key_of_result(const compare_config *config, const compare_row *row, uint64_t model)
+{
+    uint64_t key = add_number(add(model, "measured"), compare_key_of_path(config->text));
+    const char *const paths[] = { config->wikitext2, config->c4, config->zeroshot };
+    for (size_t i = 0; row->shown && i < sizeof paths / sizeof *paths; i++) key = add_number(key, compare_key_of_path(paths[i]));
+    return add_number(add_number(add_number(key, config->bytes), config->window), config->zeroshot_items);
+}

@@ -1,0 +1,208 @@
+/* test_compare_program: `onebit-eval-vk compare` as a user runs it: a tiny comparison has all rows, the failed one too; what is known
+ * is not made again; killed and continued it gives the same table. */
+#include "api.h"
+#include "program.h"
+
+#include <dirent.h>
+
+/* The configuration in the scratch directory. */
+static const char *config_path(void)
+{
+    static char path[1024];
+    snprintf(path, sizeof path, "%s", scratch_path("comparison.yaml"));
+    return path;
+}
+
+static void write_config(const char *text) { (void)program_write_file("comparison.yaml", text, strlen(text)); }
+
+/* ---- a tiny comparison ------------------------------------------------------------------------------------------------- */
+
+static void write_tiny(const char *output)
+{
+    char text[8192], model[1024], tokenizer[1024], stories[1024];
+    snprintf(model, sizeof model, "%s", test_data_path("models/stories260K/stories260K.bin"));
+    snprintf(tokenizer, sizeof tokenizer, "%s", test_data_path("models/stories260K/tok512.bin"));
+    snprintf(stories, sizeof stories, "%s", test_data_path("text/tinystories_valid_head.txt"));
+    snprintf(
+        text, sizeof text,
+        "title: Tiny <methods>\nmodel: %s\ntokenizer: ${ONEBIT_NO_SUCH_NAME:-%s}\noutput_dir: %s/%s\ntext: %s\nbytes: 1024\nwindow: 64\n"
+        "train: {dataset: %s, cutoff_len: 64, per_device_train_batch_size: 1, max_steps: 2, logging_steps: 1, preset: improved}\n"
+        "seeds: [1, 2]\nrows:\n"
+        "  - {name: FP16, form: f16}\n"
+        "  - {name: Missing, kind: file, path: %s/none.gguf, bits: 4}\n"
+        "  - {name: SVID, method: svid}\n"
+        "  - {name: RTN W4, method: rtn, bits: 4}\n"
+        "  - {name: OneBit, kind: train}\n"
+        "  - {name: BitNet fast, kind: train, method: bitnet_b1, learning_rate: 1e-2, table: false, seeds: [3]}\n"
+        "  - {name: Wild, kind: train, learning_rate: fast, table: false, seeds: [3]}\n"
+        "figures:\n  - {file: loss, kind: losses, title: Loss, rows: [OneBit, BitNet fast]}\n"
+        "  - {file: rates, kind: rates, rows: [OneBit, BitNet fast, Wild]}\n",
+        model, tokenizer, scratch_directory, output, stories, stories, scratch_directory);
+    write_config(text);
+}
+
+static const char *output_file(const char *output, const char *name)
+{
+    static char paths[4][1024];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, 1024, "%s/%s/%s", scratch_directory, output, name);
+    return path;
+}
+
+static char *text_of(const char *output, const char *name)
+{
+    size_t bytes;
+    char *text = (char *)program_file(output_file(output, name), &bytes);
+    text[bytes] = 0;
+    return text;
+}
+
+/* The line of a table that begins with a name, to be freed. */
+static char *line_of(const char *table, const char *name)
+{
+    char begin[64];
+    snprintf(begin, sizeof begin, "| %s |", name);
+    const char *at = strstr(table, begin);
+    if (!at) fail_msg("no row %s in: %s", name, table);
+    return strndup(at, strcspn(at, "\n"));
+}
+
+/* How many results there are, and the sum of the times at which they were written, in nanoseconds. */
+static size_t results(const char *output, uint64_t *times)
+{
+    DIR *directory = opendir(output_file(output, "rows"));
+    size_t count = 0;
+    *times = 0;
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        struct stat info;
+        char path[1400];
+        snprintf(path, sizeof path, "%s/%s", output_file(output, "rows"), entry->d_name);
+        size_t length = strlen(entry->d_name);
+        if (length < 5 || strcmp(entry->d_name + length - 5, ".json") != 0 || stat(path, &info) != 0) continue;
+        count++;
+        *times += (uint64_t)info.st_mtim.tv_sec * 1000000000u + (uint64_t)info.st_mtim.tv_nsec;
+    }
+    if (directory) closedir(directory);
+    return count;
+}
+
+static double number_in(const char *line, int column) /* from 1 on */
+{
+    const char *at = line;
+    for (int i = 0; i < column; i++) at = strchr(at + 1, '|');
+    return strtod(at + 1, NULL);
+}
+
+static void test_a_comparison(void **state)
+{
+    (void)state;
+    write_tiny("whole");
+    program *run = program_run("onebit-eval-vk", "compare", config_path());
+    assert_int_equal(run->code, 1); /* rows failed */
+    assert_non_null(strstr(run->err, "7 rows, 8 runs, of which 0 are known"));
+    assert_non_null(strstr(run->err, "2 of 8 runs failed"));
+    char *missing = line_of(run->out, "Missing"), *wild = line_of(run->out, "Wild");
+    assert_non_null(strstr(missing, "| 4 | failed: "));
+    assert_non_null(strstr(missing, "none.gguf"));
+    assert_non_null(strstr(wild, "failed: learning_rate: \"fast\" is not a number"));
+    char *f16 = line_of(run->out, "FP16"), *svid = line_of(run->out, "SVID"), *rtn = line_of(run->out, "RTN W4"),
+         *onebit = line_of(run->out, "OneBit");
+    /* columns: name, bits, strict bits, size, held out, KL, same choice, ratio */
+    assert_true(number_in(f16, 2) == 16 && number_in(f16, 1) == 16 && number_in(f16, 4) > 2 && number_in(f16, 4) < 8 &&
+                number_in(f16, 6) > 95);
+    assert_true(number_in(svid, 1) == 1 && number_in(svid, 2) > 1.3 && number_in(svid, 2) < 1.5);
+    assert_true(number_in(rtn, 1) == 4 && number_in(rtn, 2) > 4 && number_in(rtn, 2) < 4.5 && number_in(rtn, 7) > 1 &&
+                number_in(rtn, 7) < 1.5);
+    assert_true(number_in(onebit, 4) > number_in(rtn, 4) && number_in(onebit, 4) < number_in(svid, 4));
+    assert_non_null(strstr(onebit, " ± ")); /* two seeds */
+    assert_non_null(strstr(run->out, "\n| BitNet fast | seed 3 | 0.01 | "));
+    char *table = text_of("whole", "table.md"), *page = text_of("whole", "report.html"), *loss = text_of("whole", "loss.svg");
+    assert_int_equal(strncmp(run->out, table, strlen(table)), 0);
+    assert_int_equal(program_occurrences(page, "<svg "), 4);
+    assert_null(strstr(page, "src="));
+    assert_non_null(strstr(page, "<title>Tiny &lt;methods&gt;</title>"));
+    assert_non_null(strstr(page, ">failed: "));
+    assert_non_null(strstr(page, "BitNet fast"));
+    assert_int_equal(program_occurrences(loss, "<polyline "), 2);
+    static const char *const drawn[] = { "perplexity-bits.svg", "size-bits.svg", "rates.svg" };
+    for (size_t i = 0; i < 3; i++) assert_int_equal(access(output_file("whole", drawn[i]), R_OK), 0);
+
+    /* Again: nothing is made, and the table is the same. */
+    uint64_t before, after;
+    size_t count = results("whole", &before);
+    assert_int_equal(count, 8);
+    run = program_run("onebit-eval-vk", "compare", config_path());
+    assert_int_equal(run->code, 1);
+    assert_non_null(strstr(run->err, "8 runs, of which 8 are known"));
+    assert_null(strstr(run->err, " of 8: "));
+    assert_int_equal(results("whole", &after), 8);
+    assert_true(before == after);
+    assert_int_equal(strncmp(run->out, table, strlen(table)), 0);
+
+    /* Killed between two results, asked to stop in a training, and continued: the same table. */
+    write_tiny("stopped");
+    run = program_start_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), NULL }, NULL, NULL, -1);
+    for (int i = 0; i < 12000 && results("stopped", &before) < 2; i++) program_sleep(5);
+    kill(run->pid, SIGKILL);
+    program_wait(run);
+    assert_int_equal(run->code, 128 + SIGKILL);
+    count = results("stopped", &before);
+    assert_in_range(count, 2, 7);
+    run = program_start_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), NULL }, NULL, NULL, -1);
+    for (int i = 0; i < 12000 && results("stopped", &before) < 4; i++) program_sleep(5);
+    kill(run->pid, SIGINT);
+    program_wait(run);
+    assert_int_equal(run->code, 130);
+    assert_non_null(strstr(run->err, "the same command goes on from here"));
+    assert_null(run->out[0] ? run->out : NULL);
+    run = program_run("onebit-eval-vk", "compare", config_path(), "--json");
+    assert_int_equal(run->code, 1);
+    assert_null(strstr(run->err, "of which 0 are known"));
+    assert_int_equal(program_occurrences(run->out, "\"failed\": true"), 2);
+    char *other = text_of("stopped", "table.md");
+    assert_string_equal(other, table);
+    char *const texts[] = { missing, wild, f16, svid, rtn, onebit, table, page, loss, other };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
+}
+
+/* What stands around the two lines stays. */
+static void test_a_document(void **state)
+{
+    (void)state;
+    write_tiny("whole");
+    char text[9000];
+    size_t bytes;
+    char *config = (char *)program_file(config_path(), &bytes);
+    snprintf(text, sizeof text, "%.*sdocument: %s\n", (int)bytes, config, scratch_path("page.md"));
+    free(config);
+    write_config(text);
+    static const char around[] = "# A page\n\nBefore.\n\n<!-- comparison: begin -->\nold\n<!-- comparison: end -->\n\nBehind.\n";
+    (void)program_write_file("page.md", around, sizeof around - 1);
+    program *run = program_run("onebit-eval-vk", "compare", config_path());
+    assert_int_equal(run->code, 1);
+    assert_non_null(strstr(run->err, "of which 8 are known")); /* a document changes no result */
+    char *made = (char *)program_file(scratch_path("page.md"), &bytes);
+    made[bytes] = 0;
+    assert_memory_equal(made, around, strlen("# A page\n\nBefore.\n\n<!-- comparison: begin -->\n"));
+    assert_non_null(strstr(made, "\n<!-- comparison: end -->\n\nBehind.\n"));
+    assert_null(strstr(made, "\nold\n"));
+    assert_non_null(strstr(made, "\n| SVID | 1 | "));
+    assert_non_null(strstr(made, "](page-perplexity-bits.svg)"));
+    assert_int_equal(access(scratch_path("page-perplexity-bits.svg"), R_OK), 0);
+    free(made);
+    (void)program_write_file("page.md", "# No place\n", 11);
+    run = program_run("onebit-eval-vk", "compare", config_path());
+    assert_int_equal(run->code, 1);
+    assert_non_null(strstr(run->err, "has no lines <!-- comparison: begin -->"));
+    made = (char *)program_file(scratch_path("page.md"), &bytes);
+    assert_int_equal(bytes, 11);
+    free(made);
+}
+
+int main(void)
+{
+    api_plain_environment();
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_a_comparison), cmocka_unit_test(test_a_document) };
+    return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
+}
