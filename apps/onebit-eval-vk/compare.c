@@ -56,7 +56,8 @@ static int parse(compare_options *o, int argc, char **argv)
         APP_ROW_HEADING("Output"),
         APP_ROW_FLAG(0, "json", "print all results as JSON instead of the table", &o->eval.json),
         APP_DEVICE_ROWS(o->eval.common),
-        APP_THREADS_ROW(o->eval.common),
+        APP_ROW_INTEGER('t', "threads", "N", "processors that lavapipe works on (default: LP_NUM_THREADS, else all)",
+                        &o->eval.common.threads, 1, 256),
         APP_OTHER_ROWS(o->eval.common),
     };
     const app_program program = {

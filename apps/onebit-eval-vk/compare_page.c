@@ -23,7 +23,7 @@ static const char style[] =
     "1.2rem}\n"
     "h1{font-size:1.6rem;margin:0 0 .3rem}h2{font-size:1.2rem;margin:2.2rem 0 .7rem}p.dim,figcaption{color:var(--dim)}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13.5px}\n"
-    "th,td{padding:.34rem .6rem;border-bottom:1px solid "
+    "th,td{padding:.34rem .5rem;border-bottom:1px solid "
     "var(--line);text-align:right;white-space:nowrap}th{color:var(--dim);font-weight:600}\n"
     "th:first-child,td:first-child{text-align:left}tr:hover "
     "td{background:var(--soft)}.failed{color:var(--bad);text-align:left;white-space:normal}\n"

@@ -39,7 +39,7 @@ static const room rooms[] = {
     { "quant/", "core gpu ops model quant quant/import", "" },
     { "apps/onebit-train-vk/", "common onebit", "mpi" },
     { "apps/onebit-scene-vk/", "common onebit", "volk vulkan SDL png stb" }, /* a renderer that the library lives in */
-    { "apps/onebit-eval-vk/", "common onebit", "jansson utf8proc xxhash" }, /* data sets are JSON */
+    { "apps/onebit-eval-vk/", "common onebit", "jansson utf8proc xxhash yaml" }, /* data sets are JSON */
     { "apps/", "common onebit", "" },
     { "tests/api/host.h", "onebit", "volk" },                   /* likewise */
     { "tests/api/", "onebit", "" },
