@@ -92,7 +92,7 @@ static int parse(quant_options *o, int argc, char **argv)
     };
     const app_program program = {
         .name = "onebit-quant-vk",
-        .purpose = "converts a LLaMA or OPT model to a GGUF file of 1-bit weights.",
+        .purpose = "converts a LLaMA or OPT model to a GGUF file of 1-bit weights, or of a few bits each.",
         .usage = "MODEL -o OUT.gguf [options]\n\n"
                  "MODEL is a Hugging Face directory, a llama2.c .bin file, a GGUF file or a OneBit checkpoint directory.",
         .options = options,
