@@ -3,6 +3,7 @@
 #include "core/checked.h"
 #include "ops/check.h"
 #include "ops/matrix.h"
+#include "ops/straight.h"
 #include "shaders/common/push_int8.h"
 
 #define ALIGNED_WORDS (OBI_BUFFER_ALIGNMENT / 4)
@@ -82,12 +83,75 @@ void obi_int8_prepare(obi_cmd *cmd, const obi_int8_acts *acts, obi_view x, uint3
     obi_cmd_dispatch(cmd, &dispatch);
 }
 
+/* ---- products on software drivers ---------------------------------------------------------------------------------- */
+
+#define GROUP_ROWS 16u
+#define GROUPS_SIDE 256u /* what two digits of the kernel can count, */
+#define TOKENS_SIDE 16u  /* and what one can */
+#define ROWS_MAX (16u * GROUPS_SIDE * GROUP_ROWS)
+#define STRETCHES_MAX 32u
+#define STEPS_MIN 4u
+#define STEPS_MAX 64u
+#define STEP_WORDS 8u
+
+/* How many steps a stretch of a row has: the longest that fills rows with whole stretches; 0 if none does, or the device is another. */
+static uint32_t stretch_steps(const obi_device *device, uint32_t words)
+{
+    uint32_t steps = words / STEP_WORDS;
+    if (!device->caps.straight || device->caps.workgroup_size < 32 * STRETCHES_MAX || words % STEP_WORDS) return 0;
+    for (uint32_t length = STEPS_MAX; length >= STEPS_MIN; length--)
+        if (steps % length == 0 && steps / length <= STRETCHES_MAX) return length;
+    return 0;
+}
+
+static void products_straight(obi_cmd *cmd, obi_view y, const obi_int8_acts *acts, obi_view x, const obi_weight *weight, uint32_t block,
+                              uint32_t T, uint32_t steps)
+{
+    struct obi_push_int8_gemv_straight push = { .m = weight->rows, .n = weight->columns, .words = weight->row_words - 1,
+                                                .steps_at = acts->steps_at };
+    uint32_t first_row, row_count, stretches = push.words / (steps * STEP_WORDS);
+    obi_view view = obi_weight_block(weight, block, &first_row, &row_count);
+    obi_straight_digits(push.digit);
+    for (uint32_t row = 0; row < row_count; row += ROWS_MAX)
+        for (uint32_t token = 0; token < T; token += TOKENS_SIDE) {
+            uint64_t row_bytes = (uint64_t)weight->row_words * 4;
+            obi_view rows = view, bytes = acts->all;
+            rows.offset += row * row_bytes;
+            rows.size -= row * row_bytes;
+            bytes.offset += (acts->bytes_at + (uint64_t)token * push.words) * 4;
+            obi_straight_address(bytes, &push.q_low, &push.q_high);
+            obi_straight_address(rows, &push.w_low, &push.w_high);
+            push.first_row = first_row + row;
+            push.row_count = row_count - row < ROWS_MAX ? row_count - row : ROWS_MAX;
+            push.first_token = token;
+            uint32_t groups = (uint32_t)obi_div_ceil(push.row_count, GROUP_ROWS), side = groups < GROUPS_SIDE ? groups : GROUPS_SIDE,
+                     tokens = T - token < TOKENS_SIDE ? T - token : TOKENS_SIDE;
+            obi_dispatch dispatch = { .kernel = OBI_KERNEL_INT8_GEMV_STRAIGHT,
+                                      .spec = { 32 * stretches, stretches, steps },
+                                      .spec_count = 3,
+                                      .groups = { side, tokens, (uint32_t)obi_div_ceil(groups, side) },
+                                      .push = &push,
+                                      .push_bytes = sizeof push,
+                                      .bindings = { obi_writes(y), obi_reads(acts->all), obi_reads(rows), obi_reads(x) },
+                                      .binding_count = 4,
+                                      .bytes = y.size + acts->all.size + push.row_count * row_bytes + x.size };
+            obi_cmd_dispatch(cmd, &dispatch);
+        }
+}
+
+/* ---- products ------------------------------------------------------------------------------------------------------ */
+
 void obi_int8_products(obi_cmd *cmd, obi_view y, const obi_int8_acts *acts, obi_view x, const obi_weight *weight, uint32_t T)
 {
     const obi_device *device = obi_cmd_device(cmd);
     bool many = T >= OBI_MATRIX_GEMM_TOKENS;
     uint32_t rows = many ? ROWS_AT_ONCE : obi_matrix_group_rows(device, weight->rows), tokens = many ? TOKENS_AT_ONCE : 1;
+    uint32_t steps = stretch_steps(device, weight->row_words - 1);
     for (uint32_t block = 0; block < weight->block_count; block++) {
+        if (steps > 0) {
+            products_straight(cmd, y, acts, x, weight, block, T, steps);
+            continue;
+        }
         struct obi_push_int8_products push = { .m = weight->rows, .n = weight->columns, .words = weight->row_words - 1, .tokens = T,
                                                .steps_at = acts->steps_at, .bytes_at = acts->bytes_at };
         obi_view bytes = obi_weight_block(weight, block, &push.first_row, &push.row_count);

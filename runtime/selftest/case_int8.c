@@ -148,8 +148,11 @@ static obi_status products(obi_case_env *env, const uint32_t *sizes, obi_case_re
     return status;
 }
 
+OBI_CASE_FORMS(products)
 #define SIZES "m n T outliers block_rows"
 const obi_case obi_case_int8_flags = { "int8_flags", OBI_KERNEL_INT8_FLAGS_FWD, SIZES, { 1, 333, 5, 7 }, prepare };
 const obi_case obi_case_int8_list = { "int8_list", OBI_KERNEL_INT8_LIST_FWD, SIZES, { 1, 131, 3, 40 }, prepare };
 const obi_case obi_case_int8_quantise = { "int8_quantise", OBI_KERNEL_INT8_QUANTISE_FWD, SIZES, { 1, 205, 4, 2 }, prepare };
-const obi_case obi_case_int8_products = { "int8_products", OBI_KERNEL_INT8_PRODUCTS_FWD, SIZES, { 67, 333, 9, 5, 40 }, products };
+const obi_case obi_case_int8_products = { "int8_products", OBI_KERNEL_INT8_PRODUCTS_FWD, SIZES, { 67, 333, 9, 5, 40 }, products_plain };
+const obi_case obi_case_int8_gemv_straight = { "int8_gemv_straight", OBI_KERNEL_INT8_GEMV_STRAIGHT, SIZES, { 67, 384, 3, 5, 64 },
+                                               products_straight };

@@ -132,6 +132,7 @@
     X(bitlinear_column_fold_straight) \
     X(dense_gemv_f32_straight) \
     X(dense_gemv_f16_straight) \
+    X(int8_gemv_straight) \
     X(dense_dot_straight) \
     X(dense_gemm_f16_straight) \
     X(dense_turn_straight) \

@@ -30,4 +30,14 @@ struct obi_push_int8_products {
     OB_U32 steps_at, bytes_at;
 };
 
+struct obi_push_int8_gemv_straight {
+    OB_U32 q_low, q_high, w_low, w_high; /* addresses of the bytes of the first token and of the first row, halves of 64 bits */
+    OB_U32 m, n, words;                  /* as above */
+    OB_U32 first_row;                    /* of y */
+    OB_U32 row_count;                    /* of this dispatch; the bound rows begin with its first */
+    OB_U32 first_token;                  /* of this dispatch */
+    OB_U32 steps_at;
+    OB_U32 digit[16];                    /* 0, 1, 2, ...: straight.glsl says why */
+};
+
 #endif

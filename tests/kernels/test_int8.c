@@ -42,6 +42,20 @@ static void test_products(void **state)
     TEST_CASE(obi_case_int8_products, 3, 65536, 1, 65536);  /* all of it outliers */
 }
 
+/* The widths that the kernels for software drivers take, and some that are left to the plain one. */
+static void test_gemv_straight(void **state)
+{
+    (void)state;
+    static const uint32_t columns[] = { 32, 64, 96, 128, 333, 512, 1000, 2048, 4096, 11008, 16384, 65536 };
+    static const uint32_t rows[] = { 1, 3, 15, 16, 17, 33, 129 };
+    for (size_t i = 0; i < COUNT(columns); i++) TEST_CASE(obi_case_int8_gemv_straight, 37, columns[i], 1, (uint32_t)i % 3);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        TEST_CASE(obi_case_int8_gemv_straight, rows[i], 128, 1 + 8 * (uint32_t)i, 300 * (uint32_t)(i % 2));
+    TEST_CASE(obi_case_int8_gemv_straight, 4100, 128, 2, 1);
+    TEST_CASE(obi_case_int8_gemv_straight, 65600, 128, 1, 0);    /* more rows than a dispatch */
+    TEST_CASE(obi_case_int8_gemv_straight, 200, 128, 3, 1, 64);  /* blocks */
+}
+
 /* Where sums are largest they are exact: 65,536 bytes of 127 and -128. */
 static void test_sums_do_not_overflow(void **state)
 {
@@ -123,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_gemv_straight),
         cmocka_unit_test(test_sums_do_not_overflow),
         cmocka_unit_test(test_outliers_are_not_rounded),
     };
