@@ -88,7 +88,8 @@ static obi_status add_opt(tensor_walk *walk)
 {
     const obi_config *config = &walk->source->config;
     uint32_t E = config->embedding_width, D = config->width;
-    OBI_TRY(add(walk, &(obi_import_want){ .part = OBI_PART_POSITIONS }, "position_embd.weight", obi_config_position_rows(config), D, false));
+    uint64_t rows = obi_config_position_rows(config);
+    OBI_TRY(add(walk, &(obi_import_want){ .part = OBI_PART_POSITIONS }, "position_embd.weight", rows, D, false));
     if (E == 0) return OBI_OK;
     OBI_TRY(add(walk, &(obi_import_want){ .part = OBI_PART_PROJECT_IN }, "project_in.weight", D, E, false));
     return add(walk, &(obi_import_want){ .part = OBI_PART_PROJECT_OUT }, "project_out.weight", E, D, false);

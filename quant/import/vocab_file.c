@@ -43,7 +43,9 @@ static obi_status from_bytes(obi_vocab_builder *builder, const uint8_t *bytes, u
     if (gpt2) status = obi_vocab_read_gpt2(builder, bytes, size, merges);
     else if (object) status = obi_vocab_read_hf(builder, bytes, size);
     else if (bytes[0] == 0x0a) status = obi_vocab_read_sentencepiece(builder, bytes, size);
-    else status = obi_fail(OBI_ERROR_DATA, "%s: neither tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin nor GGUF", builder->path);
+    else
+        status = obi_fail(OBI_ERROR_DATA, "%s: neither tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin nor GGUF",
+                          builder->path);
     if (status == OBI_OK) status = obi_vocab_read_specials(builder, directory);
     if (gpt2) obi_vocab_mark_gpt2(builder);
 done:

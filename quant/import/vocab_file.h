@@ -4,9 +4,10 @@
 
 #include "quant/import/vocab_build.h"
 
-/* Reads a tokenizer.json, a vocab.json with merges.txt beside it, a tokenizer.model, tokenizer.bin or GGUF file. `limit` is the model's vocabulary: a token id at
- * or above it is OBI_ERROR_DATA. Hugging Face's small files beside it (tokenizer_config.json, special_tokens_map.json,
- * generation_config.json, config.json, added_tokens.json) say which tokens are special. Free with obi_vocab_free. */
+/* Reads a tokenizer.json, a vocab.json with merges.txt beside it, a tokenizer.model, tokenizer.bin or GGUF file. `limit` is the model's
+ * vocabulary: a token id at or above it is OBI_ERROR_DATA. Hugging Face's small files beside it (tokenizer_config.json,
+ * special_tokens_map.json, generation_config.json, config.json, added_tokens.json) say which tokens are special. Free with
+ * obi_vocab_free. */
 obi_status obi_vocab_file_read(obi_vocab *vocab, const char *path, uint32_t limit);
 
 /* Finds the tokenizer of a model. In a directory: tokenizer.json, else tokenizer.model, else vocab.json. Beside a file:

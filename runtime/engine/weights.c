@@ -504,7 +504,8 @@ obi_status obi_weights_load(obi_device *device, const obi_gguf *gguf, obi_weight
     OBI_TRY_GOTO(load_matrix(&load, "token_embd.weight", config->vocabulary, obi_config_embedding_width(config), &weights->embedding));
     if (config->family == OBI_FAMILY_OPT) OBI_TRY_GOTO(load_opt(&load));
     if (!config->norm_last) OBI_TRY_GOTO(load_norm(&load, "output_norm", &weights->output_norm, &weights->output_norm_bias));
-    if (!config->tied) OBI_TRY_GOTO(load_matrix(&load, "output.weight", config->vocabulary, obi_config_embedding_width(config), &weights->head));
+    if (!config->tied)
+        OBI_TRY_GOTO(load_matrix(&load, "output.weight", config->vocabulary, obi_config_embedding_width(config), &weights->head));
     OBI_TRY_GOTO(load_rope_factors(&load));
     for (uint32_t i = 0; i < config->layers; i++) OBI_TRY_GOTO(load_layer(&load, i));
     OBI_TRY_GOTO(obi_upload_finish(load.upload));

@@ -73,8 +73,8 @@ static obi_status check_opt(const obi_config *config)
 {
     if (config->embedding_width) OBI_TRY(check_count("embedding width (embedding_projection)", config->embedding_width, 1u << 20));
     if (config->kv_heads != config->heads || (uint64_t)config->heads * config->head_size != config->width)
-        return obi_fail(OBI_ERROR_DATA, "the model's width of %u is not that of %u heads of %u with a key and a value each, as OPT has: the "
-                        "file is damaged", config->width, config->heads, config->head_size);
+        return obi_fail(OBI_ERROR_DATA, "the model's width of %u is not that of %u heads of %u with a key and a value each, as OPT has: "
+                        "the file is damaged", config->width, config->heads, config->head_size);
     return OBI_OK;
 }
 
@@ -107,7 +107,7 @@ obi_status obi_config_check(const obi_config *config)
                         config->heads, config->kv_heads);
     if (config->head_size % 2 != 0)
         return obi_fail(OBI_ERROR_DATA, "the model's head size is %u, which is odd: %s", config->head_size,
-                        config->family == OBI_FAMILY_LLAMA ? "rotary positions need pairs" : "the kernels here read elements of a head in pairs");
+                        config->family == OBI_FAMILY_LLAMA ? "rotary positions need pairs" : "the kernels here read a head's elements in pairs");
     if ((uint64_t)config->heads * config->head_size > 1u << 20)
         return obi_fail(OBI_ERROR_DATA, "the model's %u heads of %u are too large: the file is damaged or not a model we can run",
                         config->heads, config->head_size);

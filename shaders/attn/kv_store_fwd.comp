@@ -1,7 +1,7 @@
 // Copies new key and value rows into the caches: cache[first + i] = rows[i] for i < count; with OB_F16 the caches are words of
 // two halves, and i counts these.
 // b0 w k_cache (context, K*C)   b1 w v_cache (context, K*C)   b2 r k (T, K*C)   b3 r v (T, K*C)
-// push: count = words of T*K*C, first = words of first_position*K*C; with PLACED T = 1, and first is where in b2 the position is, as a float
+// push: count = words of T*K*C, first = words of first_position*K*C; with PLACED T = 1, and first is where in b2 the position is, a float
 // spec 0: workgroup size   1: PLACED
 // grid: a lane a word, folded   tier A
 #version 450

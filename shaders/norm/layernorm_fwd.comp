@@ -1,5 +1,5 @@
 // y[r,i] = (x[r,i] - mean) / sqrt(variance + eps), mean and variance over i; no affine part (OneBit's norm after a layer),
-// with OB_AFFINE times w[i] plus b[i] (OPT's norms), with OB_BIAS plus b[i], and then as act/bias_fwd goes on (what follows OPT's 1-bit layers)
+// with OB_AFFINE times w[i] plus b[i] (OPT's norms), with OB_BIAS plus b[i], and then as act/bias_fwd goes on (behind OPT's 1-bit layers)
 // b0 w y (rows, columns), rw with THEN 2   b1 r x (rows, columns); may be the same range as y: each lane writes only what it alone reads
 // with OB_AFFINE: b2 r w (columns)   b3 r b (columns)   with OB_BIAS: b2 r b (columns)
 // push: rows, columns, eps   spec 0: workgroup size   with OB_BIAS 1: THEN   grid: one workgroup a row, folded over x and y   tiers A B

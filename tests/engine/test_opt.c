@@ -406,8 +406,7 @@ static void copy_without(const char *from, const char *to, const char *name, boo
             uint64_t shape[2] = { tensor->shape[0] - (it && vector), tensor->shape[1] - (it && !vector) };
             if (it && !cut) continue;
             if (!writing) obi_gguf_add_tensor(writer, tensor->name, tensor->type, vector ? 1 : 2, shape);
-            else TEST_OK(obi_gguf_write(writer, tensor->data, it ? tensor->bytes / (tensor->shape[0] * tensor->shape[1]) * shape[0] * shape[1]
-                                                                 : tensor->bytes));
+            else TEST_OK(obi_gguf_write(writer, tensor->data, tensor->bytes / (tensor->shape[0] * tensor->shape[1]) * shape[0] * shape[1]));
         }
         if (!writing) TEST_OK(obi_gguf_writer_begin(writer));
     }

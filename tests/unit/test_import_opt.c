@@ -3,6 +3,7 @@
 
 #include "opt_model.h"
 #include "core/alloc.h"
+#include "quant/import/vocab_file.h"
 
 static opt_golden golden;
 static obi_source *source;
@@ -164,6 +165,53 @@ static void the_newer_form_of_the_tokenizer(void **state)
     obi_source_close(source);
 }
 
+static void put_escaped(FILE *out, const obi_gguf_string *text)
+{
+    for (uint64_t i = 0; i < text->length; i++) {
+        if (text->text[i] == '"' || text->text[i] == '\\') fputc('\\', out);
+        fputc(text->text[i], out);
+    }
+}
+
+/* GPT-2's whole vocabulary as its two files: what comes back is what test_tokenizer holds to golden ids. */
+static void the_published_vocabulary_in_two_files(void **state)
+{
+    (void)state;
+    obi_gguf gguf;
+    obi_vocab was, is;
+    char path[1024];
+    put(0, NULL);
+    assert_int_equal(obi_gguf_open(&gguf, test_data_path("tokenizers/gguf/ggml-vocab-gpt-2.gguf")), OBI_OK);
+    assert_int_equal(obi_vocab_from_gguf(&was, &gguf), OBI_OK);
+    obi_gguf_close(&gguf);
+    snprintf(path, sizeof path, "%s/opt/merges.txt", scratch_directory);
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fputs("#version: 0.2\n", out);
+    for (uint32_t i = 0; i < was.merge_count; i++) fprintf(out, "%.*s\n", (int)was.merges[i].length, was.merges[i].text);
+    assert_int_equal(fclose(out), 0);
+    snprintf(path, sizeof path, "%s/opt/vocab.json", scratch_directory);
+    out = fopen(path, "w");
+    assert_non_null(out);
+    for (uint32_t id = was.count; id-- > 0;) { /* in any order */
+        fputs(id + 1 == was.count ? "{\"" : ", \"", out);
+        put_escaped(out, &was.tokens[id]);
+        fprintf(out, "\": %u", id);
+    }
+    fputs("}", out);
+    assert_int_equal(fclose(out), 0);
+    if (obi_vocab_file_read(&is, path, 50272) != OBI_OK) fail_msg("%s", obi_last_error());
+    assert_true(was.count == is.count && was.merge_count == is.merge_count && is.count == 50257);
+    assert_string_equal(is.pre, was.pre);
+    for (uint32_t i = 0; i < was.count + was.merge_count; i++) {
+        const obi_gguf_string *a = i < was.count ? &was.tokens[i] : &was.merges[i - was.count];
+        const obi_gguf_string *b = i < was.count ? &is.tokens[i] : &is.merges[i - was.count];
+        if (a->length != b->length || memcmp(a->text, b->text, a->length) != 0) fail_msg("%u is \"%.*s\"", i, (int)b->length, b->text);
+    }
+    obi_vocab_free(&was);
+    obi_vocab_free(&is);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------------------------------ */
 
 static void flaws_are_named(void **state)
@@ -180,7 +228,7 @@ static void flaws_are_named(void **state)
         { 0, { .config = ",\"num_attention_heads\":5" }, "cannot be split into 5 heads" },
         { 0, { .config = ",\"num_attention_heads\":0" }, "cannot be split into 0 heads" },
         { 0, { .config = ",\"num_attention_heads\":16" }, "odd" },
-        { 0, { .config = ",\"max_position_embeddings\":25" }, "embed_positions.weight has shape (26, 48) where config.json asks for (27, 48)" },
+        { 0, { .config = ",\"max_position_embeddings\":25" }, "embed_positions.weight has shape (26, 48) where config.json asks for (27" },
         { 0, { .config = ",\"max_position_embeddings\":16777217" }, "context" },
         { 0, { .config = ",\"do_layer_norm_before\":false" }, "has no place in an OPT model of 2 layers whose norms come last" },
         { 0, { .config = ",\"num_hidden_layers\":3" }, "layers.2.self_attn_layer_norm.weight is missing" },
@@ -243,6 +291,7 @@ int main(void)
         cmocka_unit_test_teardown(directories_are_read, remove_directory),
         cmocka_unit_test_teardown(the_tokenizer_has_opts_ids, remove_directory),
         cmocka_unit_test_teardown(the_newer_form_of_the_tokenizer, remove_directory),
+        cmocka_unit_test_teardown(the_published_vocabulary_in_two_files, remove_directory),
         cmocka_unit_test_teardown(flaws_are_named, remove_directory),
         cmocka_unit_test_teardown(broken_vocabularies_are_refused, remove_directory),
     };
