@@ -39,7 +39,7 @@ uint64_t obi_linear_stack_bytes(const obi_weights *weights, uint32_t T)
 
 static void planes_forward(obi_session *session, const obi_view *y, obi_view x, const obi_linear *linear, uint32_t count, uint32_t T)
 {
-    obi_bitlinear_part parts[OBI_GROUP_MAX];
+    obi_bitlinear_part parts[OBI_GROUP_MAX] = { 0 }; /* gcc 12 with sanitizers cannot see that count is not 0 */
     obi_planes_part sums[OBI_PLANES_PARTS];
     uint64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
