@@ -60,6 +60,8 @@ obi_view obi_equivalence_inverse(const obi_equivalence *equivalence)
 
 void obi_equivalence_learn(obi_equivalence *equivalence, double rate, uint64_t step)
 {
-    for (uint32_t j = 0; j < equivalence->n; j++) obi_learnt_step(&equivalence->c[j], (double)equivalence->gradient[j], rate, step);
-    memset(equivalence->gradient, 0, equivalence->n * sizeof *equivalence->gradient);
+    for (uint32_t j = 0; j < equivalence->n; j++) {
+        obi_learnt_step(&equivalence->c[j], (double)equivalence->gradient[j], rate, step);
+        equivalence->gradient[j] = 0;
+    }
 }
