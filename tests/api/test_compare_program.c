@@ -200,9 +200,29 @@ static void test_a_document(void **state)
     free(made);
 }
 
+/* A row whose file came is made by itself, what failed by its settings when that is asked for; all else is known. */
+static void test_failed_rows_are_tried_again(void **state)
+{
+    (void)state;
+    write_tiny("whole");
+    char missing[1024];
+    snprintf(missing, sizeof missing, "%s/none.gguf", scratch_directory);
+    assert_int_equal(rename(program_model(), missing), 0);
+    program *run = program_run("onebit-eval-vk", "compare", config_path(), "--retry");
+    assert_int_equal(run->code, 1);
+    assert_non_null(strstr(run->err, "8 runs, of which 6 are known"));
+    assert_non_null(strstr(run->err, "Wild: failed: learning_rate"));
+    assert_non_null(strstr(run->err, "1 of 8 runs failed"));
+    char *found = line_of(run->out, "Missing");
+    assert_null(strstr(found, "failed"));
+    assert_true(number_in(found, 1) == 4 && number_in(found, 2) == 32 && number_in(found, 7) == 1); /* by its name; what it is */
+    free(found);
+}
+
 int main(void)
 {
     api_plain_environment();
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_a_comparison), cmocka_unit_test(test_a_document) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_a_comparison), cmocka_unit_test(test_a_document),
+                                        cmocka_unit_test(test_failed_rows_are_tried_again) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }
