@@ -18,8 +18,7 @@ obi_status obi_grid_span(double low, double high, uint32_t bits, obi_grid *grid)
     double top = (double)((1u << bits) - 1);
     if (!isfinite(low) || !isfinite(high)) return obi_fail(OBI_ERROR_DATA, "a weight is NaN or infinite; it cannot be quantised");
     grid->scale = obi_grid_step((high - low) / top, bits);
-    if (!isfinite(grid->scale))
-        return obi_fail(OBI_ERROR_DATA, "weights from %g to %g are too large for scales in F16", low, high);
+    if (!isfinite(grid->scale)) return obi_fail(OBI_ERROR_DATA, "weights from %g to %g are too large for scales in F16", low, high);
     float zero = rintf((float)(-low) / grid->scale);
     grid->zero = fminf(fmaxf(zero, -OBI_GRID_ZERO_MAX), OBI_GRID_ZERO_MAX);
     return OBI_OK;

@@ -40,7 +40,8 @@ static void print_errors(const ob_quantize_report *report)
         if (outputs) printf("  %8.4f", row->output_error);
         printf("  %11.4f\n", weights > 0 ? row->bits / weights : 0.0);
     }
-    printf("%-*s  %15s  %8.4f%s  %11.4f\n\n", column, "all linear layers", "", report->error, outputs ? "          " : "", report->linear_bits);
+    printf("%-*s  %15s  %8.4f%s  %11.4f\n\n", column, "all linear layers", "", report->error, outputs ? "          " : "",
+           report->linear_bits);
     printf("weight  ||W - W'||^2 / ||W||^2\n");
     if (outputs) printf("output  ||X (W - W')^T||^2 / ||X W^T||^2 for the inputs X that the calibration text gives\n");
     printf("\n");

@@ -119,8 +119,7 @@ static obi_status prepare_method(quantiser *by, ob_context *context, const ob_qu
     obi_device *device = context ? context->device : NULL;
     if (by->options.method == OBI_PTQ_SVID) return OBI_OK;
     if (obi_ptq_calibrated(by->options.method)) {
-        if (!device)
-            return obi_fail(OBI_ERROR_NO_DEVICE, "the method %s needs a Vulkan device", obi_ptq_names[by->options.method]);
+        if (!device) return obi_fail(OBI_ERROR_NO_DEVICE, "the method %s needs a Vulkan device", obi_ptq_names[by->options.method]);
         if (source->vocab.count == 0)
             return obi_fail(OBI_ERROR_DATA, "there is no tokenizer beside the model, which the calibration text needs; name one");
         OBI_TRY(obi_source_open(&by->text_source, desc->input, desc->tokenizer));

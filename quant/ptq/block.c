@@ -183,8 +183,8 @@ obi_view obi_block_inputs(const obi_block *block, int kind)
     bool last = block->model->config.norm_last; /* then the acts called normed are what norms read */
     const obi_buffer *attention = last ? block->pass->x[0] : acts->normed, *ffn = last ? acts->middle : acts->normed_ffn;
     const obi_buffer *of[OBI_LINEAR_COUNT] = {
-        [OBI_LINEAR_Q] = attention,      [OBI_LINEAR_K] = attention, [OBI_LINEAR_V] = attention,     [OBI_LINEAR_O] = acts->attended,
-        [OBI_LINEAR_GATE] = ffn,         [OBI_LINEAR_UP] = ffn,      [OBI_LINEAR_DOWN] = acts->act,
+        [OBI_LINEAR_Q] = attention, [OBI_LINEAR_K] = attention, [OBI_LINEAR_V] = attention,    [OBI_LINEAR_O] = acts->attended,
+        [OBI_LINEAR_GATE] = ffn,    [OBI_LINEAR_UP] = ffn,      [OBI_LINEAR_DOWN] = acts->act,
     };
     return obi_view_rows(of[kind], 0, block->T, obi_block_weight(block, kind)->columns);
 }
@@ -222,7 +222,8 @@ obi_status obi_block_embed(obi_block *block, const uint32_t *ids, float *x)
     bool projected = block->project_in.block_count > 0;
     float *rows = projected ? obi_calloc((size_t)block->T * table->columns, sizeof *rows) : x;
     obi_status status = rows ? OBI_OK : OBI_ERROR_MEMORY;
-    for (uint32_t t = 0; t < block->T && status == OBI_OK; t++) status = obi_source_read(table, ids[t], 1, rows + (uint64_t)t * table->columns);
+    for (uint32_t t = 0; t < block->T && status == OBI_OK; t++)
+        status = obi_source_read(table, ids[t], 1, rows + (uint64_t)t * table->columns);
     if (status == OBI_OK && projected) status = project_in(block, rows, x);
     if (projected) obi_free(rows);
     if (status == OBI_OK && block->source->config.family == OBI_FAMILY_OPT) status = add_positions(block, x);

@@ -12,11 +12,11 @@ typedef struct obi_block {
     const obi_source *source;
     obi_upload *upload;
     obi_cmd *cmd;
-    obi_train_model *model;  /* of one layer */
-    obi_pass *pass;          /* of one window */
+    obi_train_model *model; /* of one layer */
+    obi_pass *pass;         /* of one window */
     uint32_t T;
-    obi_weight project_in;   /* OPT with an embedding of another width: from it, F32 (D,E) */
-    obi_buffer *embedded;    /* likewise: (T,E) */
+    obi_weight project_in;            /* OPT with an embedding of another width: from it, F32 (D,E) */
+    obi_buffer *embedded;             /* likewise: (T,E) */
     float *weights[OBI_LINEAR_COUNT]; /* (m,n) of the loaded layer as the source has them; NULL of those that the family lacks */
 } obi_block;
 

@@ -22,7 +22,8 @@ float *obi_calibrated_window(const obi_calibrated *calibrated, float *stream, ui
 static obi_status make_stream(const obi_calibrated *calibrated, float **stream)
 {
     uint64_t count;
-    if (!obi_checked_mul((uint64_t)calibrated->calibration.windows * calibrated->calibration.T, calibrated->block->model->config.width, &count))
+    if (!obi_checked_mul((uint64_t)calibrated->calibration.windows * calibrated->calibration.T, calibrated->block->model->config.width,
+                         &count))
         return obi_fail(OBI_ERROR_MEMORY, "the calibration has too many tokens");
     *stream = obi_calloc(count, sizeof **stream);
     return *stream ? OBI_OK : OBI_ERROR_MEMORY;
@@ -102,7 +103,10 @@ obi_status obi_calibrated_observe(obi_calibrated *calibrated, float *outputs, ob
 }
 
 /* A part of a part: from `first` on, `share` of the whole. */
-typedef struct shares { obi_part whole; double first, share; } shares;
+typedef struct shares {
+    obi_part whole;
+    double first, share;
+} shares;
 
 static obi_status tell_share(void *user, double part, const char *what)
 {
@@ -132,8 +136,7 @@ static obi_status gptq_linear(obi_calibrated *calibrated, int kind)
     uint64_t inputs = (uint64_t)calibrated->calibration.windows * calibrated->calibration.T;
     obi_status status = obi_gptq_run(block->device, block->upload, block->weights[kind], weight->rows, weight->columns,
                                      obi_calibrated_hessian(calibrated, kind), inputs, &settings, &result);
-    if (status != OBI_OK)
-        return obi_fail_prefix(status, "the tensor blk.%u.%s.weight", calibrated->layers_done, obi_linear_roles[kind]);
+    if (status != OBI_OK) return obi_fail_prefix(status, "the tensor blk.%u.%s.weight", calibrated->layers_done, obi_linear_roles[kind]);
     calibrated->codes[kind] = result.codes;
     calibrated->made[kind] = (obi_made_linear){
         .codes = &calibrated->codes[kind],

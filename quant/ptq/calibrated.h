@@ -17,13 +17,13 @@ typedef struct obi_calibrated {
     const obi_ptq_options *options;
     obi_calibration calibration;
     obi_block *block;
-    float *x;                /* (windows,T,D) inputs of the next layer, as the quantised layers before it give them */
-    float *exact;            /* OmniQuant: likewise as the original layers give them */
-    float *answers;          /* OmniQuant: what the original layer makes of x */
-    obi_weight hessians[OBI_LINEAR_COUNT]; /* of the inputs of a linear; those that share inputs have the first one's: hessian_of */
+    float *x;                               /* (windows,T,D) inputs of the next layer, as the quantised layers before it give them */
+    float *exact;                           /* OmniQuant: likewise as the original layers give them */
+    float *answers;                         /* OmniQuant: what the original layer makes of x */
+    obi_weight hessians[OBI_LINEAR_COUNT];  /* of the inputs of a linear; those that share inputs have the first one's: hessian_of */
     obi_made_linear made[OBI_LINEAR_COUNT]; /* of the last layer */
     obi_codes codes[OBI_LINEAR_COUNT];
-    float *factors[OBI_LINEAR_COUNT];       /* (n) what inputs are multiplied by, or NULL */
+    float *factors[OBI_LINEAR_COUNT]; /* (n) what inputs are multiplied by, or NULL */
     uint32_t layers_done;
 } obi_calibrated;
 

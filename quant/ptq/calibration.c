@@ -9,10 +9,12 @@ static obi_status choose(const obi_config *config, const obi_ptq_options *option
 {
     uint32_t T = options->window > 0 ? options->window : config->context < 2048 ? config->context : 2048;
     if (T > config->context)
-        return obi_fail(OBI_ERROR_ARGUMENT, "calibration windows of %u tokens are longer than the model's context of %u", T, config->context);
+        return obi_fail(OBI_ERROR_ARGUMENT, "calibration windows of %u tokens are longer than the model's context of %u", T,
+                        config->context);
     if (count < T)
-        return obi_fail(OBI_ERROR_DATA, "the calibration text has %zu token%s, less than one window of %u; give more text or shorter windows",
-                        count, count == 1 ? "" : "s", T);
+        return obi_fail(OBI_ERROR_DATA,
+                        "the calibration text has %zu token%s, less than one window of %u; give more text or shorter windows", count,
+                        count == 1 ? "" : "s", T);
     bool scattered = count / T > options->windows;
     out->T = T;
     out->windows = scattered ? options->windows : (uint32_t)(count / T);

@@ -6,7 +6,7 @@
 #include "quant/ptq/options.h"
 
 typedef struct obi_calibration {
-    uint32_t *ids;          /* (windows, T) */
+    uint32_t *ids; /* (windows, T) */
     uint32_t windows, T;
 } obi_calibration;
 

@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-
 /* Replaces the symmetric positive definite A (n,n), row-major, by the upper triangle R with R^T R = A^-1; what is below the diagonal
  * becomes 0. False when A is singular or not finite: a pivot is no more than `tolerance` times the diagonal that it is left of. A is
  * then undefined. About 2 n^3 / 3 operations.

@@ -14,11 +14,13 @@
 #include "quant/ptq/options.h"
 
 typedef struct obi_direct_bytes {
-    int8_t *bytes;  /* (m,n) */
-    float *scales;  /* (m) F16 values */
+    int8_t *bytes; /* (m,n) */
+    float *scales; /* (m) F16 values */
 } obi_direct_bytes;
 
-typedef struct obi_direct_errors { double error, norm2; } obi_direct_errors; /* ||W - W^||^2, ||W||^2 */
+typedef struct obi_direct_errors {
+    double error, norm2;
+} obi_direct_errors; /* ||W - W^||^2, ||W||^2 */
 
 /* Codes of a weight by rtn, xnor or bitnet_b1, to be freed by obi_codes_free. OBI_ERROR_DATA when a weight is NaN, infinite or too
  * large for F16 scales; the sentence does not name the tensor. */

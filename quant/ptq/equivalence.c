@@ -7,8 +7,8 @@
 #include "core/checked.h"
 #include "core/half.h"
 
-#define LEAST 1e-2   /* what c is kept above, as the authors' code does */
-#define LARGEST 1e4  /* and below, so that F16 holds 1/c with all its digits */
+#define LEAST 1e-2  /* what c is kept above, as the authors' code does */
+#define LARGEST 1e4 /* and below, so that F16 holds 1/c with all its digits */
 
 static uint64_t offset_of(uint32_t n) { return obi_align_up((uint64_t)n * 4, OBI_BUFFER_ALIGNMENT); }
 
@@ -51,7 +51,10 @@ obi_status obi_equivalence_write(obi_device *device, obi_equivalence *equivalenc
     return obi_buffer_flush(device, equivalence->buffer, 0, equivalence->buffer->size);
 }
 
-obi_view obi_equivalence_c(const obi_equivalence *equivalence) { return (obi_view){ equivalence->buffer, 0, (uint64_t)equivalence->n * 4 }; }
+obi_view obi_equivalence_c(const obi_equivalence *equivalence)
+{
+    return (obi_view){ equivalence->buffer, 0, (uint64_t)equivalence->n * 4 };
+}
 
 obi_view obi_equivalence_inverse(const obi_equivalence *equivalence)
 {

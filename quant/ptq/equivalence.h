@@ -13,10 +13,10 @@
 
 typedef struct obi_equivalence {
     uint32_t n;
-    obi_learnt *c;        /* (n) as it is learnt */
-    float *factors;       /* (n) c as rounding leaves it, then (n) 1/c, which F16 holds */
-    float *gradient;      /* (n) of c, of a step */
-    obi_buffer *buffer;   /* both on the device, 1/c behind it, where a binding may begin */
+    obi_learnt *c;      /* (n) as it is learnt */
+    float *factors;     /* (n) c as rounding leaves it, then (n) 1/c, which F16 holds */
+    float *gradient;    /* (n) of c, of a step */
+    obi_buffer *buffer; /* both on the device, 1/c behind it, where a binding may begin */
 } obi_equivalence;
 
 /* c = sqrt(a / w) at first, of the largest |x_j| and the largest |W_ij| of each input j. Free with obi_equivalence_free. */

@@ -22,12 +22,12 @@ typedef struct gptq {
     obi_cmd *cmd;
     const obi_gptq_options *options;
     uint32_t m, n;
-    float *wt;            /* (n,m): columns of W, in the order in which they are taken */
-    double *r;            /* (n,n) */
-    uint32_t *order;      /* (n) the column of W that is taken as number c */
-    float *errors;        /* (block,m) E of the block at hand */
-    float *factors;       /* (n,block) what the columns behind the block take off */
-    obi_weight columns;   /* wt on the device, where all columns behind the block at hand are up to date */
+    float *wt;          /* (n,m): columns of W, in the order in which they are taken */
+    double *r;          /* (n,n) */
+    uint32_t *order;    /* (n) the column of W that is taken as number c */
+    float *errors;      /* (block,m) E of the block at hand */
+    float *factors;     /* (n,block) what the columns behind the block take off */
+    obi_weight columns; /* wt on the device, where all columns behind the block at hand are up to date */
     obi_weight device_errors;
     obi_buffer *device_factors;
     uint32_t first, count; /* the block at hand */
@@ -57,7 +57,10 @@ static obi_status download_hessian(gptq *work, const obi_weight *hessian, double
     return OBI_OK;
 }
 
-typedef struct importance { double size; uint32_t column; } importance;
+typedef struct importance {
+    double size;
+    uint32_t column;
+} importance;
 
 static int larger_first(const void *a, const void *b)
 {
@@ -124,8 +127,8 @@ static obi_status prepare_hessian(gptq *work, const obi_weight *hessian, uint64_
     for (uint32_t j = 0; j < n; j++) work->r[(uint64_t)j * n + j] += work->options->damping * mean;
     if (obi_cholesky_inverse_upper(work->r, n, PIVOT_TOLERANCE)) return OBI_OK;
     return obi_fail(OBI_ERROR_DATA,
-                    "the Hessian of its %u inputs is singular, from %llu tokens and with a damping of %g; give more text or more damping", n,
-                    (unsigned long long)inputs, work->options->damping);
+                    "the Hessian of its %u inputs is singular, from %llu tokens and with a damping of %g; give more text or more damping",
+                    n, (unsigned long long)inputs, work->options->damping);
 }
 
 /* ---- the columns ----------------------------------------------------------------------------------------------- */
@@ -275,8 +278,8 @@ static obi_status measure(gptq *work, const float *w, const obi_weight *hessian,
 static obi_status check_group(uint32_t group, uint32_t columns)
 {
     if (group == 0 || group >= columns || OBI_GPTQ_BLOCK % group == 0 || group % OBI_GPTQ_BLOCK == 0) return OBI_OK;
-    return obi_fail(OBI_ERROR_ARGUMENT, "gptq has groups of 1, 2, 4, ... %u columns or multiples of %u, not %u", OBI_GPTQ_BLOCK, OBI_GPTQ_BLOCK,
-                    group);
+    return obi_fail(OBI_ERROR_ARGUMENT, "gptq has groups of 1, 2, 4, ... %u columns or multiples of %u, not %u", OBI_GPTQ_BLOCK,
+                    OBI_GPTQ_BLOCK, group);
 }
 
 obi_status obi_gptq_run(obi_device *device, obi_upload *upload, const float *w, uint32_t rows, uint32_t columns, const obi_weight *hessian,

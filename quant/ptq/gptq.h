@@ -26,9 +26,9 @@ typedef struct obi_gptq_options {
 void obi_gptq_observe(obi_cmd *cmd, const obi_weight *hessian /* F32 (n,n) */, obi_view x /* (T,n) */, uint32_t T);
 
 typedef struct obi_gptq_result {
-    obi_codes codes;                    /* obi_codes_free */
-    double error, norm2;                /* ||W - W^||^2, ||W||^2 */
-    double output_error, output_norm2;  /* ||X (W - W^)^T||^2 / N, ||X W^T||^2 / N */
+    obi_codes codes;                   /* obi_codes_free */
+    double error, norm2;               /* ||W - W^||^2, ||W||^2 */
+    double output_error, output_norm2; /* ||X (W - W^)^T||^2 / N, ||X W^T||^2 / N */
 } obi_gptq_result;
 
 /* w (m,n) on the host, hessian (n,n) on the device with the sum over `inputs` inputs. OBI_ERROR_DATA, without the layer's name, when the

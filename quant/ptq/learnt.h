@@ -5,7 +5,9 @@
 #include <math.h>
 #include <stdint.h>
 
-typedef struct obi_learnt { double value, m, v; } obi_learnt;
+typedef struct obi_learnt {
+    double value, m, v;
+} obi_learnt;
 
 /* Step `step`, counted from 1. */
 static inline void obi_learnt_step(obi_learnt *of, double gradient, double rate, uint64_t step)

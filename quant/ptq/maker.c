@@ -13,7 +13,7 @@ struct obi_ptq_maker {
     const obi_ptq_options *options;
     obi_linear_maker linears;
     obi_calibrated *calibrated; /* or NULL */
-    obi_codes codes; /* the last linear of the others */
+    obi_codes codes;            /* the last linear of the others */
     obi_direct_bytes bytes;
 };
 
@@ -84,7 +84,9 @@ obi_status obi_ptq_maker_create(obi_device *device, const obi_source *source, co
     bool bytes = options->method == OBI_PTQ_INT8;
     maker->linears = (obi_linear_maker){
         .method = obi_ptq_names[options->method],
-        .storage = bytes ? OBI_STORAGE_BYTES : options->group > 0 ? OBI_STORAGE_HALVES : OBI_STORAGE_PLANES,
+        .storage = bytes                ? OBI_STORAGE_BYTES
+                   : options->group > 0 ? OBI_STORAGE_HALVES
+                                        : OBI_STORAGE_PLANES,
         .planes = bytes ? 0 : options->bits,
         .offset = !bytes && options->method != OBI_PTQ_XNOR && options->method != OBI_PTQ_BITNET_B1,
         .input_factor = options->group == 0 && obi_ptq_transforms(options, &source->config),

@@ -14,7 +14,7 @@
 #include "quant/ptq/gptq.h"
 #include "quant/train/pass_views.h"
 
-#define START 4.0 /* sigmoid of it is 0.982 */
+#define START 4.0         /* sigmoid of it is 0.982 */
 #define PART_TARGETS 0.04 /* of the layer's time, roughly */
 #define PART_LEARNT 0.95
 
@@ -31,10 +31,10 @@ typedef struct end {
 /* The grids of a linear. */
 typedef struct linear_grids {
     uint32_t group, groups;
-    uint64_t count;      /* m groups */
-    end *low, *high;     /* (count) */
-    obi_weight original; /* on the device */
-    obi_weight scaled;   /* W diag(c); empty where no c is learnt */
+    uint64_t count;                                    /* m groups */
+    end *low, *high;                                   /* (count) */
+    obi_weight original;                               /* on the device */
+    obi_weight scaled;                                 /* W diag(c); empty where no c is learnt */
     uint64_t grids_at, steps_at, extremes_at, sums_at; /* where this linear's lie in the buffers of all, in bytes */
 } linear_grids;
 
@@ -43,15 +43,15 @@ typedef struct omniquant {
     obi_block *block;
     linear_grids linears[OBI_LINEAR_COUNT];
     obi_equivalence scales[SCALED_COUNT];
-    obi_buffer *grids;       /* all linears' D and z, written by the host */
-    obi_buffer *steps;       /* the gradients of all D, read by the host */
-    obi_buffer *extremes;    /* what rows of W diag(c) span, read by the host; this and the next two only with scales */
-    obi_buffer *sums;        /* of columns, two a linear, read by the host: G Ŵ, and dŴ W of what was not clamped */
+    obi_buffer *grids;    /* all linears' D and z, written by the host */
+    obi_buffer *steps;    /* the gradients of all D, read by the host */
+    obi_buffer *extremes; /* what rows of W diag(c) span, read by the host; this and the next two only with scales */
+    obi_buffer *sums;     /* of columns, two a linear, read by the host: G Ŵ, and dŴ W of what was not clamped */
     obi_buffer *folds;
-    obi_buffer *targets[2];  /* F(x), F(x^) of a window */
-    obi_buffer *losses[2];   /* (T + 1) */
-    obi_buffer *scratch;     /* of a loss */
-    uint64_t taken;          /* steps of AdamW */
+    obi_buffer *targets[2]; /* F(x), F(x^) of a window */
+    obi_buffer *losses[2];  /* (T + 1) */
+    obi_buffer *scratch;    /* of a loss */
+    uint64_t taken;         /* steps of AdamW */
 } omniquant;
 
 static bool learns_scales(const omniquant *work) { return obi_ptq_transforms(work->calibrated->options, &work->block->source->config); }
@@ -64,7 +64,10 @@ static obi_equivalence *scale_of(omniquant *work, int kind)
 }
 
 /* What is quantised on the device. */
-static const obi_weight *unrounded(const linear_grids *linear) { return linear->scaled.block_count > 0 ? &linear->scaled : &linear->original; }
+static const obi_weight *unrounded(const linear_grids *linear)
+{
+    return linear->scaled.block_count > 0 ? &linear->scaled : &linear->original;
+}
 
 /* ---- making ---------------------------------------------------------------------------------------------------- */
 
@@ -89,7 +92,9 @@ static obi_status find_extents(linear_grids *linear, const float *w, uint32_t m,
 }
 
 /* Bytes of the buffers that all linears share. */
-typedef struct shared_bytes { uint64_t grids, steps, extremes, sums, folds; } shared_bytes;
+typedef struct shared_bytes {
+    uint64_t grids, steps, extremes, sums, folds;
+} shared_bytes;
 
 static obi_status make_scaled(omniquant *work, int kind, shared_bytes *bytes)
 {
@@ -159,7 +164,7 @@ static void destroy(omniquant *work)
         obi_free(work->linears[kind].high);
     }
     for (int i = 0; i < SCALED_COUNT; i++) obi_equivalence_free(device, &work->scales[i]);
-    obi_buffer *buffers[] = { work->grids, work->steps, work->extremes, work->sums, work->folds,
+    obi_buffer *buffers[] = { work->grids,   work->steps,      work->extremes,   work->sums,      work->folds,
                               work->scratch, work->targets[0], work->targets[1], work->losses[0], work->losses[1] };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
 }
@@ -305,7 +310,8 @@ static void record_gradients(omniquant *work, obi_cmd *cmd, int kind)
     obi_view d = { work->steps, linear->steps_at, linear->count * 4 };
     bool scaled = linear->scaled.block_count > 0;
     uint64_t bytes = (uint64_t)gradient->columns * 4;
-    obi_view direct = { work->sums, linear->sums_at, bytes }, through = { work->sums, linear->sums_at + obi_align_up(bytes, OBI_BUFFER_ALIGNMENT), bytes };
+    obi_view direct = { work->sums, linear->sums_at, bytes },
+             through = { work->sums, linear->sums_at + obi_align_up(bytes, OBI_BUFFER_ALIGNMENT), bytes };
     if (scaled) {
         obi_cmd_fill(cmd, direct, 0);
         obi_cmd_fill(cmd, through, 0);
@@ -348,7 +354,8 @@ static obi_status step(omniquant *work, uint32_t w, double *loss)
     obi_cmd *cmd = block->cmd;
     int targets = calibrated->options->augmented > 0 ? 2 : 1;
     uint64_t bytes = (uint64_t)block->T * block->model->config.width * 4;
-    const float *of[2] = { obi_calibrated_window(calibrated, calibrated->exact, w), obi_calibrated_window(calibrated, calibrated->answers, w) };
+    const float *of[2] = { obi_calibrated_window(calibrated, calibrated->exact, w),
+                           obi_calibrated_window(calibrated, calibrated->answers, w) };
     double power[2] = { 0 };
     obi_view input = { pass->x[0], 0, bytes };
     OBI_TRY(scale_inputs(work));
@@ -395,7 +402,8 @@ static obi_status learn_ends(omniquant *work, obi_part part, obi_omniquant_losse
         if (epoch == 0) losses->first = sum;
         losses->last = sum;
     }
-    obi_log(OBI_LOG_INFO, "layer %u: mean loss %.6g in the first epoch, %.6g in the last", calibrated->layers_done, losses->first, losses->last);
+    obi_log(OBI_LOG_INFO, "layer %u: mean loss %.6g in the first epoch, %.6g in the last", calibrated->layers_done, losses->first,
+            losses->last);
     return OBI_OK;
 }
 

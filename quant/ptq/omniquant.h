@@ -12,7 +12,9 @@
 
 #include "quant/ptq/calibrated.h"
 
-typedef struct obi_omniquant_losses { double first, last; } obi_omniquant_losses; /* mean of the first and of the last epoch */
+typedef struct obi_omniquant_losses {
+    double first, last;
+} obi_omniquant_losses; /* mean of the first and of the last epoch */
 
 /* For obi_calibrated_layer: the block is loaded, calibrated->x and ->exact hold the layer's inputs. Fills made and codes, and leaves the
  * layer's outputs in both streams. OBI_ERROR_RUNTIME when the loss is not finite any more. */

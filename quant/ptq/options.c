@@ -14,7 +14,8 @@ static obi_status check_bits(obi_ptq_options *options)
     uint32_t only = options->method == OBI_PTQ_INT8 ? 8 : 1;
     if (!has_bits(options->method)) {
         if (options->bits != 0 && options->bits != only)
-            return obi_fail(OBI_ERROR_ARGUMENT, "the method %s has %u bit%s a weight, not %u", name, only, only == 1 ? "" : "s", options->bits);
+            return obi_fail(OBI_ERROR_ARGUMENT, "the method %s has %u bit%s a weight, not %u", name, only, only == 1 ? "" : "s",
+                            options->bits);
         if (options->group != 0) return obi_fail(OBI_ERROR_ARGUMENT, "the method %s has no groups of columns", name);
         options->bits = only;
         return OBI_OK;

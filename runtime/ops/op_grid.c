@@ -9,7 +9,8 @@
 static bool check(obi_cmd *cmd, const char *name, const obi_weight *a, const obi_weight *w, obi_view grids, uint32_t group, uint32_t bits)
 {
     if (!obi_check(cmd, a->type == OBI_WEIGHT_F32 && w->type == OBI_WEIGHT_F32, name, "its weights must be f32") ||
-        !obi_check(cmd, a->rows == w->rows && a->columns == w->columns && a->block_rows == w->block_rows, name, "the weights' shapes differ") ||
+        !obi_check(cmd, a->rows == w->rows && a->columns == w->columns && a->block_rows == w->block_rows, name,
+                   "the weights' shapes differ") ||
         !obi_check(cmd, group > 0 && group <= w->columns && group <= GROUP_MAX, name, "no such group of columns") ||
         !obi_check(cmd, bits >= 1 && bits <= 8, name, "codes have 1 to 8 bits"))
         return false;
@@ -31,8 +32,11 @@ void obi_op_grid_round(obi_cmd *cmd, const obi_weight *y, const obi_weight *w, o
     for (uint32_t block = 0; block < w->block_count; block++) {
         uint32_t rows;
         obi_view to = obi_weight_block(y, block, &push.first_row, &rows), from = obi_weight_block(w, block, &push.first_row, &rows);
-        obi_dispatch dispatch = { .kernel = OBI_KERNEL_GRID_ROUND_FWD, .spec = { obi_workgroup_size(device) }, .spec_count = 1,
-                                  .push = &push, .push_bytes = sizeof push };
+        obi_dispatch dispatch = { .kernel = OBI_KERNEL_GRID_ROUND_FWD,
+                                  .spec = { obi_workgroup_size(device) },
+                                  .spec_count = 1,
+                                  .push = &push,
+                                  .push_bytes = sizeof push };
         if (!obi_check_lanes(cmd, "grid_round", (uint64_t)rows * w->columns, dispatch.spec[0], dispatch.groups)) return;
         push.count = rows * w->columns;
         dispatch.bindings[dispatch.binding_count++] = obi_writes(to);
@@ -53,8 +57,11 @@ void obi_op_grid_round_bwd(obi_cmd *cmd, obi_view d, const obi_weight *dy, const
     for (uint32_t block = 0; block < w->block_count; block++) {
         uint32_t rows;
         obi_view gradient = obi_weight_block(dy, block, &push.first_row, &rows), from = obi_weight_block(w, block, &push.first_row, &rows);
-        obi_dispatch dispatch = { .kernel = OBI_KERNEL_GRID_ROUND_BWD, .spec = { obi_workgroup_size(device) }, .spec_count = 1,
-                                  .push = &push, .push_bytes = sizeof push };
+        obi_dispatch dispatch = { .kernel = OBI_KERNEL_GRID_ROUND_BWD,
+                                  .spec = { obi_workgroup_size(device) },
+                                  .spec_count = 1,
+                                  .push = &push,
+                                  .push_bytes = sizeof push };
         push.count = rows * push.groups;
         obi_fold_groups(device, push.count, dispatch.groups);
         dispatch.bindings[dispatch.binding_count++] = obi_writes(d);
@@ -77,8 +84,11 @@ void obi_op_grid_extremes(obi_cmd *cmd, obi_view out, const obi_weight *w, uint3
     for (uint32_t block = 0; block < w->block_count; block++) {
         uint32_t rows;
         obi_view from = obi_weight_block(w, block, &push.first_row, &rows);
-        obi_dispatch dispatch = { .kernel = OBI_KERNEL_GRID_EXTREMES, .spec = { obi_workgroup_size(device) }, .spec_count = 1,
-                                  .push = &push, .push_bytes = sizeof push };
+        obi_dispatch dispatch = { .kernel = OBI_KERNEL_GRID_EXTREMES,
+                                  .spec = { obi_workgroup_size(device) },
+                                  .spec_count = 1,
+                                  .push = &push,
+                                  .push_bytes = sizeof push };
         push.count = rows * push.groups;
         obi_fold_groups(device, push.count, dispatch.groups);
         dispatch.bindings[dispatch.binding_count++] = obi_writes(out);

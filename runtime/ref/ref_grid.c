@@ -28,8 +28,7 @@ void ref_grid_round(float *y, const float *w, const float *grids, uint32_t m, ui
         }
 }
 
-void ref_grid_round_bwd(float *d, float *dy, const float *w, const float *grids, uint32_t m, uint32_t n, uint32_t group,
-                        uint32_t bits)
+void ref_grid_round_bwd(float *d, float *dy, const float *w, const float *grids, uint32_t m, uint32_t n, uint32_t group, uint32_t bits)
 {
     uint32_t groups = groups_of(n, group);
     for (uint32_t i = 0; i < m; i++)

@@ -147,14 +147,15 @@ static void test_onebit_report(void **state)
 
 /* ---- methods --------------------------------------------------------------------------------------------------------- */
 
-static const char story[] = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a "
-                            "big, red ball. She wanted to play with it, but it was too high. Her mom said, \"Lily, let's go to the park.\"";
+static const char story[] = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she "
+                            "saw a big, red ball. She wanted to play with it, but it was too high. Her mom said, \"Lily, let's go to the park.\"";
 
 static void test_methods(void **state)
 {
     (void)state;
     static const struct { ob_method method; const char *name; uint32_t bits; double scales; } direct[] = {
-        { OB_METHOD_XNOR, "xnor", 1, 16 }, { OB_METHOD_BITNET_B1, "bitnet_b1", 1, 0 }, { OB_METHOD_RTN, "rtn", 2, 18 }, { OB_METHOD_INT8, "int8", 8, 16 }
+        { OB_METHOD_XNOR, "xnor", 1, 16 }, { OB_METHOD_BITNET_B1, "bitnet_b1", 1, 0 },
+        { OB_METHOD_RTN, "rtn", 2, 18 }, { OB_METHOD_INT8, "int8", 8, 16 },
     };
     for (size_t i = 0; i < sizeof direct / sizeof *direct; i++) { /* look at weights only, and need no device */
         ob_quantize_desc desc = stories_desc(OB_FORM_ONEBIT);
@@ -360,7 +361,8 @@ int main(void)
     api_plain_environment();
 #define TEST(name) cmocka_unit_test_teardown(name, remove_output)
     const struct CMUnitTest tests[] = {
-        TEST(test_dense_report), TEST(test_onebit_report), TEST(test_methods), TEST(test_wrong_methods), TEST(test_wrong_descs), TEST(test_input_as_output), TEST(test_cancelled),
+        TEST(test_dense_report), TEST(test_onebit_report), TEST(test_methods), TEST(test_wrong_methods), TEST(test_wrong_descs),
+        TEST(test_input_as_output), TEST(test_cancelled),
         TEST(test_failure_keeps_the_old_output),
     };
     return cmocka_run_group_tests(tests, open_shared, close_shared);

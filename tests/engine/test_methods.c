@@ -131,7 +131,8 @@ static void expected_numbers(const obi_ptq_options *options, const float *w, uin
         uint32_t group = options->group ? options->group : n;
         for (uint32_t j = 0; j < n; j++) largest = fmaxf(largest, fabsf(row[j]));
         float byte = obi_half_to_float(obi_float_to_half(largest / 127));
-        for (uint32_t j = 0; options->method == OBI_PTQ_RTN && j < n; j += group) rtn(row + j, n - j < group ? n - j : group, options->bits, to + j);
+        for (uint32_t j = 0; options->method == OBI_PTQ_RTN && j < n; j += group)
+            rtn(row + j, n - j < group ? n - j : group, options->bits, to + j);
         for (uint32_t j = 0; j < n; j++) {
             if (options->method == OBI_PTQ_XNOR) to[j] = row[j] < 0 ? -value : value;
             if (options->method == OBI_PTQ_BITNET_B1) to[j] = (double)row[j] < mean ? (float)-whole : (float)whole;
@@ -149,7 +150,8 @@ static void expect_numbers(const obi_ptq_options *options, const obi_source_tens
     TEST_OK(obi_source_read(tensor, 0, m, w));
     expected_numbers(options, w, m, n, want);
     for (uint64_t i = 0; i < (uint64_t)m * n; i++)
-        if (got[i] != want[i]) fail_msg("%s: weight %llu is %g, not %g", tensor->name, (unsigned long long)i, (double)got[i], (double)want[i]);
+        if (got[i] != want[i])
+            fail_msg("%s: weight %llu is %g, not %g", tensor->name, (unsigned long long)i, (double)got[i], (double)want[i]);
     free(w);
     free(want);
 }
@@ -205,7 +207,8 @@ static double check(const char *what, obi_ptq_options options, double tolerance)
     assert_int_equal(report.layer_count, source->config.layers * OBI_LINEAR_COUNT);
     TEST_OK(obi_gguf_open(&gguf, path));
     TEST_OK(obi_gguf_get_string(&gguf, "onebit.method", true, &method));
-    assert_true(method.length == strlen(obi_ptq_names[options.method]) && memcmp(method.text, obi_ptq_names[options.method], method.length) == 0);
+    assert_true(method.length == strlen(obi_ptq_names[options.method]) &&
+                memcmp(method.text, obi_ptq_names[options.method], method.length) == 0);
     TEST_OK(obi_gguf_get_f32(&gguf, "onebit.linear_bits", true, &bits));
     assert_true(fabs((double)bits - report.linear_bits / report.linear_weights) < 1e-5);
     for (uint32_t i = 0; i < report.layer_count; i++) {
@@ -253,8 +256,9 @@ static void test_calibrated(void **state)
     (void)state;
     double rounded = check("rtn, 2 bits", (obi_ptq_options){ .method = OBI_PTQ_RTN, .bits = 2 }, NLL_TOLERANCE);
     double gptq = check("gptq, 2 bits", (obi_ptq_options){ .method = OBI_PTQ_GPTQ, .bits = 2, .window = 128 }, NLL_TOLERANCE);
-    double learnt = check("omniquant, 2 bits", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 2, .window = 128, .windows = 3, .epochs = 8 },
-                          NLL_TOLERANCE);
+    double learnt =
+        check("omniquant, 2 bits", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 2, .window = 128, .windows = 3, .epochs = 8 },
+              NLL_TOLERANCE);
     check("gptq, 3 bits, groups of 16", (obi_ptq_options){ .method = OBI_PTQ_GPTQ, .bits = 3, .group = 16, .window = 128 }, NLL_TOLERANCE);
     assert_true(gptq < rounded - 0.1 && learnt < rounded - 0.1);
     test_device_check();
@@ -310,8 +314,14 @@ static void test_factors(void **state)
     snprintf(dense, sizeof dense, "%s", scratch_path("dense.gguf"));
     TEST_OK(obi_ptq_options_complete(&options));
     TEST_OK(obi_calibrated_create(test_device(), opt, &calibration, &options, &calibrated));
-    obi_linear_maker maker = { .method = "omniquant", .storage = OBI_STORAGE_PLANES, .planes = 2, .offset = true, .input_factor = true,
-                               .bits = bits_of_opt, .make = make_opt, .user = calibrated };
+    obi_linear_maker maker = { .method = "omniquant",
+                               .storage = OBI_STORAGE_PLANES,
+                               .planes = 2,
+                               .offset = true,
+                               .input_factor = true,
+                               .bits = bits_of_opt,
+                               .make = make_opt,
+                               .user = calibrated };
     obi_convert_desc desc = { .output = path, .form = OBI_FORM_ONEBIT, .maker = &maker };
     TEST_OK(obi_convert(test_device(), opt, &desc, &report));
     obi_convert_report_clear(&report);

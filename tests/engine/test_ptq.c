@@ -211,7 +211,8 @@ static void test_opt(void **state)
 {
     bool last = strstr(*state, "last") != NULL;
     run(last ? "opt_last.gptq.w2" : "opt_first.gptq.w2", (obi_ptq_options){ .method = OBI_PTQ_GPTQ, .bits = 2 });
-    run(last ? "opt_last.omniquant.w2" : "opt_first.omniquant.w2", (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 2, .epochs = 10 });
+    run(last ? "opt_last.omniquant.w2" : "opt_first.omniquant.w2",
+        (obi_ptq_options){ .method = OBI_PTQ_OMNIQUANT, .bits = 2, .epochs = 10 });
 }
 
 /* The losses of learning, which show an error of a gradient before a code shows it; of OPT with the scales of its inputs. */
