@@ -264,6 +264,45 @@ static void test_calibrated(void **state)
     test_device_check();
 }
 
+/* Numbers of a Hugging Face model go into an ordinary file, where rows of q and k lie in pairs: 2i and 2i + 1 were i and i + C/2. */
+static void test_row_order(void **state)
+{
+    (void)state;
+    obi_source *half = expect_opens(OB_SOURCE_DIR "/tests/data/gradients", NULL);
+    obi_ptq_options options = { .method = OBI_PTQ_RTN, .bits = 4, .group = 8 };
+    obi_ptq_maker *maker;
+    obi_convert_report report;
+    obi_gguf gguf;
+    uint32_t C = half->config.head_size;
+    char path[640];
+    snprintf(path, sizeof path, "%s", scratch_path("pairs.gguf"));
+    TEST_OK(obi_ptq_options_complete(&options));
+    TEST_OK(obi_ptq_maker_create(NULL, half, NULL, &options, &maker));
+    obi_convert_desc desc = { .output = path, .form = OBI_FORM_ONEBIT, .maker = obi_ptq_maker_linears(maker) };
+    TEST_OK(obi_convert(NULL, half, &desc, &report));
+    TEST_OK(obi_gguf_open(&gguf, path));
+    for (uint32_t i = 0; i < report.layer_count; i++) {
+        const obi_source_tensor *tensor = obi_source_find(half, report.layers[i].name);
+        uint32_t m = (uint32_t)tensor->rows, n = (uint32_t)tensor->columns;
+        bool moved = strstr(tensor->name, "attn_q") || strstr(tensor->name, "attn_k");
+        float *got = numbers_of(&gguf, tensor), *w = malloc((size_t)m * n * sizeof *w), *want = malloc((size_t)m * n * sizeof *want);
+        TEST_OK(obi_source_read(tensor, 0, m, w));
+        expected_numbers(&options, w, m, n, want);
+        for (uint32_t row = 0; row < m; row++) {
+            uint32_t inside = row % C, from = moved ? row - inside + inside / 2 + inside % 2 * C / 2 : row;
+            assert_memory_equal(got + (uint64_t)row * n, want + (uint64_t)from * n, n * sizeof *got);
+        }
+        free(got);
+        free(w);
+        free(want);
+    }
+    obi_gguf_close(&gguf);
+    unlink(path);
+    obi_convert_report_clear(&report);
+    obi_ptq_maker_destroy(maker);
+    obi_source_close(half);
+}
+
 /* ---- OPT: biases, and factors of inputs ----------------------------------------------------------------------------- */
 
 #define OPT OB_SOURCE_DIR "/tests/data/gradients_opt/first" /* without a tokenizer: its ids lie beside it */
@@ -347,6 +386,7 @@ static void test_factors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_direct), cmocka_unit_test(test_calibrated), cmocka_unit_test(test_factors) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_direct), cmocka_unit_test(test_calibrated), cmocka_unit_test(test_row_order),
+                                        cmocka_unit_test(test_factors) };
     return test_device_finish(cmocka_run_group_tests(tests, open_all, close_all));
 }
