@@ -31,6 +31,9 @@ obi_status obi_no_tokenizer(void); /* the failure of who needs a model's */
 /* ob_status has the same numbers as obi_status. */
 static inline ob_status obi_public(obi_status status) { return (ob_status)status; }
 
+/* A string of a file, cut to `room` with its end; `out` stays as it is where there is none. */
+void obi_copy_string(const obi_gguf *gguf, const char *key, char *out, size_t room);
+
 /* Makes a context on a device of our own, or on one that is adopted. */
 ob_status obi_context_open(ob_context **out, const ob_context_desc *desc, const obi_adoption *adopt);
 

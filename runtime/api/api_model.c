@@ -4,8 +4,7 @@
 #include "api/api_internal.h"
 #include "core/alloc.h"
 
-/* "general.name" and "general.architecture" as C strings, cut to fit. */
-static void copy_string(const obi_gguf *gguf, const char *key, char *out, size_t room)
+void obi_copy_string(const obi_gguf *gguf, const char *key, char *out, size_t room)
 {
     obi_gguf_string text = { "", 0 };
     if (obi_gguf_get_string(gguf, key, false, &text) != OBI_OK) return;
@@ -53,8 +52,8 @@ ob_status ob_model_load(ob_model **out, ob_context *context, const ob_model_desc
     model->file_bytes = gguf.mapping.size;
     OBI_TRY_GOTO(obi_weights_load(context->device, &gguf, desc->progress, desc->user, &model->weights));
     OBI_TRY_GOTO(load_tokenizer(model, &gguf));
-    copy_string(&gguf, "general.architecture", model->architecture, sizeof model->architecture);
-    copy_string(&gguf, "general.name", model->name, sizeof model->name);
+    obi_copy_string(&gguf, "general.architecture", model->architecture, sizeof model->architecture);
+    obi_copy_string(&gguf, "general.name", model->name, sizeof model->name);
 done:
     obi_gguf_close(&gguf);
     if (status != OBI_OK) ob_model_destroy(model);
@@ -77,7 +76,7 @@ ob_status ob_model_info_get(const ob_model *model, ob_model_info *info)
     memset(info, 0, sizeof *info);
     snprintf(info->architecture, sizeof info->architecture, "%s", model->architecture);
     snprintf(info->name, sizeof info->name, "%s", model->name);
-    info->onebit = obi_config_is_svid(config);
+    info->onebit = config->onebit && !config->int8_rows && obi_config_planes(config) == 1;
     info->layers = config->layers;
     info->width = config->width;
     info->heads = config->heads;

@@ -3,15 +3,6 @@
 #include "api/api_internal.h"
 #include "model/size.h"
 
-static void copy_string(const obi_gguf *gguf, const char *key, char *out, size_t room)
-{
-    obi_gguf_string text = { "", 0 };
-    if (obi_gguf_get_string(gguf, key, false, &text) != OBI_OK) return;
-    size_t length = text.length < room - 1 ? (size_t)text.length : room - 1;
-    memcpy(out, text.text, length);
-    out[length] = 0;
-}
-
 ob_status ob_model_size_get(const char *path, ob_model_size *size)
 {
     memset(size, 0, sizeof *size);
@@ -32,8 +23,8 @@ ob_status ob_model_size_get(const char *path, ob_model_size *size)
                              .tensor_bytes = counted.tensor_bytes,
                              .file_bytes = gguf.mapping.size,
                              .fp16_bytes = 2 * counted.parameters };
-    copy_string(&gguf, "general.architecture", size->architecture, sizeof size->architecture);
-    copy_string(&gguf, "onebit.method", size->method, sizeof size->method);
+    obi_copy_string(&gguf, "general.architecture", size->architecture, sizeof size->architecture);
+    obi_copy_string(&gguf, "onebit.method", size->method, sizeof size->method);
 done:
     obi_gguf_close(&gguf);
     return obi_public(status);

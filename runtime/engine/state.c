@@ -141,6 +141,7 @@ typedef struct saved {
     const uint8_t *ids, *runs; /* unaligned */
     uint32_t run_count;
     uint32_t tokens_max;       /* in a submission */
+    bool cut_short;            /* a rewind left a part of one */
 } saved;
 
 static obi_status damaged(const char *what) { return obi_fail(OBI_ERROR_DATA, "the saved session is damaged: %s", what); }
@@ -161,6 +162,7 @@ static obi_status check_runs(saved *from)
         uint64_t end = position + (uint64_t)kept * times; /* at most 2^33 */
         if (end > from->position || end - kept + tokens > from->context) return damaged("its submissions make no sense");
         if (tokens > from->tokens_max) from->tokens_max = tokens;
+        if (kept < tokens) from->cut_short = true;
         position = end;
     }
     return position == from->position ? OBI_OK : damaged("its submissions are not those of its tokens");
@@ -235,11 +237,15 @@ static obi_status check_fit(const obi_session *session, const saved *from, bool 
                         "the session was saved with a context of %u, a batch of %u and cache type %u, and this one has %u, %u and %u: make "
                         "one like it, or restore it the fast way",
                         from->context, from->batch, from->kv_type, session->context, session->batch, (unsigned)session->kv_type);
+    if (from->cut_short && session->weights->config.int8_rows)
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "the saved session was rewound to within a batch, and where weights are rows of bytes the tokens that are gone had "
+                        "a part in how the others were rounded: restore it the fast way");
     return OBI_OK;
 }
 
 /* In the submissions in which they came. Of one that a rewind cut short, the rest is made up and forgotten: how many tokens go together
- * chooses kernels, and what comes behind a token does not change what is kept of it. */
+ * chooses kernels, and what comes behind a token does not change what is kept of it (but of rows of bytes, op_int8.h: check_fit). */
 static obi_status replay(obi_session *session, const saved *from, uint32_t *ids)
 {
     for (uint32_t i = 0; i < from->run_count; i++) {

@@ -120,6 +120,7 @@ static uint64_t device_bytes(const obi_device *device, const obi_config *config,
     switch (tensor->type) {
     case OBI_DTYPE_BF16:
     case OBI_DTYPE_F64: return elements * 4;
+    case OBI_DTYPE_F16: return tensor->dimensions == 1 ? elements * 4 : tensor->bytes; /* a vector becomes f32 */
     case OBI_DTYPE_Q8_0:
     case OBI_DTYPE_Q4_0: return elements * 2;
     case OBI_DTYPE_I32: /* signs, if their sizes are a matrix's; what is not will be refused */
@@ -251,7 +252,7 @@ static obi_status read_part(loader *load, const char *role, const char *what, ui
     return account(load, tensor, name);
 }
 
-/* g, h and c of a linear; c_i = h_i o_i, exact as both are halves. */
+/* g, h and c of a linear; c_i = h_i o_i, exact where both are halves. */
 static obi_status load_scales(loader *load, const char *role, uint32_t m, const obi_linear *linear)
 {
     const obi_config *config = &load->weights->config;

@@ -170,6 +170,11 @@ static void test_methods(void **state)
         double scales = direct[i].scales > 0 ? direct[i].scales * row->rows : 16;
         assert_true(row->bits == (double)direct[i].bits * row->rows * row->columns + scales);
         ob_quantize_report_free(report);
+        ob_model *model = api_model(shared, out);
+        ob_model_info info;
+        API_OK(ob_model_info_get(model, &info));
+        assert_int_equal(info.onebit, direct[i].bits == 1);
+        ob_model_destroy(model);
         unlink(out);
     }
     steps seen = { 0 };

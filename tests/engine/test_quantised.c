@@ -212,6 +212,40 @@ static void test_same_bits(void **state)
     check_bits(&two_planes);
 }
 
+/* What a rewind took of a batch is gone. It had no part in what was kept of the others, but where outliers are those of the batch. */
+static void test_rewound(void **state)
+{
+    (void)state;
+    static const synthetic_model *const models[] = { &two_planes, &bytes };
+    for (int i = 0; i < 2; i++) {
+        static float want[V_MAX], got[V_MAX];
+        uint8_t saved[2048];
+        size_t count;
+        obi_weights *weights;
+        synthetic_write(models[i], scratch_path("model.gguf"));
+        TEST_OK(load(&weights));
+        obi_session *session = open_session(weights, 0);
+        TEST_OK(obi_session_feed(session, some_ids, LONG));
+        TEST_OK(obi_session_rewind(session, LONG / 2 + 1));
+        TEST_OK(obi_session_feed(session, some_ids, 1));
+        TEST_OK(obi_session_logits(session, want));
+        TEST_OK(obi_session_save(session, saved, sizeof saved, &count));
+        if (i == 0) {
+            TEST_OK(obi_session_restore(session, saved, count, false));
+            TEST_OK(obi_session_logits(session, got));
+            CHECK_SAME(want, got, models[i]->config.vocabulary);
+        } else {
+            assert_int_equal(obi_session_restore(session, saved, count, false), OBI_ERROR_ARGUMENT);
+            assert_int_equal(session->position, LONG / 2 + 2); /* nothing changed */
+            TEST_OK(obi_session_restore(session, saved, count, true));
+        }
+        assert_int_equal(session->position, LONG / 2 + 2);
+        obi_session_destroy(session);
+        obi_weights_free(weights);
+    }
+    test_device_check();
+}
+
 /* ---- limits, and damaged files -------------------------------------------------------------------------------------- */
 
 /* The products of all planes are bound at once: a batch is as large as that allows. */
@@ -221,6 +255,7 @@ static void test_batches_that_fit(void **state)
     obi_weights *weights;
     obi_device *device = test_device();
     uint64_t range = device->caps.storage_range;
+    synthetic_write(&two_planes, scratch_path("model.gguf"));
     TEST_OK(load(&weights));
     uint64_t token = obi_linear_stack_bytes(weights, 1); /* gate's and up's; those of q, k and v are more */
     assert_true(token >= 3 * (2 * 144 + 1) * 4 && token < 4 * (2 * 144 + 1) * 4);
@@ -280,7 +315,7 @@ int main(void)
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_rewound),
         cmocka_unit_test(test_batches_that_fit),
         cmocka_unit_test(test_damaged_files),
     };
