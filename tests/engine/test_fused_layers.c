@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "engine/session.h"
+#include "feed_token.h"
 #include "ops/sign_family.h"
 #include "synthetic_model.h"
 
@@ -40,12 +40,12 @@ static uint32_t decode(const obi_weights *weights, obi_kv_type type, bool fused,
     TEST_OK(obi_session_create(weights, &desc, &session));
     TEST_OK(obi_session_feed(session, ids, BEGIN));
     for (uint32_t i = BEGIN; i < TOKENS; i++) {
-        TEST_OK(obi_session_feed(session, ids + i, 1));
+        TEST_OK(feed_token(session, ids[i]));
         TEST_OK(obi_session_logits(session, logits[i]));
     }
     /* Without a look at the logits between them the commands of a token are those of the one before, submitted again. */
     TEST_OK(obi_session_rewind(session, BEGIN));
-    for (uint32_t i = BEGIN; i < TOKENS; i++) TEST_OK(obi_session_feed(session, ids + i, 1));
+    for (uint32_t i = BEGIN; i < TOKENS; i++) TEST_OK(feed_token(session, ids[i]));
     assert_true(obi_cmd_kept(session->cmd));
     uint32_t dispatches = obi_cmd_dispatches(session->cmd);
     TEST_OK(obi_session_logits(session, logits[0]));
@@ -63,7 +63,7 @@ static void generate(const obi_weights *weights, bool fused, int ahead, uint32_t
     TEST_OK(obi_session_create(weights, &desc, &session));
     ids[0] = 3;
     for (uint32_t i = 0; i + 1 < TOKENS; i++) {
-        TEST_OK(obi_session_feed(session, ids + i, 1));
+        TEST_OK(feed_token(session, ids[i]));
         TEST_OK(obi_session_sample(session, ids + i + 1));
         assert_int_equal(session->ahead.flying, ahead > 0 && i > 0);
     }

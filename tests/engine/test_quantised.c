@@ -7,6 +7,7 @@
 
 #include "engine/linear.h"
 #include "engine/state.h"
+#include "feed_token.h"
 #include "ops/sign_family.h"
 #include "reference_model.h"
 #include "synthetic_model.h"
@@ -171,8 +172,8 @@ static void check_bits(const synthetic_model *model)
     obi_session *recorded = open_session(weights, 1), *replayed = open_session(weights, 1), *stepped = open_session(weights, 1);
     obi_cmd_profile(recorded->cmd, true); /* what is timed is recorded each time */
     for (uint32_t t = 0; t < LONG; t++) {
-        TEST_OK(obi_session_feed(recorded, &some_ids[t], 1));
-        TEST_OK(obi_session_feed(replayed, &some_ids[t], 1));
+        TEST_OK(feed_token(recorded, some_ids[t]));
+        TEST_OK(feed_token(replayed, some_ids[t]));
         assert_true(obi_cmd_kept(replayed->cmd));
     }
     /* Products of a group and their sums, 2 for each of 4 groups; of bytes 3 for each group's inputs, and one for each of 7; then

@@ -2,6 +2,7 @@
  * sessions do not disturb each other; scores are those of the logits. */
 #include "session_models.h"
 
+#include "feed_token.h"
 #include "groups.h"
 #include "ops/op_attn.h"
 
@@ -96,8 +97,8 @@ static void test_replayed_commands(void **state)
                 TEST_OK(obi_session_feed(replayed, story_ids + i, 4));
                 i += 4;
             }
-            TEST_OK(obi_session_feed(recorded, story_ids + i, 1));
-            TEST_OK(obi_session_feed(replayed, story_ids + i, 1));
+            TEST_OK(feed_token(recorded, story_ids[i]));
+            TEST_OK(feed_token(replayed, story_ids[i]));
             assert_false(obi_cmd_kept(recorded->cmd));
             assert_true(obi_cmd_kept(replayed->cmd));
             if (i % 3 != 0) continue; /* asking for logits records other commands */
@@ -138,7 +139,7 @@ static void check_dispatches(const obi_weights *weights, const uint32_t *ids, ui
 {
     obi_session *session = open_session(weights, 0, 0);
     TEST_OK(obi_session_feed(session, ids, 5));
-    TEST_OK(obi_session_feed(session, ids + 5, 1));
+    TEST_OK(feed_token(session, ids[5]));
     assert_int_equal(obi_cmd_dispatches(session->cmd), a_layer * weights->config.layers + 4); /* embedding, first norm, head, choice */
     obi_session_destroy(session);
 }
@@ -177,7 +178,7 @@ static void test_commands_are_recorded_anew(void **state)
     caps->software = caps->straight = false;
     TEST_OK(obi_session_feed(session, ids, 254));
     for (uint32_t i = 254; i < 260; i++) {
-        TEST_OK(obi_session_feed(session, ids + i, 1));
+        TEST_OK(feed_token(session, ids[i]));
         assert_true(obi_cmd_kept(session->cmd));
         if (i == 255 || i == 256) dispatches[i - 255] = obi_cmd_dispatches(session->cmd);
     }
