@@ -87,19 +87,28 @@ static uint64_t elements_of(const obi_gguf_tensor *tensor)
     return tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
 }
 
+/* What the file says of a weight's bits; 0 where it says nothing. */
+static obi_status read_bits(const obi_gguf *gguf, double *bits)
+{
+    float said = 0;
+    OBI_TRY(obi_gguf_get_f32(gguf, "onebit.linear_bits", false, &said));
+    *bits = (double)said;
+    if (!obi_gguf_find(gguf, "onebit.linear_bits") || (said > 0 && said <= 32)) return OBI_OK;
+    return obi_fail(OBI_ERROR_DATA, "%.160s: the key onebit.linear_bits is %g, which no weight has: the file is damaged",
+                    gguf->mapping.path, (double)said);
+}
+
 obi_status obi_size_of(const obi_gguf *gguf, obi_size *size)
 {
     memset(size, 0, sizeof *size);
     obi_gguf_string architecture;
     uint32_t planes = 1, width = 0;
-    float bits = 0;
     char key[128];
     OBI_TRY(obi_gguf_get_string(gguf, "general.architecture", true, &architecture));
     snprintf(key, sizeof key, "%.*s.embedding_length", architecture.length < 64 ? (int)architecture.length : 64, architecture.text);
     OBI_TRY(obi_gguf_get_u32(gguf, key, true, &width));
     OBI_TRY(obi_gguf_get_u32(gguf, "onebit.planes", false, &planes));
-    OBI_TRY(obi_gguf_get_f32(gguf, "onebit.linear_bits", false, &bits));
-    size->method_bits = (double)bits;
+    OBI_TRY(read_bits(gguf, &size->method_bits));
     for (uint64_t i = 0; i < gguf->tensor_count; i++) {
         const obi_gguf_tensor *tensor = &gguf->tensors[i];
         unsigned layer = 0;

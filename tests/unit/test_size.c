@@ -60,7 +60,7 @@ static obi_status count(const form *f, obi_size *size)
     obi_gguf_put_string(writer, "general.architecture", "onebitopt");
     obi_gguf_put_u32(writer, "onebitopt.embedding_length", D);
     if (f->planes) obi_gguf_put_u32(writer, "onebit.planes", f->planes);
-    if (f->bits > 0) obi_gguf_put_f32(writer, "onebit.linear_bits", f->bits);
+    if (f->bits != 0) obi_gguf_put_f32(writer, "onebit.linear_bits", f->bits);
     add(writer, NULL, "token_embd.weight", OBI_DTYPE_F16, D, V);
     add(writer, NULL, "output_norm.weight", OBI_DTYPE_F32, D, 0);
     for (int i = 0; i < LINEARS; i++) add_linear(writer, f, i);
@@ -116,6 +116,11 @@ static void refused(void **state)
     assert_non_null(strstr(obi_last_error(), "blk.0.ffn_down.weight"));
     assert_int_equal(count(&(form){ .type = OBI_DTYPE_I32, .wrong_rows = 1 }, &size), OBI_OK); /* outputs are what the file says */
     assert_int_equal(size.linear_weights, W + D);
+    static const float wrong[] = { 1e30f, 32.5f, -1, NAN, INFINITY };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(count(&(form){ .type = OBI_DTYPE_F16, .bits = wrong[i] }, &size), OBI_ERROR_DATA);
+        assert_non_null(strstr(obi_last_error(), "onebit.linear_bits"));
+    }
 }
 
 int main(void)
