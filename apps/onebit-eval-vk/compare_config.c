@@ -260,6 +260,11 @@ static int read_row(reader *r, const yaml_node_t *node)
         code = check_key(r, row, &row->keys.pairs[i]);
         if (code != APP_GO_ON) return code;
     }
+    for (size_t i = 0; i < row->keys.count; i++) {
+        const compare_pair *pair = &row->keys.pairs[i];
+        const char *methods = compare_other_methods(row, pair->key);
+        if (methods) return refuse(r, pair->line, "%s is of other methods (%s) than that of \"%s\"", pair->key, methods, row->name);
+    }
     if (row->kind == COMPARE_FILE && !compare_keys_get(&row->keys, "path")) return refuse(r, row->line, "a row of kind file needs a path");
     if (row->seed_count > 0 && row->kind != COMPARE_TRAIN) return refuse(r, row->line, "only trained rows have seeds");
     return APP_GO_ON;

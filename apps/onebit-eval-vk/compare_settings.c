@@ -115,6 +115,29 @@ bool compare_is_calibrated(const compare_row *row)
     return desc.form == OB_FORM_ONEBIT && (desc.method == OB_METHOD_GPTQ || desc.method == OB_METHOD_OMNIQUANT);
 }
 
+const char *compare_other_methods(const compare_row *row, const char *key)
+{
+    static const struct {
+        const char *key, *methods;
+    } owners[] = {
+        { "group", "rtn|gptq|omniquant" },
+        { "calibration_windows", "gptq|omniquant" },
+        { "calibration_window", "gptq|omniquant" },
+        { "seed", "gptq|omniquant" },
+        { "damping", "gptq" },
+        { "natural_order", "gptq" },
+        { "epochs", "omniquant" },
+        { "learning_rate", "omniquant" },
+        { "augmented_loss", "omniquant" },
+        { "int8_threshold", "int8" },
+    };
+    const char *method = compare_keys_get(&row->keys, "method");
+    for (size_t i = 0; row->kind == COMPARE_QUANTIZE && i < sizeof owners / sizeof *owners; i++)
+        if (strcmp(key, owners[i].key) == 0)
+            return compare_choice(method ? method : "svid", owners[i].methods) < 0 ? owners[i].methods : NULL;
+    return NULL;
+}
+
 /* ---- what a row is -------------------------------------------------------------------------------------------------- */
 
 const char *compare_setting(const compare_config *config, const compare_row *row, const char *key)

@@ -17,6 +17,8 @@ bool compare_set_quantize(ob_quantize_desc *desc, const char *key, const char *v
 /* The settings of a quantized row, without names of files, calibration and progress. */
 void compare_quantize_settings(const compare_row *row, ob_quantize_desc *desc);
 bool compare_is_calibrated(const compare_row *row);
+/* The methods that a key of a quantized row is for, when the row's is none of them: "gptq|omniquant"; else NULL. */
+const char *compare_other_methods(const compare_row *row, const char *key);
 
 /* Bits that a weight has by name: 16 for f16, 1 for the forms of one bit; NaN: nobody says. */
 double compare_nominal_bits(const compare_config *config, const compare_row *row);

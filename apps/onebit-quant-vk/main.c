@@ -45,9 +45,22 @@ static const char examples[] =
     "  onebit-quant-vk model.gguf -o model-w2g64.gguf --method rtn --bits 2 --group 64\n"
     "      plain rounding, with a grid for every 64 columns\n";
 
+/* Options of another method would be taken for ones that did something. */
+static int check_owners(const quant_options *o)
+{
+    bool gptq = o->method == OB_METHOD_GPTQ, omniquant = o->method == OB_METHOD_OMNIQUANT;
+    if (!gptq && (o->damping >= 0 || o->natural_order)) return app_usage_error("--damping and --natural-order are for gptq");
+    if (!omniquant && (o->epochs || o->learning_rate > 0 || o->augmented || o->transform || o->scale_rate > 0))
+        return app_usage_error("--epochs, --learning-rate, --augmented-loss, --let and --let-rate are for omniquant");
+    if (o->method != OB_METHOD_INT8 && o->threshold >= 0) return app_usage_error("--int8-threshold is for int8");
+    if (!gptq && !omniquant && (o->windows || o->window || o->seed >= 0))
+        return app_usage_error("--calib-windows, --calib-window and --seed are for gptq and omniquant");
+    return APP_GO_ON;
+}
+
 static int parse(quant_options *o, int argc, char **argv)
 {
-    *o = (quant_options){ .damping = -1, .threshold = -1 };
+    *o = (quant_options){ .seed = -1, .damping = -1, .threshold = -1 };
     const app_option options[] = {
         APP_ROW_HEADING("Conversion"),
         APP_ROW_TEXT('o', "output", "FILE", "the GGUF file to write (required); an old one is replaced when\nthe new one is complete",
@@ -113,6 +126,8 @@ static int parse(quant_options *o, int argc, char **argv)
     if (!calibrated && o->calibration) return app_usage_error("--calib is for gptq and omniquant; the other methods look at weights only");
     if ((o->bits || o->group) && !calibrated && o->method != OB_METHOD_RTN)
         return app_usage_error("--bits and --group are for rtn, gptq and omniquant");
+    outcome = check_owners(o);
+    if (outcome != APP_GO_ON) return outcome;
     struct stat input, output;
     if (stat(o->input, &input) == 0 && stat(o->output, &output) == 0 && input.st_dev == output.st_dev && input.st_ino == output.st_ino)
         return app_usage_error("-o names the model itself, %s; choose another file", o->output);
@@ -132,7 +147,7 @@ static ob_quantize_desc describe(const quant_options *o)
         .group = (uint32_t)o->group,
         .calibration_windows = (uint32_t)o->windows,
         .calibration_window = (uint32_t)o->window,
-        .seed = (uint64_t)o->seed,
+        .seed = o->seed < 0 ? 0 : (uint64_t)o->seed,
         .damping = o->damping < 0 ? 0 : o->damping == 0 ? -1 : o->damping,
         .natural_order = o->natural_order,
         .epochs = (uint32_t)o->epochs,

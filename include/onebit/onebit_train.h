@@ -87,9 +87,9 @@ typedef struct ob_quantize_report {
 /* Converts a model. `context` is used for OB_FORM_ONEBIT by SVID, GPTQ and OMNIQUANT, and may be NULL otherwise. Host memory stays small
  * whatever the model: tensors are streamed from a mapping; but a calibrated method keeps the activations of all windows between two
  * layers, windows x window x width x 4 bytes once (GPTQ) or three times, and what one layer takes. `report` may be NULL; free *report
- * with ob_quantize_report_free, before the allocator changes. OB_ERROR_ARGUMENT for settings that cannot be, OB_ERROR_DATA for an input
- * that is missing, damaged or unknown, for a calibration text of less than one window and for a Hessian that is singular,
- * OB_ERROR_RUNTIME when writing fails, OB_ERROR_CANCELLED when progress returned false: there is then no output, and *report is NULL.
+ * with ob_quantize_report_free, before the allocator changes. OB_ERROR_ARGUMENT for settings that cannot be or that
+ * are another method's, OB_ERROR_DATA for an input that is missing, damaged or unknown, for a calibration text of less than one window and
+ * for a Hessian that is singular, OB_ERROR_RUNTIME when writing fails, OB_ERROR_CANCELLED when progress returned false: there is then no output, and *report is NULL.
  * Blocks; progress is called on the calling thread. */
 OB_API ob_status ob_quantize(ob_context *context, const ob_quantize_desc *desc, ob_quantize_report **report);
 OB_API void ob_quantize_report_free(ob_quantize_report *report);

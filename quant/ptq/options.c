@@ -26,11 +26,30 @@ static obi_status check_bits(obi_ptq_options *options)
     return OBI_OK;
 }
 
+/* Settings of another method would be taken for ones that did something. */
+static obi_status check_owners(const obi_ptq_options *options)
+{
+    const char *name = obi_ptq_names[options->method];
+    bool learns = options->epochs != 0 || options->learning_rate != 0 || options->augmented != 0 || options->transform != 0 ||
+                  options->scale_rate != 0;
+    if (options->method != OBI_PTQ_GPTQ && (options->damping != 0 || options->natural_order))
+        return obi_fail(OBI_ERROR_ARGUMENT, "damping and the order of columns are gptq's; the method %s has none", name);
+    if (options->method != OBI_PTQ_OMNIQUANT && learns)
+        return obi_fail(OBI_ERROR_ARGUMENT,
+                        "epochs, learning rates, augmented loss and scales of inputs are omniquant's; the method %s has none", name);
+    if (options->method != OBI_PTQ_INT8 && options->threshold != 0)
+        return obi_fail(OBI_ERROR_ARGUMENT, "a threshold of inputs is int8's; the method %s has none", name);
+    if (!obi_ptq_calibrated(options->method) && (options->windows != 0 || options->window != 0))
+        return obi_fail(OBI_ERROR_ARGUMENT, "windows of a text are for gptq and omniquant; the method %s looks at none", name);
+    return OBI_OK;
+}
+
 obi_status obi_ptq_options_complete(obi_ptq_options *options)
 {
     if (options->method < 0 || options->method >= OBI_PTQ_COUNT)
         return obi_fail(OBI_ERROR_ARGUMENT, "there is no method %d", (int)options->method);
     OBI_TRY(check_bits(options));
+    OBI_TRY(check_owners(options));
     if (options->windows == 0) options->windows = 128;
     if (options->damping == 0) options->damping = 0.01;
     if (options->damping < 0) options->damping = 0;

@@ -49,7 +49,7 @@ static inline bool obi_ptq_transforms(const obi_ptq_options *options, const obi_
     return options->method == OBI_PTQ_OMNIQUANT && (options->transform > 0 || (options->transform == 0 && usual));
 }
 
-/* Puts the published defaults where 0 stands and refuses what cannot be: OBI_ERROR_ARGUMENT. */
+/* Puts the published defaults where 0 stands and refuses what cannot be, and settings of another method: OBI_ERROR_ARGUMENT. Once only. */
 obi_status obi_ptq_options_complete(obi_ptq_options *options);
 
 #endif

@@ -288,7 +288,13 @@ static void test_wrong_methods(void **state)
     expect_refused(shared, desc, OB_ERROR_DATA, "blk.0.attn_q.weight: the Hessian of its 64 inputs is singular");
     desc = good;
     desc.damping = (double)INFINITY;
-    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "damping");
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "damping of inf");
+    desc.damping = 0;
+    desc.epochs = 3;
+    expect_refused(shared, desc, OB_ERROR_ARGUMENT, "omniquant's; the method gptq");
+    desc = stories_desc(OB_FORM_F16); /* a setting of a method, where there is none */
+    desc.int8_threshold = 6;
+    expect_refused(NULL, desc, OB_ERROR_ARGUMENT, "int8's; the method svid");
 }
 
 static void test_input_as_output(void **state)

@@ -44,6 +44,17 @@ static void test_wrong_use(void **state)
     expect_usage_error(program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", "rtn", "--calib", "t"), "--calib is for gptq");
     expect_usage_error(program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", "xnor", "--bits", "2"), "--bits and --group");
     expect_usage_error(program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", "rtn", "--form", "f16"), "--form f16");
+    static const struct {
+        const char *method, *option, *value, *words;
+    } others[] = { { "rtn", "--damping", "0", "--natural-order are for gptq" },
+                   { "rtn", "--epochs", "3", "--let-rate are for omniquant" },
+                   { "int8", "--let", "off", "--let-rate are for omniquant" },
+                   { "xnor", "--int8-threshold", "0", "--int8-threshold is for int8" },
+                   { "rtn", "-s", "0", "--seed are for gptq and omniquant" } };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        expect_usage_error(
+            program_run("onebit-quant-vk", "in.bin", "-o", "x", "--method", others[i].method, others[i].option, others[i].value),
+            others[i].words);
     expect_usage_error(program_run("onebit-eval-vk"), "say what to measure");
     expect_usage_error(program_run("onebit-eval-vk", "speed"), "'speed' cannot be measured");
     expect_usage_error(program_run("onebit-eval-vk", "ppl"), "-m names a GGUF file");

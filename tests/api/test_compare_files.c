@@ -50,6 +50,8 @@ static void test_files_are_checked(void **state)
         { "rows:\n  - {name: A, kind: file}\n", ":5: a row of kind file needs a path" },
         { "rows:\n  - {name: A, seeds: [1]}\n", ":5: only trained rows have seeds" },
         { "rows:\n  - {name: A, method: gptq}\n", ":5: the method of \"A\" learns from a text" },
+        { "rows:\n  - {name: A, method: rtn, damping: 0}\n", ":5: damping is of other methods (gptq) than that of \"A\"" },
+        { "rows:\n  - {name: A, form: f16, epochs: 1}\n", ":5: epochs is of other methods (omniquant)" },
         { "seeds: [1, 1]\n", ":4: the seed 1 stands there twice" },
         { "train: {dataset: d, output_dir: o}\n", ":4: \"output_dir\" is the comparison's own" },
         { "rows: [{name: A}]\nfigures:\n  - {file: f, rows: [B]}\n", ":6: there is no row \"B\"" },
