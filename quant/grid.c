@@ -80,7 +80,8 @@ double obi_codes_bits(uint32_t rows, uint32_t columns, uint32_t bits, uint32_t g
     double weights = (double)rows * columns, groups = group > 0 ? (double)obi_div_ceil(columns, group) : 1;
     double count = grids == OBI_GRIDS_ONE_SCALE ? 1 : rows * groups;
     bool zeros = grids == OBI_GRIDS_FREE || grids == OBI_GRIDS_ORDERED;
-    return weights * bits + count * (16.0 + (zeros ? bits : 0)) + (grids == OBI_GRIDS_ORDERED ? 16.0 * columns : 0);
+    bool order = grids == OBI_GRIDS_ORDERED && groups > 1; /* one group has every column */
+    return weights * bits + count * (16.0 + (zeros ? bits : 0)) + (order ? 16.0 * columns : 0);
 }
 
 void obi_codes_error(const obi_codes *codes, uint32_t row, const float *w, double *error, double *norm2)

@@ -12,7 +12,7 @@
 #include "core/status.h"
 
 #define OBI_GRID_BITS_MAX 4u
-#define OBI_GRID_ZERO_MAX 1023.0f /* |z| that keeps z and a file's offset exact in F16 */
+#define OBI_GRID_ZERO_MAX 1016.0f /* |z| that keeps a file's offset exact in F16: |2^b - 1 - 2 z| < 2^11, the digits of a half */
 
 typedef struct obi_grid {
     float scale; /* D > 0 */
@@ -65,7 +65,7 @@ static inline obi_grid obi_codes_grid(const obi_codes *codes, uint32_t row, uint
 void obi_codes_row(const obi_codes *codes, uint32_t row, float *out);
 
 /* Bits of a linear's own form: b for each weight; for each grid 16 of its scale and, unless centred, b of its zero point; 16 a column
- * where the order is stored. `group` as for obi_codes_create. */
+ * where the order is stored: with OBI_GRIDS_ORDERED and more than one group. `group` as for obi_codes_create. */
 double obi_codes_bits(uint32_t rows, uint32_t columns, uint32_t bits, uint32_t group, obi_grids grids);
 
 /* ||W - W^||^2 of row `row`, and ||W||^2: both are added to the sums. */
