@@ -44,11 +44,13 @@ static const obi_preset_value improved[] = {
     { NULL, NULL },
 };
 
-/* LLM-QAT's script: the KL to the teacher alone, every weight trained at 2e-5 for an epoch; the rest are its library's defaults. */
+/* LLM-QAT's script: the KL to the teacher alone, every weight trained at 2e-5 for an epoch; the rest are its library's defaults. Its KL
+ * is a sum over the one sequence of 2048 tokens that a device takes at once: 2048 for a mean per token. AdamW divides such a factor out
+ * again, but clipping comes before it. */
 static const obi_preset_value llmqat[] = {
     { "method", "llmqat" },
     { "trainable", "all" },
-    { "kd_alpha", "1" },
+    { "kd_alpha", "2048" },
     { "kd_beta", "0" },
     { "learning_rate", "2e-5" },
     { "other_learning_rate", "0" },

@@ -132,6 +132,7 @@ double obi_scales_bits(obi_method method, const obi_config *config)
     double bits = 0, weights = 0;
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
         uint32_t m, n;
+        if (!obi_config_has_linear(config, kind)) continue;
         obi_config_linear_shape(config, kind, &m, &n);
         double scales = method == OBI_METHOD_BITNET_B1 ? 1 : method == OBI_METHOD_XNOR ? m : (double)m + n;
         bits += (double)m * n + 16 * scales;

@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "quant/train/dataset.h"
 #include "quant/train/options.h"
+#include "quant/train/scales.h"
 #include "quant/train/schedule.h"
 
 static void write_text(const char *path, const char *text)
@@ -221,9 +222,24 @@ static void test_presets(void **state)
     assert_true(is_official(&options));
     assert_int_equal(obi_train_options_set(&options, "preset", "none"), OBI_OK);
     assert_true(options.kd_alpha == 1 && options.scales_weight_decay == 0 && options.warmup_steps == 0);
+    assert_int_equal(obi_train_options_set(&options, "preset", "llmqat"), OBI_OK);
+    assert_true(options.method == OBI_METHOD_LLMQAT && options.bits == 2 && options.kd_alpha == 2048 && options.kd_beta == 0 &&
+                options.max_grad_norm == 1);
     obi_train_options_clear(&options);
     expect_refusal("preset", "best", "not one of none|official|improved");
     unlink(path);
+}
+
+/* A scale counts for each linear that the family has: six of OPT, whose all have 64 inputs or outputs. */
+static void test_bits_of_methods(void **state)
+{
+    (void)state;
+    obi_config config = { .family = OBI_FAMILY_OPT, .layers = 2, .width = 64, .heads = 4, .kv_heads = 4, .head_size = 16, .ffn = 256 };
+    double weights = 4 * 64 * 64 + 2 * 64 * 256;
+    assert_true(obi_scales_bits(OBI_METHOD_BITNET_B1, &config) == 1 + 16 * 6 / weights);
+    assert_true(obi_scales_bits(OBI_METHOD_XNOR, &config) == 1 + 16 * (5 * 64 + 256) / weights);
+    config.family = OBI_FAMILY_LLAMA;
+    assert_true(obi_scales_bits(OBI_METHOD_BITNET_B1, &config) == 1 + 16 * 7 / (weights + 64 * 256));
 }
 
 /* Each epoch has every block once; the order differs from epoch to epoch and depends on the seed alone. */
@@ -290,7 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),          cmocka_unit_test(test_yaml_round_trip), cmocka_unit_test(test_bad_yaml),
         cmocka_unit_test(test_incomplete_runs), cmocka_unit_test(test_schedule),        cmocka_unit_test(test_order_of_blocks),
-        cmocka_unit_test(test_packing),         cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_packing),         cmocka_unit_test(test_presets),         cmocka_unit_test(test_bits_of_methods),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
