@@ -67,6 +67,18 @@ static uint32_t best_of(const double *values, uint32_t count, double *margin)
     return best;
 }
 
+/* Of all that the model is asked: what was measured of other texts is no answer to them, whatever the items are called. */
+static const char *hash_of_texts(const eval_item *item)
+{
+    char hashes[2 * EVAL_CHOICES_MAX][17]; /* of each text, so that no text can be taken for two others */
+    for (uint32_t i = 0; i < 2 * item->choice_count; i++) {
+        const eval_choice *choice = &item->choice[i / 2];
+        const char *text = i % 2 == 0 ? choice->context : choice->continuation;
+        memcpy(hashes[i], item_log_hash_of(text, strlen(text)), sizeof hashes[i]);
+    }
+    return item_log_hash_of(hashes, 2 * item->choice_count * sizeof hashes[0]);
+}
+
 /* Decides by the likelihoods, and notes it in the log. */
 static int settle(work *w, int t, size_t index, const double *likelihood)
 {
@@ -83,9 +95,9 @@ static int settle(work *w, int t, size_t index, const double *likelihood)
     if (!w->log.file) return 0;
     json_t *list = json_array();
     for (uint32_t i = 0; list && i < item->choice_count; i++) json_array_append_new(list, json_real(likelihood[i]));
-    json_t *row = json_pack("{s:s, s:I, s:s, s:o, s:i, s:i, s:i, s:f, s:f}", "task", task->name, "line", (json_int_t)item->line, "id",
-                            item->id, "log_likelihood", list, "choice", (int)o->choice, "choice_norm", (int)o->choice_normalised, "gold",
-                            (int)item->gold, "margin", margin, "margin_norm", margin_normalised);
+    json_t *row = json_pack("{s:s, s:I, s:s, s:s, s:o, s:i, s:i, s:i, s:f, s:f}", "task", task->name, "line", (json_int_t)item->line, "id",
+                            item->id, "text", hash_of_texts(item), "log_likelihood", list, "choice", (int)o->choice, "choice_norm",
+                            (int)o->choice_normalised, "gold", (int)item->gold, "margin", margin, "margin_norm", margin_normalised);
     if (!row) return app_refuse(4, "there is not enough memory for a line of %s", w->log.path);
     int code = item_log_add(&w->log, row);
     json_decref(row);
@@ -99,8 +111,9 @@ static int take_row(const json_t *row, size_t line, void *user)
 {
     work *w = user;
     const char *name = json_string_value(json_object_get(row, "task")), *id = json_string_value(json_object_get(row, "id"));
+    const char *text = json_string_value(json_object_get(row, "text"));
     const json_t *number = json_object_get(row, "line"), *list = json_object_get(row, "log_likelihood");
-    if (!name || !id || !json_is_integer(number) || !json_is_array(list))
+    if (!name || !id || !text || !json_is_integer(number) || !json_is_array(list))
         return app_refuse(5, "%s, line %zu: this is no item of zeroshot", w->desc->log, line);
     for (int t = 0; t < w->count; t++) {
         if (strcmp(w->tasks[t].name, name) != 0) continue;
@@ -108,7 +121,7 @@ static int take_row(const json_t *row, size_t line, void *user)
         if (at < 1 || (uint64_t)at > w->tasks[t].count) return APP_GO_ON; /* more items were measured then */
         const eval_item *item = &w->tasks[t].items[at - 1];
         double likelihood[EVAL_CHOICES_MAX];
-        if (strcmp(item->id, id) != 0 || json_array_size(list) != item->choice_count)
+        if (strcmp(item->id, id) != 0 || json_array_size(list) != item->choice_count || strcmp(hash_of_texts(item), text) != 0)
             return app_refuse(5, "%s, line %zu: \"%s\" is not what line %lld of %s holds; the log is of another file", w->desc->log, line,
                               id, (long long)at, w->tasks[t].path);
         for (uint32_t i = 0; i < item->choice_count; i++) {
@@ -125,7 +138,7 @@ static int open_log(work *w, const eval_session *session)
 {
     const eval_zeroshot_desc *desc = w->desc;
     if (!desc->log) return APP_GO_ON;
-    json_t *settings = eval_settings("onebit-eval-vk zeroshot 1", &desc->model_path, 1, session);
+    json_t *settings = eval_settings("onebit-eval-vk zeroshot 2", &desc->model_path, 1, session);
     if (!settings || json_object_set_new(settings, "context", json_integer((json_int_t)w->most)) != 0 ||
         json_object_set_new(settings, "bos", json_boolean(desc->bos)) != 0) {
         json_decref(settings);

@@ -134,11 +134,32 @@ static void test_continued(void **state)
     free(again);
 }
 
+/* The same items by their names, with other texts: what the log has of them is not taken. */
+static void test_log_of_other_data(void **state)
+{
+    (void)state;
+    char *data = text_of(test_data_path("zeroshot/winogrande_dev.jsonl")), other[1024];
+    char *word = strstr(data, "surgeon");
+    assert_non_null(word);
+    memcpy(word, "dentist", 7);
+    snprintf(other, sizeof other, "%s", scratch_path("other"));
+    assert_int_equal(mkdir(other, 0755), 0);
+    program_write_file("other/winogrande_dev.jsonl", data, strlen(data));
+    unlink(logged);
+    program_expect_success(
+        program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", folder, "--items", "1", "--tasks", "winogrande", "--log", logged));
+    program_expect_failure(
+        program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", other, "--items", "1", "--tasks", "winogrande", "--log", logged),
+        5, "the log is of another file");
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
         cmocka_unit_test(test_continued),
+        cmocka_unit_test(test_log_of_other_data),
     };
     return cmocka_run_group_tests(tests, open_folder, program_scratch_remove);
 }
