@@ -415,6 +415,12 @@ static int check_whole(reader *r)
     if (!c->model) return app_refuse(2, "%s: it names no model", c->path);
     if (!c->output_dir) return app_refuse(2, "%s: it names no output_dir", c->path);
     if (!c->text) return app_refuse(2, "%s: it names no text, on which all are measured", c->path);
+    const char *const texts[][2] = {
+        { "text", c->text }, { "wikitext2", c->wikitext2 }, { "c4", c->c4 }, { "calibration", c->calibration }
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i][1] && strcmp(texts[i][1], "-") == 0)
+            return app_refuse(2, "%s: %s cannot be stdin: results are known again by the contents of files", c->path, texts[i][0]);
     if (c->row_count == 0) return app_refuse(2, "%s: it has no rows", c->path);
     if (c->seed_count == 0) c->seeds[c->seed_count++] = 1;
     for (size_t i = 0; i < c->row_count; i++) {

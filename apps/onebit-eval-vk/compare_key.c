@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,9 @@ static uint64_t file_content(const char *path)
 
 static int by_name(const void *left, const void *right) { return strcmp(*(char *const *)left, *(char *const *)right); }
 
-/* The files in it, not those of directories in it: what models and data sets consist of. */
-static uint64_t directory_content(const char *path)
+/* The files in it: what a model consists of. With `deep`, those of the directories in it, too, where tasks may lie (task.h); not those
+ * of directories in these, so that a link back ends. */
+static uint64_t directory_content(const char *path, bool deep)
 {
     DIR *directory = opendir(path);
     char **names = calloc(ENTRIES_MAX, sizeof *names), file[2048];
@@ -43,31 +45,39 @@ static uint64_t directory_content(const char *path)
     for (size_t i = 0; i < count; i++) {
         struct stat info;
         bool fits = snprintf(file, sizeof file, "%s/%s", path, names[i]) < (int)sizeof file;
-        if (fits && stat(file, &info) == 0 && S_ISREG(info.st_mode)) key = add_number(add(key, names[i]), file_content(file));
+        if (fits && stat(file, &info) == 0) {
+            if (S_ISREG(info.st_mode)) key = add_number(add(key, names[i]), file_content(file));
+            else if (deep && S_ISDIR(info.st_mode)) key = add_number(add(key, names[i]), directory_content(file, false));
+        }
         free(names[i]);
     }
     free(names);
     return key;
 }
 
-uint64_t compare_key_of_path(const char *path)
+static uint64_t content_of(const char *path, bool deep)
 {
     static struct {
         char path[1024];
+        bool deep;
         uint64_t key;
     } known[KNOWN_MAX];
     static size_t count;
     struct stat info;
     if (!path || stat(path, &info) != 0) return 0;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(known[i].path, path) == 0) return known[i].key;
-    uint64_t key = S_ISDIR(info.st_mode) ? directory_content(path) : S_ISREG(info.st_mode) ? file_content(path) : 0;
+        if (strcmp(known[i].path, path) == 0 && known[i].deep == deep) return known[i].key;
+    uint64_t key = S_ISDIR(info.st_mode) ? directory_content(path, deep) : S_ISREG(info.st_mode) ? file_content(path) : 0;
     if (count < KNOWN_MAX && strlen(path) < sizeof known[0].path) {
         memcpy(known[count].path, path, strlen(path) + 1);
+        known[count].deep = deep;
         known[count++].key = key;
     }
     return key;
 }
+
+uint64_t compare_key_of_path(const char *path) { return content_of(path, false); }
+uint64_t compare_key_of_tasks(const char *folder) { return content_of(folder, true); }
 
 /* ---- settings -------------------------------------------------------------------------------------------------------- */
 
@@ -102,7 +112,9 @@ uint64_t compare_key_of_model(const compare_config *config, const compare_row *r
 uint64_t compare_key_of_result(const compare_config *config, const compare_row *row, uint64_t model)
 {
     uint64_t key = add_number(add(model, "measured"), compare_key_of_path(config->text));
-    const char *const paths[] = { config->wikitext2, config->c4, config->zeroshot };
-    for (size_t i = 0; row->shown && i < sizeof paths / sizeof *paths; i++) key = add_number(key, compare_key_of_path(paths[i]));
+    if (row->shown) {
+        key = add_number(add_number(key, compare_key_of_path(config->wikitext2)), compare_key_of_path(config->c4));
+        key = add_number(key, compare_key_of_tasks(config->zeroshot));
+    }
     return add_number(add_number(add_number(key, config->bytes), config->window), config->zeroshot_items);
 }

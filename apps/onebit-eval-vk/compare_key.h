@@ -9,7 +9,10 @@ uint64_t compare_key_of_model(const compare_config *config, const compare_row *r
 /* Of what is measured of it: that key, the texts and the tasks. */
 uint64_t compare_key_of_result(const compare_config *config, const compare_row *row, uint64_t model);
 
-/* Of a file's content, or of all files of a directory with their names; 0 where there is nothing. It is read once for a process. */
+/* Of a file's content, or of all files of a directory with their names, not those of directories in it; 0 where there is nothing. It is
+ * read once for a process. */
 uint64_t compare_key_of_path(const char *path);
+/* Likewise of the folder of the zero-shot tasks: with the files of directories in it, such as ARC-Easy/ARC-Easy-Test.jsonl. */
+uint64_t compare_key_of_tasks(const char *folder);
 
 #endif

@@ -36,6 +36,14 @@ static void test_files_are_checked(void **state)
     refused("model: ${ONEBIT_NO_SUCH\n", 2, ":1: \"${ONEBIT_NO_SUCH\" has a ${ without its }");
     refused("model: [m]\n", 2, ":1: model has a list or a mapping");
     refused(head, 2, "it has no rows");
+    refused("model: m\noutput_dir: out\ntext: '-'\nrows: [{name: A}]\n", 2, "text cannot be stdin");
+    static const char *const texts[] = { "wikitext2", "c4", "calibration" };
+    for (size_t i = 0; i < 3; i++) {
+        char words[64];
+        snprintf(text, sizeof text, "%s%s: '-'\nrows: [{name: A}]\n", head, texts[i]);
+        snprintf(words, sizeof words, "%s cannot be stdin", texts[i]);
+        refused(text, 2, words);
+    }
     static const struct {
         const char *rows, *words;
     } bad[] = {
