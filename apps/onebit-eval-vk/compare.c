@@ -1,11 +1,13 @@
 #include "compare.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/args.h"
@@ -195,6 +197,19 @@ static void on_progress(const char *line, double share, void *user)
     app_progress_line(&c->progress, text);
 }
 
+/* ---- the directory -------------------------------------------------------------------------------------------------------- */
+
+/* Two comparisons at once would write into each other's logs. The lock goes with the process, however it ends. */
+static int lock_directory(const compare_config *config, int *lock)
+{
+    char path[1200];
+    snprintf(path, sizeof path, "%s/lock", config->output_dir);
+    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (*lock < 0) return app_refuse(1, "cannot create %s: %s", path, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0) return APP_GO_ON;
+    return app_refuse(2, "another comparison works in %s; wait for it or name another output_dir", config->output_dir);
+}
+
 /* ---- the comparison ------------------------------------------------------------------------------------------------------- */
 
 /* Returns 0, or the code that ends it all. */
@@ -265,18 +280,23 @@ int eval_compare_main(int argc, char **argv)
     int code = parse(&o, argc, argv);
     if (code != APP_GO_ON) return code;
     comparison c = { .options = &o };
+    int lock = -1;
     code = compare_config_read(&c.config, o.config);
     app_catch_signals();
     if (code == APP_GO_ON) {
         code = compare_bench_open(&c.bench, &c.config, &o.eval);
         c.outcome.config = &c.config;
         c.outcome.device = c.bench.device;
+        c.outcome.window = c.bench.window;
+        c.outcome.protocol_window = c.bench.protocol_window;
+        if (code == APP_GO_ON) code = lock_directory(&c.config, &lock);
         if (code == APP_GO_ON) code = list_runs(&c);
         if (code == APP_GO_ON) code = make_runs(&c);
         if (code == 0) code = report(&c);
         code = compare_bench_close(&c.bench, code);
     }
     for (size_t i = 0; i < c.config.row_count; i++) free(c.outcome.results[i]);
+    if (lock >= 0) close(lock);
     free(c.runs);
     compare_config_free(&c.config);
     return code;

@@ -156,7 +156,7 @@ static bool draw_size(const compare_outcome *outcome, FILE *to)
 
 /* ---- Figures 5 and 6 ---------------------------------------------------------------------------------------------------- */
 
-/* The first seed of each row that has a curve, its colours going round. */
+/* The first seed of each row that has a curve, its colours going round. A run that failed is drawn as far as it came, and named so. */
 static bool draw_losses(const compare_outcome *outcome, const compare_figure *figure, FILE *to)
 {
     drawing d;
@@ -165,8 +165,10 @@ static bool draw_losses(const compare_outcome *outcome, const compare_figure *fi
         size_t row = figure->rows[k];
         const compare_result *found = NULL;
         for (size_t s = 0; outcome->results[row] && s < outcome->config->rows[row].seed_count && !found; s++)
-            if (!outcome->results[row][s].failed && outcome->results[row][s].curve_count > 0) found = &outcome->results[row][s];
-        app_chart_series *series = found ? series_named(&d, outcome->config->rows[row].name) : NULL;
+            if (outcome->results[row][s].curve_count > 0) found = &outcome->results[row][s];
+        char name[96];
+        snprintf(name, sizeof name, "%s%s", outcome->config->rows[row].name, found && found->failed ? " (failed)" : "");
+        app_chart_series *series = found ? series_named(&d, name) : NULL;
         if (!series) continue;
         series->line = true;
         series->dashed = d.series_count > APP_CHART_COLOURS; /* the colours begin again */

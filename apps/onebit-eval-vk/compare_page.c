@@ -15,6 +15,7 @@
 #include "common/whole_file.h"
 #include "compare_figures.h"
 #include "compare_key.h"
+#include "protocol.h"
 
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#24292f;--dim:#5f6b76;--ground:#fff;--line:#d8dde2;--soft:#f5f7f9;--bad:#b42318}\n"
@@ -87,28 +88,58 @@ static void put_settings(FILE *file, const compare_config *config, const compare
 }
 
 /* Files that all rows share, and what is in them as a number. */
-static void put_input(FILE *file, const char *what, const char *path, bool html)
+static void put_input(FILE *file, const char *what, const char *path, uint64_t content, bool html)
 {
     if (!path) return;
     fprintf(file, html ? "<tr><td>%s</td><td class=\"text\">" : "| %s | ", what);
     put_cell(file, path);
-    fprintf(file, html ? "</td><td>%016llx</td></tr>\n" : " | `%016llx` |\n", (unsigned long long)compare_key_of_path(path));
+    fprintf(file, html ? "</td><td>%016llx</td></tr>\n" : " | `%016llx` |\n", (unsigned long long)content);
 }
 
-static void put_inputs(FILE *file, const compare_config *config, bool html)
+static void put_share(FILE *file, const char *what, uint64_t count, const char *of)
 {
+    if (count) fprintf(file, "%s: the first %llu %s", what, (unsigned long long)count, of);
+    else fprintf(file, "%s: all %s", what, of);
+}
+
+/* How much of each input was used. */
+static void put_measured(FILE *file, const compare_outcome *outcome)
+{
+    const compare_config *config = outcome->config;
+    put_share(file, "Held-out text", config->bytes, "bytes");
+    fprintf(file, ", in windows of %zu tokens.", outcome->window);
+    if (config->wikitext2 || config->c4)
+        fprintf(file, " %s: windows of %zu tokens%s.",
+                !config->c4          ? "WikiText-2"
+                : !config->wikitext2 ? "C4"
+                                     : "WikiText-2 and C4",
+                outcome->protocol_window, outcome->protocol_window == EVAL_PROTOCOL_WINDOW ? "" : ", where published numbers have 2048");
+    if (config->zeroshot) put_share(file, " Zero-shot tasks", config->zeroshot_items, "items of each.");
+    if (config->calibration) put_share(file, " Calibration", config->calibration_bytes, "bytes.");
+    fputc('\n', file);
+}
+
+static void put_inputs(FILE *file, const compare_outcome *outcome, bool html)
+{
+    const compare_config *config = outcome->config;
+    const struct {
+        const char *what, *path;
+    } files[] = { { "model", config->model },
+                  { "tokenizer", config->tokenizer },
+                  { "held-out text", config->text },
+                  { "WikiText-2", config->wikitext2 },
+                  { "C4", config->c4 },
+                  { "calibration", config->calibration },
+                  { "training text", compare_keys_get(&config->train, "dataset") } };
     fputs(html ? "<table>\n<tr><th>input</th><th></th><th>XXH3 of its content</th></tr>\n"
                : "| input | | XXH3 of its content |\n|---|---|---|\n",
           file);
-    put_input(file, "model", config->model, html);
-    put_input(file, "tokenizer", config->tokenizer, html);
-    put_input(file, "held-out text", config->text, html);
-    put_input(file, "WikiText-2", config->wikitext2, html);
-    put_input(file, "C4", config->c4, html);
-    put_input(file, "zero-shot tasks", config->zeroshot, html);
-    put_input(file, "calibration", config->calibration, html);
-    put_input(file, "training text", compare_keys_get(&config->train, "dataset"), html);
-    if (html) fputs("</table>\n", file);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        put_input(file, files[i].what, files[i].path, compare_key_of_path(files[i].path), html);
+    put_input(file, "zero-shot tasks", config->zeroshot, compare_key_of_tasks(config->zeroshot), html);
+    fputs(html ? "</table>\n<p class=\"dim\">" : "\n", file);
+    put_measured(file, outcome);
+    if (html) fputs("</p>\n", file);
 }
 
 static void put_seed_table(FILE *file, const compare_outcome *outcome)
@@ -127,7 +158,7 @@ static void put_seed_table(FILE *file, const compare_outcome *outcome)
                   { METRIC_SAME, "same choice, %", "%.2f" },
                   { METRIC_AVERAGE, "zero-shot", "%.2f" },
                   { METRIC_LOSS, "training loss", "%.4f" },
-                  { METRIC_SECONDS, "seconds", "%.1f" } };
+                  { METRIC_SECONDS, "seconds of the last session", "%.1f" } };
     enum { SHOWN = sizeof shown / sizeof *shown };
     fputs("<div class=\"wide\"><table>\n<tr><th>row</th><th>seed</th>", file);
     for (int c = 0; c < SHOWN; c++) fprintf(file, "<th>%s</th>", shown[c].title);
@@ -208,7 +239,7 @@ static void put_page(FILE *file, const compare_outcome *outcome)
         fputs("</td></tr>\n", file);
     }
     fputs("</table>\n<h2>Inputs</h2>\n", file);
-    put_inputs(file, config, true);
+    put_inputs(file, outcome, true);
     fputs("<h2>The configuration</h2>\n<pre>", file);
     for (size_t i = 0; i < config->source_bytes; i++) {
         char c = config->source[i];
@@ -297,7 +328,7 @@ static void put_document(FILE *file, const compare_outcome *outcome, const char 
         fputs(" |\n", file);
     }
     fputc('\n', file);
-    put_inputs(file, config, false);
+    put_inputs(file, outcome, false);
 }
 
 int compare_document_write(const compare_outcome *outcome, const char *path)

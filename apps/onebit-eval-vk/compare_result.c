@@ -33,8 +33,9 @@ int compare_result_write(const compare_result *result, const char *path, const c
         (void)json_array_append_new(curve, json_pack("[f, f]", result->curve[i][0], result->curve[i][1]));
     for (int i = 0; i < METRICS; i++)
         if (isfinite(result->metric[i])) (void)json_object_set_new(metrics, compare_metric_names[i], json_real(result->metric[i]));
-    json_t *object = json_pack("{s:i, s:s, s:I, s:b, s:b, s:s, s:o, s:o}", "format", FORMAT, "row", row, "seed", (json_int_t)seed, "failed",
-                               result->failed, "lasting", result->lasting, "reason", result->reason, "metrics", metrics, "curve", curve);
+    json_t *object = json_pack("{s:i, s:s, s:I, s:b, s:b, s:s, s:I, s:o, s:o}", "format", FORMAT, "row", row, "seed", (json_int_t)seed,
+                               "failed", result->failed, "lasting", result->lasting, "reason", result->reason, "roll_backs",
+                               (json_int_t)result->roll_backs, "metrics", metrics, "curve", curve);
     if (!object) return app_refuse(4, "there is not enough memory for %s", path);
     app_whole_file file;
     bool written = app_whole_file_open(&file, path);
@@ -71,6 +72,8 @@ bool compare_result_read(compare_result *result, const char *path)
         result->failed = json_is_true(json_object_get(object, "failed"));
         result->lasting = json_is_true(json_object_get(object, "lasting"));
         snprintf(result->reason, sizeof result->reason, "%s", reason ? reason : "");
+        json_int_t roll_backs = json_integer_value(json_object_get(object, "roll_backs"));
+        result->roll_backs = roll_backs > 0 ? (uint64_t)roll_backs : 0;
         for (int i = 0; i < METRICS; i++) {
             const json_t *value = json_object_get(json_object_get(object, "metrics"), compare_metric_names[i]);
             if (json_is_number(value)) result->metric[i] = json_number_value(value);
@@ -95,9 +98,11 @@ void compare_result_read_log(compare_result *result, const char *path)
     FILE *file = fopen(path, "rb");
     size_t stretch = 1, seen = 0;
     result->curve_count = 0;
+    result->roll_backs = 0;
     while (file && fgets(line, sizeof line, file)) {
         json_t *object = json_loads(line, 0, NULL);
         const json_t *step = json_object_get(object, "step"), *loss = json_object_get(object, "loss");
+        result->roll_backs += json_is_integer(json_object_get(object, "back_to_step"));
         if (json_is_number(step) && json_is_number(loss) && ++seen % stretch == 0) {
             if (result->curve_count == COMPARE_CURVE_MAX) {
                 thin(result);

@@ -24,7 +24,7 @@ typedef enum compare_metric {
     METRIC_RATIO,   /* of the perplexities, to the teacher's */
     METRIC_LOSS,    /* of training, mean over the last tenth of its log */
     METRIC_RATE,    /* learning rate of training, as it was set */
-    METRIC_SECONDS, /* of making and measuring */
+    METRIC_SECONDS, /* of making and measuring; of what was stopped and continued, those of the last session */
     METRICS
 } compare_metric;
 extern const char *const compare_metric_names[METRICS]; /* as in the JSON */
@@ -34,7 +34,8 @@ extern const char *const compare_metric_names[METRICS]; /* as in the JSON */
 typedef struct compare_result {
     bool failed;
     bool lasting;                       /* it would fail again: the cause is the input, not the machine */
-    char reason[600];                   /* one sentence */
+    char reason[600];                   /* one sentence, valid UTF-8 */
+    uint64_t roll_backs;                /* times that the training went back to a checkpoint, as it diverged */
     double metric[METRICS];             /* NaN: not measured */
     double curve[COMPARE_CURVE_MAX][2]; /* steps and losses of training, thinned */
     size_t curve_count;
@@ -47,7 +48,7 @@ int compare_result_write(const compare_result *result, const char *path, const c
 /* False where there is no such file or it is not one of ours. */
 bool compare_result_read(compare_result *result, const char *path);
 
-/* The curve, the last loss and the rate of a run's log.jsonl; what cannot be read is left out. */
+/* The curve, the last loss and the roll-backs of a run's log.jsonl; what cannot be read is left out. */
 void compare_result_read_log(compare_result *result, const char *path);
 
 #endif

@@ -11,6 +11,7 @@
 #include "agree.h"
 #include "common/model.h"
 #include "common/stop.h"
+#include "common/stream.h"
 #include "common/term.h"
 #include "common/text_file.h"
 #include "common/whole_file.h"
@@ -59,8 +60,13 @@ static int open_teacher(compare_bench *bench)
             if (status != OB_OK) return app_fail(status);
         }
     }
+    ob_model_info info;
     ob_status status = app_load_model(&bench->teacher, bench->context, bench->teacher_path, true);
-    return status == OB_OK ? APP_GO_ON : app_fail(status);
+    if (status == OB_OK) status = ob_model_info_get(bench->teacher, &info);
+    if (status != OB_OK) return app_fail(status);
+    bench->window = eval_text_window(&bench->text, &info, 1);
+    bench->protocol_window = eval_text_window(&bench->wikitext2, &info, 1);
+    return APP_GO_ON;
 }
 
 int compare_bench_open(compare_bench *bench, const compare_config *config, const eval_options *options)
@@ -102,12 +108,20 @@ int compare_bench_close(compare_bench *bench, int code)
 
 /* ---- failures ------------------------------------------------------------------------------------------------------- */
 
-/* Marks the row; a reason given again and again by the same inputs is not tried again. */
+/* Marks the row; a reason given again and again by the same inputs is not tried again. The reason may have names of files in it, which
+ * may be any bytes, and be cut in the middle of a character: what is no UTF-8, which JSON must be, becomes '?'. */
 static int fail(compare_result *result, int code, const char *reason)
 {
     result->failed = true;
     result->lasting = code == 2 || code == 5;
     snprintf(result->reason, sizeof result->reason, "%.599s", *reason ? reason : "it failed without saying why");
+    for (char *at = result->reason; *at;) {
+        size_t left = strlen(at);
+        int bytes = app_utf8_measure((const unsigned char *)at, left);
+        size_t bad = bytes == 0 ? left : bytes < 0 ? (size_t)-bytes : 0;
+        memset(at, '?', bad);
+        at += bad ? bad : (size_t)bytes;
+    }
     return code;
 }
 
@@ -231,8 +245,8 @@ static int measure_size(compare_result *result, const char *path)
     return 0;
 }
 
-/* A measurement of a text or of tasks, which keeps a log so that it goes on where it was stopped. A log of other settings or of another
- * file of the model is no use any more: the measurement is made anew. */
+/* A measurement of a text or of tasks, which keeps a log so that it goes on where it was stopped. A log of other settings, of other data
+ * or of another file of the model is no use any more: the measurement is made anew. */
 typedef struct measurement {
     compare_bench *bench;
     ob_model *model;
@@ -259,8 +273,9 @@ static int measure_with_log(measurement *m, const char *name, int (*run)(measure
     snprintf(log, sizeof log, "%s/%s.jsonl", m->directory, name);
     m->text.log = m->tasks.log = log;
     int code = run(m);
-    if ((code != 2 && code != 5) || unlink(log) != 0) return code;
-    return run(m);
+    /* What is said of a log begins with its name; any other failure is none of the log, which is good and stays. */
+    bool of_log = (code == 2 || code == 5) && strncmp(app_last_refusal(), log, strlen(log)) == 0;
+    return of_log && unlink(log) == 0 ? run(m) : code;
 }
 
 /* On the held-out text; of rows in the table on the others, too. */
@@ -381,7 +396,7 @@ int compare_run(compare_result *result, compare_bench *bench, const compare_row 
     if (row->kind != COMPARE_FILE) snprintf(path, sizeof path, "%s/model.gguf", directory);
     int code = row->kind == COMPARE_FILE ? 0 : make(result, bench, row, seed, directory, path, &m);
     double start = app_seconds();
-    if (code == 0 && row->kind == COMPARE_TRAIN) {
+    if (code <= 128 && row->kind == COMPARE_TRAIN) { /* a failed run, too: figures show how it went */
         char log[1200];
         snprintf(log, sizeof log, "%s/log.jsonl", directory);
         compare_result_read_log(result, log);

@@ -15,7 +15,8 @@ typedef struct compare_bench {
     ob_model *teacher;
     char teacher_path[1100]; /* the model as a GGUF file: its own, or made in output_dir */
     eval_session session;
-    eval_text text, wikitext2, c4; /* bytes NULL: not asked for */
+    eval_text text, wikitext2, c4;  /* bytes NULL: not asked for */
+    size_t window, protocol_window; /* tokens of a window of `text`, and of the other two, by the teacher's context */
     char *calibration;
     size_t calibration_bytes;
 } compare_bench;

@@ -136,17 +136,24 @@ static void put_seeds(FILE *file, const compare_row *row)
     for (size_t s = 0; s < row->seed_count; s++) fprintf(file, "%s %llu", s ? "," : "", (unsigned long long)row->seeds[s]);
 }
 
-/* Of a row: failed as a whole, in part, or not reached; below the table. */
-static void put_notes(FILE *file, const compare_outcome *outcome, bool html)
+/* Below the table of the rows that are shown, or of those that are not: seeds that failed, of several (a row of one says so itself), and
+ * trainings that diverged and went back. */
+static void put_notes(FILE *file, const compare_outcome *outcome, bool shown, bool html)
 {
     for (size_t i = 0; i < outcome->config->row_count; i++) {
         const compare_row *row = &outcome->config->rows[i];
-        for (size_t s = 0; row->shown && outcome->results[i] && row->seed_count > 1 && s < row->seed_count; s++) {
-            if (!outcome->results[i][s].failed) continue;
+        for (size_t s = 0; row->shown == shown && outcome->results[i] && s < row->seed_count; s++) {
+            const compare_result *result = &outcome->results[i][s];
+            bool failed = result->failed && row->seed_count > 1;
+            if (!failed && result->roll_backs == 0) continue;
             fputs(html ? "<p class=\"failed\">" : "\n", file);
             put_name(file, row->name, html);
-            fprintf(file, ", seed %llu: failed: ", (unsigned long long)row->seeds[s]);
-            put_name(file, outcome->results[i][s].reason, html);
+            fprintf(file, ", seed %llu: ", (unsigned long long)row->seeds[s]);
+            if (result->roll_backs > 0)
+                fprintf(file, "the training diverged; times that it went back to a checkpoint: %llu",
+                        (unsigned long long)result->roll_backs);
+            if (failed) fputs(result->roll_backs > 0 ? "; failed: " : "failed: ", file);
+            if (failed) put_name(file, result->reason, html);
             fputs(html ? "</p>\n" : "\n", file);
         }
     }
@@ -186,7 +193,7 @@ static void put_table(FILE *file, const compare_outcome *outcome, bool html)
         fputs(html ? "</tr>\n" : "\n", file);
     }
     if (html) fputs("</table></div>\n", file);
-    put_notes(file, outcome, html);
+    put_notes(file, outcome, true, html);
 }
 
 void compare_table_markdown(FILE *file, const compare_outcome *outcome) { put_table(file, outcome, false); }
@@ -227,6 +234,7 @@ void compare_table_runs(FILE *file, const compare_outcome *outcome, bool html)
         fputs(html ? "</td></tr>\n" : " |\n", file);
     }
     if (any && html) fputs("</table>\n", file);
+    put_notes(file, outcome, false, html);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------------------- */
@@ -256,6 +264,7 @@ void compare_table_json(const compare_outcome *outcome)
             app_json_count(&json, "seed", row->seeds[s]);
             app_json_bool(&json, "failed", result->failed);
             if (result->failed) app_json_text(&json, "reason", result->reason);
+            if (row->kind == COMPARE_TRAIN) app_json_count(&json, "roll_backs", result->roll_backs);
             for (int m = 0; m < METRICS; m++)
                 if (isfinite(result->metric[m])) app_json_number(&json, compare_metric_names[m], result->metric[m]);
             app_json_close(&json);

@@ -10,7 +10,8 @@
 typedef struct compare_outcome {
     const compare_config *config;
     ob_device_info device;
-    compare_result *results[256]; /* of row i: one for each of its seeds; NULL: not reached */
+    size_t window, protocol_window; /* tokens of a window of the held-out text, and of WikiText-2 and C4, by the model's context */
+    compare_result *results[256];   /* of row i: one for each of its seeds; NULL: not reached */
 } compare_outcome;
 
 typedef struct compare_mean {
@@ -23,10 +24,10 @@ compare_mean compare_mean_of(const compare_outcome *outcome, size_t row, compare
 size_t compare_failures(const compare_outcome *outcome, size_t row, const char **reason);
 
 /* The rows that are shown; a row whose seeds all failed says so in the place of its numbers, one of whose seeds some failed in a line
- * below. Columns that nothing was asked of are left out. */
+ * below, as does a training that went back to a checkpoint. Columns that nothing was asked of are left out. */
 void compare_table_markdown(FILE *file, const compare_outcome *outcome);
 void compare_table_html(FILE *file, const compare_outcome *outcome);
-/* The rows made for figures only, one line each; nothing where there are none. */
+/* The rows made for figures only, one line each, with such lines below; nothing where there are none. */
 void compare_table_runs(FILE *file, const compare_outcome *outcome, bool html);
 void compare_table_json(const compare_outcome *outcome); /* on stdout: every row with every seed */
 

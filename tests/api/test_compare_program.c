@@ -4,6 +4,8 @@
 #include "program.h"
 
 #include <dirent.h>
+#include <glob.h>
+#include <sys/file.h>
 
 /* The configuration in the scratch directory. */
 static const char *config_path(void)
@@ -189,6 +191,7 @@ static void test_a_document(void **state)
     assert_null(strstr(made, "\nold\n"));
     assert_non_null(strstr(made, "\n| SVID | 1 | "));
     assert_non_null(strstr(made, "](page-perplexity-bits.svg)"));
+    assert_non_null(strstr(made, "\nHeld-out text: the first 1024 bytes, in windows of 64 tokens.\n"));
     assert_int_equal(access(scratch_path("page-perplexity-bits.svg"), R_OK), 0);
     free(made);
     (void)program_write_file("page.md", "# No place\n", 11);
@@ -219,10 +222,130 @@ static void test_failed_rows_are_tried_again(void **state)
     free(found);
 }
 
+/* A comparison of the test's own rows, in its own directory. */
+static void write_small(const char *output, const char *rest)
+{
+    char text[8192], model[1024], tokenizer[1024], stories[1024];
+    snprintf(model, sizeof model, "%s", test_data_path("models/stories260K/stories260K.bin"));
+    snprintf(tokenizer, sizeof tokenizer, "%s", test_data_path("models/stories260K/tok512.bin"));
+    snprintf(stories, sizeof stories, "%s", test_data_path("text/tinystories_valid_head.txt"));
+    snprintf(text, sizeof text,
+             "model: %s\ntokenizer: %s\noutput_dir: %s/%s\ntext: %s\nbytes: 256\nwindow: 64\n"
+             "train: {dataset: %s, cutoff_len: 64, per_device_train_batch_size: 1, max_steps: 2, logging_steps: 1, preset: improved}\n%s",
+             model, tokenizer, scratch_directory, output, stories, stories, rest);
+    write_config(text);
+}
+
+/* The path of the only file of a pattern in the directory of a comparison. */
+static const char *only_file(const char *output, const char *pattern)
+{
+    static char path[1400];
+    glob_t found;
+    assert_int_equal(glob(output_file(output, pattern), 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    snprintf(path, sizeof path, "%s", found.gl_pathv[0]);
+    globfree(&found);
+    return path;
+}
+
+/* The first line of a file of tasks, as another file, with a word in place of another. */
+static void write_task(const char *from, const char *to, const char *word, const char *with)
+{
+    char path[64];
+    size_t bytes;
+    snprintf(path, sizeof path, "zeroshot/%s", from);
+    char *text = (char *)program_file(test_data_path(path), &bytes);
+    text[bytes] = 0;
+    char *at = word ? strstr(text, word) : NULL;
+    if (at) memcpy(at, with, strlen(with));
+    assert_true(!word || (at && at < strchr(text, '\n')));
+    snprintf(path, sizeof path, "tasks/%s", to);
+    program_write_file(path, text, (size_t)(strchr(text, '\n') + 1 - text));
+    free(text);
+}
+
+/* Another text of an item makes it be measured again, also where its file lies in a folder of its own; a file that is bad does not take
+ * the log of the good one away. */
+static void test_tasks_are_known_by_content(void **state)
+{
+    (void)state;
+    static const char *const folders[] = { "tasks", "tasks/BoolQ" };
+    for (size_t i = 0; i < 2; i++) assert_int_equal(mkdir(scratch_path(folders[i]), 0755), 0);
+    static const char *const files[] = { "winogrande_dev.jsonl",  "hellaswag_val.jsonl", "piqa_valid.jsonl",
+                                         "piqa_valid-labels.lst", "arc_easy_test.jsonl", "arc_challenge_test.jsonl" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) write_task(files[i], files[i], NULL, NULL);
+    write_task("boolq_val.jsonl", "BoolQ/val.jsonl", NULL, NULL);
+    char rest[1200];
+    snprintf(rest, sizeof rest, "zeroshot: %s/tasks\nrows: [{name: FP16, form: f16}]\n", scratch_directory);
+    write_small("tasked", rest);
+    program_expect_success(program_run("onebit-eval-vk", "compare", config_path()));
+    char log[1400];
+    snprintf(log, sizeof log, "%s", only_file("tasked", "runs/*/zeroshot.jsonl"));
+    size_t bytes, again;
+    char *first = (char *)program_file(log, &bytes);
+
+    write_task("boolq_val.jsonl", "BoolQ/val.jsonl", "Ethanol", "Alcohol");
+    program *run = program_run("onebit-eval-vk", "compare", config_path());
+    assert_int_equal(run->code, 0);
+    assert_non_null(strstr(run->err, "1 runs, of which 0 are known"));
+    char *second = (char *)program_file(log, &again);
+    assert_true(bytes == again ? memcmp(first, second, bytes) != 0 : true);
+    second[again] = 0;
+    assert_int_equal(program_occurrences(second, "\n"), 7); /* made anew: the settings and six items */
+
+    (void)program_write_file("tasks/BoolQ/val.jsonl", "{}\n", 3);
+    run = program_run("onebit-eval-vk", "compare", config_path());
+    assert_int_equal(run->code, 1);
+    assert_non_null(strstr(run->out, "BoolQ/val.jsonl, line 1"));
+    char *kept = (char *)program_file(log, &bytes);
+    assert_true(bytes == again && memcmp(kept, second, bytes) == 0);
+    free(first);
+    free(second);
+    free(kept);
+}
+
+/* A reason that names a file by bytes which are no text; trainings that diverge, go back to a checkpoint and fail, of a row for figures:
+ * each seed has its line, and the figure shows how it went. */
+static void test_what_went_wrong_is_said(void **state)
+{
+    (void)state;
+    static const char *const set[] = { "ONEBIT_ODD_NAME=\xff\xe2\x82/none.gguf", NULL };
+    write_small("wrong", "rows:\n  - {name: Odd, kind: file, path: '${ONEBIT_ODD_NAME}'}\n"
+                         "  - {name: Calm, kind: train, table: false, seeds: [1]}\n"
+                         "  - {name: Burst, kind: train, learning_rate: 10, scales_learning_rate: 10, adam_beta2: 0, max_grad_norm: 0,\n"
+                         "     trainable: all, lr_scheduler_type: constant, max_steps: 6, save_steps: 2, table: false, seeds: [3, 4]}\n"
+                         "figures:\n  - {file: loss, kind: losses, rows: [Burst, Calm]}\n");
+    program *run = program_run_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), NULL }, set, NULL);
+    assert_int_equal(run->code, 1);
+    assert_non_null(strstr(run->err, "3 of 4 runs failed"));
+    char *odd = line_of(run->out, "Odd");
+    assert_non_null(strstr(odd, "??\?/none.gguf"));
+    free(odd);
+    assert_non_null(strstr(run->out, "\nBurst, seed 3: the training diverged; times that it went back to a checkpoint: 1; failed: "));
+    assert_non_null(strstr(run->out, "\nBurst, seed 4: the training diverged; "));
+    assert_null(strstr(run->out, "\nCalm, seed"));
+    char *loss = text_of("wrong", "loss.svg"), *table = text_of("wrong", "report.html");
+    assert_int_equal(program_occurrences(loss, "<polyline "), 2);
+    assert_non_null(strstr(loss, "Burst (failed)"));
+    assert_non_null(strstr(table, "<p class=\"failed\">Burst, seed 4: "));
+    free(loss);
+    free(table);
+    run = program_run_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), "--json", NULL }, set, NULL);
+    assert_non_null(strstr(run->out, "\"roll_backs\": 1")); /* kept with the result */
+
+    /* While another comparison works there. */
+    int lock = open(output_file("wrong", "lock"), O_RDWR);
+    assert_true(lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0);
+    run = program_run_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), NULL }, set, NULL);
+    program_expect_failure(run, 2, "another comparison works in ");
+    close(lock);
+}
+
 int main(void)
 {
     api_plain_environment();
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_a_comparison), cmocka_unit_test(test_a_document),
-                                        cmocka_unit_test(test_failed_rows_are_tried_again) };
+                                        cmocka_unit_test(test_failed_rows_are_tried_again),
+                                        cmocka_unit_test(test_tasks_are_known_by_content), cmocka_unit_test(test_what_went_wrong_is_said) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }
