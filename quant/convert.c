@@ -34,7 +34,7 @@ typedef struct converter {
     double told;                /* the last fraction: it only grows */
 } converter;
 
-static obi_status tell(converter *convert, double work, const char *what)
+static obi_status progress_to(converter *convert, double work, const char *what)
 {
     convert->told = fmax(convert->told, fmin(1, work / convert->work_all));
     if (convert->desc->progress && !convert->desc->progress(convert->told, what, convert->desc->user))
@@ -45,14 +45,14 @@ static obi_status tell(converter *convert, double work, const char *what)
 static obi_status progress(converter *convert, double work, const char *what)
 {
     convert->work_done += work;
-    return tell(convert, convert->work_done, what);
+    return progress_to(convert, convert->work_done, what);
 }
 
 /* A maker does the work of a layer when the first of its linears is asked for. */
 static obi_status part_of_layer(void *user, double part, const char *what)
 {
     converter *convert = user;
-    return tell(convert, convert->work_done + part * convert->layer_work, what);
+    return progress_to(convert, convert->work_done + part * convert->layer_work, what);
 }
 
 static const obi_linear_maker *maker_of(const converter *convert) { return convert->desc->maker; }

@@ -154,11 +154,10 @@ static inline const char *opt_write(const char *name, const opt_form *form, cons
 {
     static char directory[640];
     static const opt_flaw none;
-    char path[1024], *header = NULL;
-    size_t header_bytes = 0;
+    char path[1024];
     snprintf(directory, sizeof directory, "%s/%s", scratch_directory, name);
     (void)mkdir(directory, 0700);
-    opt_writer writer = { .header = open_memstream(&header, &header_bytes), .data = tmpfile(), .flaw = flaw ? flaw : &none,
+    opt_writer writer = { .header = tmpfile(), .data = tmpfile(), .flaw = flaw ? flaw : &none,
                           .seed = (uint64_t)*opt_golden_values(golden, form->name, "seed", 1) };
     assert_true(writer.header && writer.data);
     opt_tensor(&writer, "embed_tokens.weight", OPT_VOCABULARY, form->embedding);
@@ -174,17 +173,17 @@ static inline const char *opt_write(const char *name, const opt_form *form, cons
     }
     if (writer.flaw->extra) opt_tensor(&writer, writer.flaw->extra, 4, 0);
     fprintf(writer.header, "}");
-    fclose(writer.header);
     snprintf(path, sizeof path, "%s/model.safetensors", directory);
     FILE *out = fopen(path, "wb");
     assert_non_null(out);
-    uint64_t length = header_bytes;
+    uint64_t length = (uint64_t)ftell(writer.header);
     fwrite(&length, 8, 1, out);
-    fwrite(header, 1, header_bytes, out);
-    rewind(writer.data);
-    for (int c; (c = getc(writer.data)) != EOF;) putc(c, out);
-    fclose(writer.data);
-    free(header);
+    FILE *const parts[] = { writer.header, writer.data };
+    for (int i = 0; i < 2; i++) {
+        rewind(parts[i]);
+        for (int c; (c = getc(parts[i])) != EOF;) putc(c, out);
+        fclose(parts[i]);
+    }
     assert_int_equal(fclose(out), 0);
 
     snprintf(path, sizeof path, "%s/config.json", directory);
