@@ -5,12 +5,13 @@
 /* The program with call number `call` of a Vulkan command failing; how: "lasting" or "". */
 static program *run_failing(const char *command, unsigned call, int error, const char *how, const char *const *argv)
 {
-    static char plan[64], layer[1024], preload[1024], folder[1024];
+    static char plan[64], layer[1024], folder[1024], libraries[1024];
     snprintf(plan, sizeof plan, "FAULTS_PLAN=%s %u %d %s", command, call, error, how);
     snprintf(layer, sizeof layer, "FAULTS_LAYER=%s", OB_FAULTS_LAYER);
-    snprintf(preload, sizeof preload, "LD_PRELOAD=%s", OB_FAULTS_PRELOAD);
+    snprintf(libraries, sizeof libraries, "LD_LIBRARY_PATH=%s", OB_FAULTS_FOLDER); /* LD_PRELOAD would end a path at a space */
     snprintf(folder, sizeof folder, "VK_ADD_LAYER_PATH=%s", OB_FAULTS_FOLDER);
-    const char *const set[] = { plan, layer, preload, folder, "VK_INSTANCE_LAYERS=VK_LAYER_onebit_faults", "NODEVICE_SELECT=1", NULL };
+    const char *const set[] = { plan, layer, "LD_PRELOAD=" OB_FAULTS_PRELOAD, libraries, folder, "VK_INSTANCE_LAYERS=VK_LAYER_onebit_faults",
+                                "NODEVICE_SELECT=1", NULL };
     return program_run_with(argv, set, NULL);
 }
 
