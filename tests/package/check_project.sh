@@ -24,7 +24,12 @@ cmake)
         cmake --build "$work" >>"$work/log" 2>&1 || { cat "$work/log" >&2; fail "the project does not build"; }
     ;;
 pkg-config)
-    PKG_CONFIG_PATH=$(find "$prefix" -name onebit.pc -path '*/pkgconfig/*' -printf %h | head -n 1)
+    # What pkg-config prints is cut at spaces: a prefix with one gets a name without.
+    alias=$(mktemp -d)
+    trap 'rm -rf "$alias"' EXIT
+    ln -s "$prefix" "$alias/onebit"
+    prefix=$alias/onebit
+    PKG_CONFIG_PATH=$(find "$prefix/" -name onebit.pc -path '*/pkgconfig/*' -printf %h | head -n 1)
     [ -n "$PKG_CONFIG_PATH" ] || fail "there is no onebit.pc below $prefix"
     export PKG_CONFIG_PATH
     for name in onebit onebit-train; do
