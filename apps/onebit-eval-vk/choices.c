@@ -74,6 +74,7 @@ ob_status eval_choices_score(ob_session *session, const ob_model_info *info, con
 {
     size_t shared = shared_beginning(sequences, count);
     double partition = 0;
+    size_t used = 0;
     ob_status status = ob_session_rewind(session, 0);
     if (status == OB_OK && shared > 0) {
         status = ob_session_feed(session, sequences[0].ids, shared);
@@ -82,18 +83,21 @@ ob_status eval_choices_score(ob_session *session, const ob_model_info *info, con
         partition = log_partition(logits, info->vocabulary);
         *fed += shared;
     }
-    for (uint32_t i = 0; i < count && status == OB_OK; i++) {
+    ob_continuation continuations[EVAL_CHOICES_MAX];
+    uint32_t some = 0;
+    for (uint32_t i = 0; i < count; i++) { /* numbers of each lie behind those of the one before */
         const eval_sequence *s = &sequences[i];
-        size_t rest = s->count - shared;
-        double sum = s->given == shared ? (double)logits[s->ids[shared]] - partition : 0; /* the first of them follows what is shared */
-        if (rest > 1) {
-            status = ob_session_rewind(session, (uint32_t)shared);
-            if (status == OB_OK) status = ob_session_score_next(session, s->ids + shared, rest, nll);
-            *fed += rest - 1;
-        }
-        for (size_t k = shared + 1; k < s->count && status == OB_OK; k++)
-            if (k >= s->given) sum -= nll[k - shared - 1];
-        likelihood[i] = sum;
+        if (s->count - shared < 2) continue;
+        continuations[some++] = (ob_continuation){ s->ids + shared, s->count - shared, nll + used };
+        used += s->count - shared - 1;
+    }
+    if (some > 0 && status == OB_OK) status = ob_session_score_continuations(session, continuations, some);
+    *fed += used;
+    for (uint32_t i = 0; i < count; i++) {
+        const eval_sequence *s = &sequences[i];
+        likelihood[i] = s->given == shared ? (double)logits[s->ids[shared]] - partition : 0; /* the first follows what is shared */
+        for (size_t k = shared + 1; k < s->count; k++, nll++)
+            if (k >= s->given) likelihood[i] -= *nll;
     }
     return status;
 }

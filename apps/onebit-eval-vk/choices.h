@@ -1,4 +1,4 @@
-/* choices: the log-likelihoods of an item's choices. What their beginnings share is fed once. */
+/* choices: the log-likelihoods of an item's choices. What their beginnings share is fed once, and what follows it side by side. */
 #ifndef ONEBIT_EVAL_CHOICES_H
 #define ONEBIT_EVAL_CHOICES_H
 
@@ -14,7 +14,7 @@ typedef struct eval_sequence { uint32_t *ids; size_t count, given; } eval_sequen
 int eval_sequence_make(eval_sequence *sequence, const ob_model *model, const ob_model_info *info, const eval_choice *choice, bool bos,
                        size_t most, const char *path, size_t line);
 
-/* likelihood[i] = ln p(what sequence i predicts | what it gives), nats. `logits` is room for a vocabulary, `nll` for the longest sequence.
+/* likelihood[i] = ln p(what sequence i predicts | what it gives), nats. `logits` is room for a vocabulary, `nll` for all sequences.
  * *fed grows by the tokens that went through the model. */
 ob_status eval_choices_score(ob_session *session, const ob_model_info *info, const eval_sequence *sequences, uint32_t count, float *logits,
                              double *nll, double *likelihood, uint64_t *fed);

@@ -293,7 +293,7 @@ int eval_zeroshot_measure(eval_zeroshot *result, ob_model *model, const eval_ses
     int code = load_tasks(&w);
     if (code == APP_GO_ON) code = open_log(&w, session);
     if (code == APP_GO_ON) {
-        r = (rows){ calloc(w.info.vocabulary, sizeof *r.logits), calloc(w.most + 1, sizeof *r.nll) };
+        r = (rows){ calloc(w.info.vocabulary, sizeof *r.logits), calloc((w.most + 1) * (size_t)EVAL_CHOICES_MAX, sizeof *r.nll) };
         status = r.logits && r.nll ? eval_session_open(&scorer, model, session, w.most) : OB_ERROR_MEMORY;
         code = status == OB_OK ? measure_tasks(&w, scorer, &r, result) : app_fail(status);
     }

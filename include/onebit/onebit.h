@@ -357,10 +357,22 @@ OB_API ob_status ob_session_logits(ob_session *session, float *logits);
 OB_API ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t count, double *nll);
 /* The same behind what was fed before: nll[i] = -ln p(ids[i+1] | everything fed, ids[0..i]) for i = 0 .. count-2, in batches of the
  * session's size whatever the count. ids[0] .. ids[count-2] are fed, so count-1 positions must be left (OB_ERROR_ARGUMENT otherwise); the
- * last id is only predicted. To score several continuations of one beginning: feed the beginning, take the first token of each from
- * ob_session_logits, score each continuation, ob_session_rewind to the end of the beginning between them. Feed at least one token before
- * sampling; after a failure the position is what it was before the call. */
+ * last id is only predicted. Feed at least one token before sampling; after a failure the position is what it was before the call. */
 OB_API ob_status ob_session_score_next(ob_session *session, const uint32_t *ids, size_t count, double *nll);
+
+/* One of several texts that could follow what was fed: count >= 1 ids, and room for the count-1 numbers of ob_session_score_next. */
+typedef struct ob_continuation {
+    const uint32_t *ids;
+    size_t count;
+    double *nll;
+} ob_continuation;
+
+/* ob_session_score_next for each of `count` >= 1 continuations of what was fed, none of which sees another: side by side in as few
+ * passes as the session's batch allows, which saves most where each is short. To choose among texts behind one beginning: feed the
+ * beginning, take the first token of each from ob_session_logits, score all continuations. The position stays what it is, also after
+ * a failure; then some numbers may have been written. Feed at least one token before sampling. OB_ERROR_ARGUMENT for a continuation
+ * without tokens or longer than the positions left. */
+OB_API ob_status ob_session_score_continuations(ob_session *session, const ob_continuation *continuations, size_t count);
 
 /* ---- generation inside a frame ---------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #include "api/api_internal.h"
 #include "core/alloc.h"
 #include "engine/agree.h"
+#include "engine/score.h"
 #include "engine/state.h"
 
 _Static_assert((int)OB_CACHE_AUTO == 0 && (int)OB_CACHE_F32 == (int)OBI_KV_F32 && (int)OB_CACHE_F16 == (int)OBI_KV_F16 &&
@@ -81,6 +82,16 @@ ob_status ob_session_score(ob_session *session, const uint32_t *ids, size_t coun
 ob_status ob_session_score_next(ob_session *session, const uint32_t *ids, size_t count, double *nll)
 {
     return obi_public(obi_session_score_next(session->engine, ids, count, nll));
+}
+
+ob_status ob_session_score_continuations(ob_session *session, const ob_continuation *continuations, size_t count)
+{
+    obi_branch *branches = obi_calloc(count, sizeof *branches);
+    if (!branches) return OB_ERROR_MEMORY;
+    for (size_t i = 0; i < count; i++) branches[i] = (obi_branch){ continuations[i].ids, continuations[i].count, continuations[i].nll };
+    obi_status status = obi_session_score_branches(session->engine, branches, count);
+    obi_free(branches);
+    return obi_public(status);
 }
 
 ob_status ob_session_agree(ob_session *student, ob_session *teacher, const uint32_t *ids, size_t count, ob_agreement *agreements)

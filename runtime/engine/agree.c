@@ -1,6 +1,7 @@
 #include "engine/agree.h"
 
 #include "engine/distribution.h"
+#include "engine/score.h"
 
 static void compare(const float *student, const float *teacher, uint32_t V, uint32_t next, obi_agreement *out)
 {

@@ -10,6 +10,13 @@
 #include "ops/op_norm.h"
 #include "ops/op_util.h"
 
+obi_forward_inputs obi_forward_inputs_of(const obi_session *session, uint32_t T)
+{
+    return (obi_forward_inputs){ .ids = { session->ids, 0, (uint64_t)T * 4 },
+                                 .position = { session->ids, session->batch * 4ull, 4 },
+                                 .position_rows = obi_session_position_rows(session, 0, T) };
+}
+
 void obi_forward_layers(obi_session *session, uint32_t T, const obi_forward_inputs *inputs)
 {
     const obi_weights *weights = session->weights;

@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "engine/attention.h"
+#include "engine/branches.h"
 #include "engine/linear.h"
 #include "ops/op_attn.h"
 #include "ops/op_bitlinear_post.h"
@@ -30,6 +31,20 @@ static void qkv_forward(obi_session *session, obi_view qkv, obi_kv_cache cache, 
     }
     obi_linear_group_forward(session, y, normed, linear, 3, what->T, pace);
     obi_op_post_qkv_fwd(session->cmd, qkv, table, cache, what);
+}
+
+/* attended = attention of `normed`, whose products with q, k and v are made in qkv. */
+static void attend_forward(obi_session *session, obi_view attended, obi_view qkv, obi_kv_cache cache, const obi_post_qkv *what,
+                           obi_view normed, const obi_linear *linear, obi_pace *pace)
+{
+    obi_attn_parts at = obi_attn_parts_of(qkv, what->T, what->H, what->K, what->C);
+    if (session->branches.count > 0) {
+        obi_linear_group_forward(session, (obi_view[]){ at.q, at.k, at.v }, normed, linear, 3, what->T, pace);
+        obi_branches_attend(session, attended, at, cache, what, pace);
+        return;
+    }
+    qkv_forward(session, qkv, cache, what, normed, linear, pace);
+    obi_attention_forward(session, attended, at.q, cache, what->T, pace);
 }
 
 /* x += the projection of `in`, and normed = x normalised with w. */
@@ -87,8 +102,7 @@ void obi_layer_forward(obi_session *session, uint32_t index, uint32_t T, obi_pac
         attention.place = obi_attention_place(config);
     }
 
-    qkv_forward(session, qkv, cache, &attention, normed, &linear[OBI_LINEAR_Q], pace);
-    obi_attention_forward(session, attended, obi_attn_parts_of(qkv, T, H, K, C).q, cache, T, pace);
+    attend_forward(session, attended, qkv, cache, &attention, normed, &linear[OBI_LINEAR_Q], pace);
     residual_forward(session, attended, &linear[OBI_LINEAR_O], layer->ffn_norm, T, pace);
     swiglu_forward(session, gate, up, normed, &linear[OBI_LINEAR_GATE], T, pace);
     residual_forward(session, gate, &linear[OBI_LINEAR_DOWN], next_norm(session->weights, index), T, pace);

@@ -1,6 +1,7 @@
 #include "engine/layer_opt.h"
 
 #include "engine/attention.h"
+#include "engine/branches.h"
 #include "engine/linear.h"
 #include "ops/op_act.h"
 #include "ops/op_dense.h"
@@ -77,6 +78,16 @@ static void store(const opt_pass *pass, obi_kv_cache cache, obi_attn_parts at)
                                session->context);
 }
 
+static void attend(const opt_pass *pass, obi_view attended, obi_kv_cache cache, obi_attn_parts at)
+{
+    if (pass->session->branches.count > 0) {
+        obi_branches_attend(pass->session, attended, at, cache, NULL, pass->pace);
+        return;
+    }
+    store(pass, cache, at);
+    obi_attention_forward(pass->session, attended, at.q, cache, pass->T, pass->pace);
+}
+
 static void layer_forward(const opt_pass *pass, uint32_t index)
 {
     obi_session *session = pass->session;
@@ -92,8 +103,7 @@ static void layer_forward(const opt_pass *pass, uint32_t index)
     const obi_view y[] = { at.q, at.k, at.v };
     obi_linear_group_forward(session, y, pass->in, &linear[OBI_LINEAR_Q], 3, pass->T, pass->pace);
     for (int i = 0; i < 3; i++) follow(pass, y[i], OBI_BIAS_ALONE, y[i], &linear[OBI_LINEAR_Q + i]);
-    store(pass, cache, at);
-    obi_attention_forward(session, attended, at.q, cache, pass->T, pass->pace);
+    attend(pass, attended, cache, at);
     project(pass, pass->x, OBI_BIAS_ADD, pass->projected, attended, &linear[OBI_LINEAR_O]);
     if (config->norm_last) normalise(pass, layer->attn_norm, layer->attn_norm_bias);
     else normalise(pass, layer->ffn_norm, layer->ffn_norm_bias);

@@ -5,14 +5,11 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "engine/distribution.h"
+#include "engine/branches.h"
 #include "engine/forward.h"
 #include "engine/session_buffers.h"
 #include "ops/matrix.h"
 #include "ops/op_attn.h"
-
-/* Logits that scoring keeps on the device at once. */
-#define SCORE_BYTES_MAX (64ull << 20)
 
 /* Halves take half of the memory and of what decoding reads; tier A promises nothing but 32-bit words. A software driver
  * has no faster way with halves, and who asks for exact arithmetic keeps all digits. */
@@ -116,7 +113,8 @@ void obi_session_destroy(obi_session *session)
                               session->logits_host,
                               session->topk_scratch,
                               session->score_logits,
-                              session->score_host };
+                              session->score_host,
+                              session->branches.room };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) obi_buffer_destroy(device, buffers[i]);
     for (uint32_t i = 0; i < session->weights->config.layers; i++) {
         if (session->k_cache) obi_buffer_destroy(device, session->k_cache[i]);
@@ -150,7 +148,7 @@ obi_status obi_session_put_position_rows(obi_session *session, uint32_t slot, ui
     if (!session->position_rows) return OBI_OK;
     obi_view view = obi_session_position_rows(session, slot, T);
     for (uint32_t t = 0; t < T; t++) {
-        uint32_t row = session->position + t + OBI_POSITION_OFFSET;
+        uint32_t row = obi_branches_position(session, t) + OBI_POSITION_OFFSET;
         memcpy((char *)session->position_rows->mapped + view.offset + t * 4ull, &row, 4);
     }
     return obi_buffer_flush(session->device, session->position_rows, view.offset, view.size);
@@ -172,17 +170,9 @@ uint32_t obi_session_reach(const obi_session *session)
     return reach < session->context ? (uint32_t)reach : session->context;
 }
 
-/* Where obi_session_put_ids has put T tokens. */
-static obi_forward_inputs inputs_of(const obi_session *session, uint32_t T)
-{
-    return (obi_forward_inputs){ .ids = { session->ids, 0, (uint64_t)T * 4 },
-                                 .position = { session->ids, session->batch * 4ull, 4 },
-                                 .position_rows = obi_session_position_rows(session, 0, T) };
-}
-
 void obi_session_record(obi_session *session, uint32_t T, bool last)
 {
-    obi_forward_inputs inputs = inputs_of(session, T);
+    obi_forward_inputs inputs = obi_forward_inputs_of(session, T);
     obi_forward_layers(session, T, &inputs);
     if (last) obi_forward_choice(session, T, 0);
 }
@@ -322,8 +312,7 @@ obi_status obi_session_feed_part(obi_session *session, const uint32_t *ids, size
     return obi_session_end_call(session, status);
 }
 
-/* Waits for what is at work, and forgets it and everything that was to follow the last token. */
-static void forget_choice(obi_session *session)
+void obi_session_forget_choice(obi_session *session)
 {
     obi_step_drop(session);
     obi_ahead_drop(session);
@@ -335,7 +324,7 @@ obi_status obi_session_rewind(obi_session *session, uint32_t position)
 {
     if (position > session->position)
         return obi_fail(OBI_ERROR_ARGUMENT, "cannot rewind to position %u: only %u tokens were fed", position, session->position);
-    forget_choice(session);
+    obi_session_forget_choice(session);
     session->position = position;
     return OBI_OK;
 }
@@ -385,93 +374,4 @@ obi_status obi_session_sample(obi_session *session, uint32_t *id)
     session->chose = true;
     session->repeats = false;
     return OBI_OK;
-}
-
-static obi_status prepare_scoring(obi_session *session)
-{
-    if (session->score_logits) return OBI_OK;
-    uint64_t V = session->weights->config.vocabulary, limit = SCORE_BYTES_MAX;
-    if (limit > session->device->caps.storage_range) limit = session->device->caps.storage_range;
-    uint64_t rows = limit / (V * 4);
-    if (rows > session->batch) rows = session->batch;
-    if (rows == 0) rows = 1;
-    session->score_rows = (uint32_t)rows;
-    if (!session->score_host) /* kept if the next failed */
-        OBI_TRY(obi_buffer_create(session->device, rows * V * 4, OBI_MEMORY_READBACK, &session->score_host));
-    return obi_buffer_create(session->device, rows * V * 4, OBI_MEMORY_DEVICE, &session->score_logits);
-}
-
-obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, size_t count)
-{
-    if (count < 2) return obi_fail(OBI_ERROR_ARGUMENT, "scoring needs at least two tokens");
-    if (count > session->context)
-        return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit into a context of %u positions", count, session->context);
-    OBI_TRY(obi_session_check_ids(session, ids, count));
-    OBI_TRY(obi_session_take_cancel(session));
-    OBI_TRY(prepare_scoring(session));
-    forget_choice(session);
-    session->position = 0;
-    return OBI_OK;
-}
-
-obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uint32_t T, const float **rows)
-{
-    const obi_config *config = &session->weights->config;
-    obi_view logits = obi_view_rows(session->score_logits, 0, T, config->vocabulary);
-    obi_view host = obi_view_rows(session->score_host, 0, T, config->vocabulary);
-    obi_status status;
-    OBI_TRY_GOTO(obi_session_take_cancel(session));
-    OBI_TRY_GOTO(obi_session_put_ids(session, ids, T));
-    obi_cmd_begin(session->cmd);
-    obi_forward_inputs inputs = inputs_of(session, T);
-    obi_forward_layers(session, T, &inputs);
-    obi_forward_head(session, logits, obi_view_rows(session->normed, 0, T, obi_config_embedding_width(config)), T);
-    obi_cmd_copy(session->cmd, host, logits);
-    OBI_TRY_GOTO(obi_cmd_run(session->cmd));
-    OBI_TRY_GOTO(obi_buffer_invalidate(session->device, session->score_host, 0, host.size));
-    *rows = session->score_host->mapped;
-    obi_session_fed(session, ids, T);
-done:
-    if (status != OBI_OK) session->position = 0;
-    return obi_session_end_call(session, status);
-}
-
-/* The rows of ids[0 .. count-2] in batches, and what each says of the id behind it. */
-static obi_status score_ids(obi_session *session, const uint32_t *ids, size_t count, double *nll)
-{
-    uint32_t V = session->weights->config.vocabulary;
-    for (size_t done = 0; done < count - 1;) { /* the last id is only predicted, never fed */
-        size_t left = count - 1 - done;
-        uint32_t T = left < session->score_rows ? (uint32_t)left : session->score_rows;
-        const float *rows;
-        OBI_TRY(obi_session_score_rows(session, ids + done, T, &rows));
-        for (uint32_t t = 0; t < T; t++) {
-            const float *logits = rows + (uint64_t)t * V;
-            nll[done + t] = obi_log_partition(logits, V) - (double)logits[ids[done + t + 1]];
-        }
-        done += T;
-    }
-    return OBI_OK;
-}
-
-obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll)
-{
-    OBI_TRY(obi_session_score_begin(session, ids, count));
-    return score_ids(session, ids, count, nll);
-}
-
-obi_status obi_session_score_next(obi_session *session, const uint32_t *ids, size_t count, double *nll)
-{
-    if (count < 2) return obi_fail(OBI_ERROR_ARGUMENT, "scoring needs at least two tokens");
-    if (count - 1 > session->context - session->position)
-        return obi_fail(OBI_ERROR_ARGUMENT, "%zu tokens do not fit: the context has %u positions and %u are taken", count - 1,
-                        session->context, session->position);
-    OBI_TRY(obi_session_check_ids(session, ids, count));
-    OBI_TRY(obi_session_take_cancel(session));
-    OBI_TRY(prepare_scoring(session));
-    uint32_t start = session->position;
-    forget_choice(session);
-    obi_status status = score_ids(session, ids, count, nll);
-    if (status != OBI_OK) session->position = start; /* what was stored beyond it will be overwritten */
-    return status;
 }

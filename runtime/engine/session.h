@@ -27,6 +27,13 @@ typedef struct obi_session_desc {
 /* What a token leaves: its logits (V) and the best of them, candidates of which there are OBI_CANDIDATES_MAX at most. */
 typedef struct obi_result { obi_buffer *logits, *topk, *topk_host; } obi_result;
 
+/* Several continuations of what was fed, side by side in the pass that is being recorded (engine/branches). */
+typedef struct obi_branches {
+    uint32_t count;         /* 0: the tokens are one sequence, as everywhere but in obi_session_score_branches */
+    const uint32_t *tokens; /* (count) of each, at least one, together T; each begins at session->position */
+    obi_buffer *room;       /* their attention's inputs and outputs; NULL before the first use */
+} obi_branches;
+
 typedef struct obi_session {
     const obi_weights *weights;
     obi_device *device;
@@ -72,9 +79,10 @@ typedef struct obi_session {
     obi_buffer *logits_host; /* (V) readback */
     obi_buffer *topk_scratch;
     obi_buffer **k_cache, **v_cache; /* L of (context, K*C), kv_type */
-    /* scoring, made on first use */
+    /* scoring (engine/score), made on first use */
     uint32_t score_rows;
     obi_buffer *score_logits, *score_host; /* (score_rows, V) */
+    obi_branches branches;
 } obi_session;
 
 /* What a session keeps keys and values in when it is not told. */
@@ -113,18 +121,10 @@ obi_status obi_session_put_ids(obi_session *session, const uint32_t *ids, uint32
 void obi_session_record(obi_session *session, uint32_t T, bool last);
 void obi_session_fed(obi_session *session, const uint32_t *ids, uint32_t T);
 
+/* Waits for what is at work, and forgets it and everything that was to follow the last token. */
+void obi_session_forget_choice(obi_session *session);
 obi_status obi_session_rewind(obi_session *session, uint32_t position);
 obi_status obi_session_sample(obi_session *session, uint32_t *id);
 obi_status obi_session_logits(obi_session *session, float *logits);
-
-/* nll[i] = -ln p(ids[i+1] | ids[0..i]), i < count-1, from position 0. */
-obi_status obi_session_score(obi_session *session, const uint32_t *ids, size_t count, double *nll);
-/* The same from the session's position on, which moves by count-1: nll[i] = -ln p(ids[i+1] | what was fed, ids[0..i]). */
-obi_status obi_session_score_next(obi_session *session, const uint32_t *ids, size_t count, double *nll);
-
-/* The same in parts, for who needs the logits themselves. begin checks all and starts anew; then rows takes the ids in order,
- * T <= score_rows at a time and never the last one: *rows are their logits (T,V), the session's until its next call. */
-obi_status obi_session_score_begin(obi_session *session, const uint32_t *ids, size_t count);
-obi_status obi_session_score_rows(obi_session *session, const uint32_t *ids, uint32_t T, const float **rows);
 
 #endif

@@ -289,6 +289,32 @@ static void test_score_next(void **state)
     }
 }
 
+/* Continuations side by side are scored as each alone; one that has a single token has nothing to be scored. */
+static void test_score_continuations(void **state)
+{
+    (void)state;
+    enum { GIVEN = 3 };
+    double nll[3][PROMPT], want[3][PROMPT];
+    ob_session *session;
+    API_OK(ob_session_create(&session, stories, &(ob_session_desc){ 0 }));
+    API_OK(ob_session_feed(session, golden, GIVEN));
+    const ob_continuation continuations[] = { { prompt, PROMPT, nll[0] }, { golden, 1, nll[1] }, { golden + GIVEN, PROMPT, nll[2] } };
+    nll[1][0] = 77;
+    API_OK(ob_session_score_continuations(session, continuations, 3));
+    assert_int_equal(ob_session_position(session), GIVEN);
+    assert_true(nll[1][0] == 77);
+    expect_not_ready(session);
+    for (int i = 0; i < 3; i += 2) {
+        API_OK(ob_session_score_next(session, continuations[i].ids, PROMPT, want[i]));
+        API_OK(ob_session_rewind(session, GIVEN));
+        for (int k = 0; k + 1 < PROMPT; k++)
+            if (!(fabs(nll[i][k] - want[i][k]) < 1e-4)) fail_msg("%d: nll[%d] is %g, alone %g", i, k, nll[i][k], want[i][k]);
+    }
+    API_FAILS(ob_session_score_continuations(session, continuations, 0), OB_ERROR_ARGUMENT, "no continuation");
+    API_FAILS(ob_session_score_continuations(session, &(ob_continuation){ golden, 0, nll[0] }, 1), OB_ERROR_ARGUMENT, "no token");
+    ob_session_destroy(session);
+}
+
 /* ---- times ----------------------------------------------------------------------------------------------------------- */
 
 static void test_kernel_times(void **state)
@@ -357,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_descs), cmocka_unit_test(test_greedy_text), cmocka_unit_test(test_refused_feeds_change_nothing),
         cmocka_unit_test(test_rewind), cmocka_unit_test(test_logits), cmocka_unit_test(test_seeds), cmocka_unit_test(test_score),
         cmocka_unit_test(test_score_next),
+        cmocka_unit_test(test_score_continuations),
         cmocka_unit_test(test_kernel_times), cmocka_unit_test(test_sessions_in_a_loop),
     };
     return cmocka_run_group_tests(tests, open_shared, close_shared);

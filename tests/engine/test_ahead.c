@@ -1,6 +1,7 @@
 /* test_ahead: a session that submits the token after its own choice before it waits for it (engine/ahead) gives what one gives that does
  * not, bit for bit and whatever is called in between. */
 #include "session_models.h"
+#include "engine/score.h"
 
 typedef struct pair { obi_session *plain, *ahead; } pair;
 

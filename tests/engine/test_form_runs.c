@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/score.h"
 #include "quant/train/run.h"
 
 #define TOKENS 64u

@@ -7,6 +7,7 @@
 
 #include "core/half.h"
 #include "import_files.h"
+#include "engine/score.h"
 #include "quant/import/safetensors.h"
 #include "quant/planes.h"
 #include "quant/ptq/calibrated.h"

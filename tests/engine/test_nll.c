@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "engine/score.h"
 
 #define BYTES 0.005
 

@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "reference_model.h"
 #include "synthetic_model.h"
+#include "engine/score.h"
 
 enum { TOKENS = 40 };
 

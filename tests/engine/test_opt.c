@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "core/half.h"
+#include "engine/score.h"
 #include "engine/state.h"
 #include "opt_model.h"
 #include "quant/planes.h"
@@ -164,6 +165,31 @@ static void test_scores(void **state)
         }
         obi_session_destroy(session);
     }
+}
+
+/* Continuations side by side have the positions that each has alone: one is the text itself, and one begins elsewhere in it. */
+static void test_branches(void **state)
+{
+    (void)state;
+    enum { GIVEN = 4, REST = OPT_TOKENS - GIVEN };
+    model_use_tier(OBI_TIER_A);
+    for (int f = 0; f < FORMS; f++)
+        for (int onebit = 0; onebit < 2; onebit++) {
+            double nll[3][REST], want[3][REST];
+            const obi_branch branches[] = { { ids[f] + GIVEN, REST, nll[0] }, { ids[f] + 2, 2, nll[1] }, { ids[f] + 1, REST, nll[2] } };
+            obi_session *session = open_session(models[f][onebit], (obi_session_desc){ 0 });
+            TEST_OK(obi_session_feed(session, ids[f], GIVEN));
+            TEST_OK(obi_session_score_branches(session, branches, 3));
+            for (int b = 0; b < 3; b++) {
+                TEST_OK(obi_session_score_next(session, branches[b].ids, branches[b].count, want[b]));
+                TEST_OK(obi_session_rewind(session, GIVEN));
+                for (size_t i = 0; i + 1 < branches[b].count; i++)
+                    if (!(fabs(nll[b][i] - want[b][i]) <= 4 * TOLERANCE)) fail_msg("branch %d: %g, not %g", b, nll[b][i], want[b][i]);
+            }
+            obi_session_destroy(session);
+        }
+    model_use_tier(test_device()->tier);
+    test_device_check();
 }
 
 /* A text to the end of the context: fed as it is chosen, with the token after it under way, and in pieces. The same tokens, and logits that
@@ -442,7 +468,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_logits),   cmocka_unit_test(test_cache_types),
-        cmocka_unit_test(test_scores),          cmocka_unit_test(test_text_to_the_end),
+        cmocka_unit_test(test_scores), cmocka_unit_test(test_branches), cmocka_unit_test(test_text_to_the_end),
         cmocka_unit_test(test_quantised),
         cmocka_unit_test(test_written_files_are_sources), cmocka_unit_test(test_wrong_files_are_refused),
     };

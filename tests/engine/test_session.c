@@ -4,6 +4,7 @@
 
 #include "feed_token.h"
 #include "groups.h"
+#include "engine/score.h"
 #include "ops/op_attn.h"
 
 /* ---- the same logits however the tokens are fed ---------------------------------------------------------------- */

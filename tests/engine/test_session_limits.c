@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/pace.h"
+#include "engine/score.h"
 #include "ops/op_attn.h"
 
 static void test_memory_comes_back(void **state)

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/score.h"
 #include "ops/op_loss.h"
 #include "quant/train/export.h"
 #include "quant/train/run.h"

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "engine/score.h"
 #include "quant/train/run.h"
 
 #define STEPS 6
