@@ -1,11 +1,11 @@
-/* random_gguf: writes a LLaMA-shaped GGUF file of random weights, for measurements of speed: what it says is noise.
+/* random_gguf: writes a GGUF file of random weights in the shape of a LLaMA or an OPT, for measurements of speed: what it says is noise.
  *
  *     random-gguf OUT TYPE WIDTH FFN LAYERS HEADS KV_HEADS VOCABULARY
  *
- * TYPE is that of the linear layers. onebit: our 1-bit format (docs/format.md); q1_0 (128 signs under one f16 scale), q4_0, q8_0,
- * f16: an ordinary llama file for llama.cpp. Embedding and head are f16 and norms f32 in all of them, and all have the same
- * tokenizer, so that files of one shape differ in the linear layers alone. C and nothing else: it shares no code with what is
- * being measured. */
+ * TYPE is that of the linear layers. onebit: our 1-bit format (docs/format.md); onebitopt: the same of an OPT; q1_0 (128 signs under one
+ * f16 scale), q4_0, q8_0, f16: an ordinary llama file for llama.cpp. Embedding and head are f16 and norms f32 in all of them, and all
+ * have the same tokenizer, so that files of one shape differ in the linear layers alone. C and nothing else: it shares no code with
+ * what is being measured. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -19,6 +19,8 @@
 #define ALIGNMENT 32
 #define TENSORS_MAX 32768
 #define BLOCK_BYTES_MAX 64
+#define OPT_CONTEXT 2048
+#define OPT_POSITION_OFFSET 2
 
 enum { KEY_U32 = 4, KEY_F32 = 6, KEY_STRING = 8, KEY_ARRAY = 9 }; /* GGUF's ids of value types */
 
@@ -40,13 +42,13 @@ typedef struct tensor {
     char name[64];
     const encoding *as;
     uint64_t columns, rows; /* rows 0: a vector */
-    double scale;           /* numbers lie around 0 within it; of norms and of onebit's vectors: around 1 */
+    double scale;           /* numbers lie around 0 within it; 0: around 1, as of norms and of onebit's vectors */
     uint64_t offset, bytes;
 } tensor;
 
 typedef struct model {
-    bool onebit;
-    const encoding *linear;
+    bool onebit, opt;
+    const encoding *linear; /* of who is not onebit */
     uint32_t width, ffn, layers, heads, kv_heads, vocabulary;
     tensor *tensors;
     uint32_t tensor_count;
@@ -135,6 +137,19 @@ static void add_linear(model *to, uint32_t layer, const char *role, uint32_t row
     add(to, name, &f16, columns, 0, 0);
     snprintf(name, sizeof name, "blk.%" PRIu32 ".%s.weight_scale", layer, role);
     add(to, name, &f16, rows, 0, 0);
+    if (!to->opt) return;
+    snprintf(name, sizeof name, "blk.%" PRIu32 ".%s.bias", layer, role);
+    add(to, name, &f32, rows, 0, 0.1);
+}
+
+/* A norm; of OPT with what it adds. */
+static void add_norm(model *to, const char *stem)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.48s.weight", stem);
+    add(to, name, &f32, to->width, 0, 0);
+    snprintf(name, sizeof name, "%.48s.bias", stem);
+    if (to->opt) add(to, name, &f32, to->width, 0, 0.1);
 }
 
 static void list_tensors(model *to)
@@ -142,18 +157,19 @@ static void list_tensors(model *to)
     uint32_t width = to->width, kv_width = width / to->heads * to->kv_heads;
     char name[64];
     add(to, "token_embd.weight", &f16, width, to->vocabulary, 1 / sqrt(width));
-    add(to, "output_norm.weight", &f32, width, 0, 0);
-    add(to, "output.weight", &f16, width, to->vocabulary, 1 / sqrt(width));
+    add_norm(to, "output_norm");
+    if (to->opt) add(to, "position_embd.weight", &f16, width, OPT_CONTEXT + OPT_POSITION_OFFSET, 1 / sqrt(width));
+    else add(to, "output.weight", &f16, width, to->vocabulary, 1 / sqrt(width)); /* OPT's head is its embedding */
     for (uint32_t i = 0; i < to->layers; i++) {
-        snprintf(name, sizeof name, "blk.%" PRIu32 ".attn_norm.weight", i);
-        add(to, name, &f32, width, 0, 0);
-        snprintf(name, sizeof name, "blk.%" PRIu32 ".ffn_norm.weight", i);
-        add(to, name, &f32, width, 0, 0);
+        snprintf(name, sizeof name, "blk.%" PRIu32 ".attn_norm", i);
+        add_norm(to, name);
+        snprintf(name, sizeof name, "blk.%" PRIu32 ".ffn_norm", i);
+        add_norm(to, name);
         add_linear(to, i, "attn_q", width, width);
         add_linear(to, i, "attn_k", kv_width, width);
         add_linear(to, i, "attn_v", kv_width, width);
         add_linear(to, i, "attn_output", width, width);
-        add_linear(to, i, "ffn_gate", to->ffn, width);
+        if (!to->opt) add_linear(to, i, "ffn_gate", to->ffn, width);
         add_linear(to, i, "ffn_up", to->ffn, width);
         add_linear(to, i, "ffn_down", width, to->ffn);
     }
@@ -162,8 +178,8 @@ static void list_tensors(model *to)
 static void fill_block(model *from, const tensor *which, uint8_t *block)
 {
     const encoding *as = which->as;
-    if (which->rows == 0) { /* norms and scales */
-        double value = 0.5 + next_uniform(from);
+    if (which->rows == 0) { /* norms, scales and biases */
+        double value = which->scale > 0 ? which->scale * (2 * next_uniform(from) - 1) : 0.5 + next_uniform(from);
         float single = (float)value;
         uint16_t half = half_of(value);
         memcpy(block, as == &f32 ? (void *)&single : (void *)&half, as->bytes);
@@ -219,10 +235,12 @@ static void key_text(model *to, const char *key, const char *value)
 {
     if (begins_key(to, key, KEY_STRING)) put_text(to, value);
 }
+static const char *architecture(const model *of) { return of->opt ? "onebitopt" : of->onebit ? "onebitllama" : "llama"; }
+
 static void key_of_model(model *to, const char *key, uint32_t value)
 {
     char whole[96];
-    snprintf(whole, sizeof whole, "%s.%s", to->onebit ? "onebitllama" : "llama", key);
+    snprintf(whole, sizeof whole, "%s.%s", architecture(to), key);
     key_u32(to, whole, value);
 }
 
@@ -260,24 +278,29 @@ static void keys_of_tokenizer(model *to)
 static void write_keys(model *to)
 {
     key_count = 0;
-    key_text(to, "general.architecture", to->onebit ? "onebitllama" : "llama");
+    key_text(to, "general.architecture", architecture(to));
     key_text(to, "general.name", "random");
-    key_of_model(to, "context_length", 4096);
+    key_of_model(to, "context_length", to->opt ? OPT_CONTEXT : 4096);
     key_of_model(to, "embedding_length", to->width);
     key_of_model(to, "block_count", to->layers);
     key_of_model(to, "feed_forward_length", to->ffn);
     key_of_model(to, "attention.head_count", to->heads);
-    key_of_model(to, "attention.head_count_kv", to->kv_heads);
-    key_of_model(to, "rope.dimension_count", to->width / to->heads);
     key_of_model(to, "vocab_size", to->vocabulary);
-    key_f32(to, to->onebit ? "onebitllama.attention.layer_norm_rms_epsilon" : "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    if (to->opt) {
+        key_of_model(to, "position_offset", OPT_POSITION_OFFSET);
+        key_f32(to, "onebitopt.attention.layer_norm_epsilon", 1e-5f);
+    } else {
+        key_of_model(to, "attention.head_count_kv", to->kv_heads);
+        key_of_model(to, "rope.dimension_count", to->width / to->heads);
+        key_f32(to, to->onebit ? "onebitllama.attention.layer_norm_rms_epsilon" : "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    }
     keys_of_tokenizer(to);
     if (!to->onebit) return;
     key_u32(to, "onebit.version", 1);
     key_text(to, "onebit.packing", "i32-lsb0-neg1");
     key_text(to, "onebit.post_norm", "layernorm");
     key_f32(to, "onebit.post_norm_eps", 1e-5f);
-    key_text(to, "onebit.rope_layout", "half");
+    if (!to->opt) key_text(to, "onebit.rope_layout", "half");
 }
 
 static void write_file(model *to)
@@ -317,20 +340,22 @@ static uint32_t read_size(const char *word, uint32_t most)
 int main(int argc, char **argv)
 {
     if (argc != 9) {
-        fprintf(stderr, "usage: random-gguf OUT onebit|q1_0|q4_0|q8_0|f16 WIDTH FFN LAYERS HEADS KV_HEADS VOCABULARY\n");
+        fprintf(stderr, "usage: random-gguf OUT onebit|onebitopt|q1_0|q4_0|q8_0|f16 WIDTH FFN LAYERS HEADS KV_HEADS VOCABULARY\n");
         return 2;
     }
     if (*(const uint8_t *)&(uint16_t){ 1 } != 1) refuse(1, "this machine is not little-endian%s", "");
-    model made = { .random = 88172645463325252u, .onebit = strcmp(argv[2], "onebit") == 0 };
+    model made = { .random = 88172645463325252u, .opt = strcmp(argv[2], "onebitopt") == 0 };
+    made.onebit = made.opt || strcmp(argv[2], "onebit") == 0;
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++)
         if (strcmp(argv[2], linears[i].name) == 0) made.linear = &linears[i];
-    if (!made.linear && !made.onebit) refuse(2, "the type must be one of onebit, q1_0, q4_0, q8_0 and f16, not '%s'", argv[2]);
+    if (!made.linear && !made.onebit) refuse(2, "the type must be one of onebit, onebitopt, q1_0, q4_0, q8_0 and f16, not '%s'", argv[2]);
     made.width = read_size(argv[3], 1 << 16);
     made.ffn = read_size(argv[4], 1 << 16);
     made.layers = read_size(argv[5], 1024);
     made.heads = read_size(argv[6], 1 << 16);
     made.kv_heads = read_size(argv[7], 1 << 16);
     made.vocabulary = read_size(argv[8], 1 << 22);
+    if (made.opt && made.kv_heads != made.heads) refuse(2, "an OPT has as many kv_heads as heads%s", "");
     if (made.width % made.heads || made.heads % made.kv_heads) refuse(2, "heads must divide the width, and kv_heads the heads%s", "");
     made.tensors = calloc(TENSORS_MAX, sizeof *made.tensors);
     if (!made.tensors) refuse(4, "there is not enough memory%s", "");

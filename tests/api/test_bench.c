@@ -319,6 +319,16 @@ static void test_random_files(void **state)
         assert_true(json_number(run->out, "model_n_params") == linears + 2 * 300 * 64 + 5 * 64);
         unlink(path);
     }
+    char opt[1024]; /* D = 64, F = 100: linears, embedding (which is the head) and 2050 positions, norms and biases of D and F */
+    snprintf(opt, sizeof opt, "%s", scratch_path("opt.gguf"));
+    program_expect_success(program_run("random-gguf", opt, "onebitopt", "64", "100", "2", "4", "4", "300"));
+    const program *run = program_run("onebit-bench-vk", "decode", "-m", opt, "-n", "2", "-r", "1", "--warmup", "0", "-o", "json");
+    program_expect_success(run);
+    assert_true(json_number(run->out, "model_n_params") ==
+                2 * (4 * 64 * 64 + 2 * 64 * 100) + (300 + 2050) * 64 + 5 * 2 * 64 + 2 * (5 * 64 + 100));
+    unlink(opt);
+    program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "onebitopt", "64", "96", "2", "4", "2", "300"), 2,
+                           "as many kv_heads");
     program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "q1_0", "64", "96", "2", "4", "2", "300"), 2,
                            "fill its blocks");
     program_expect_failure(program_run("random-gguf", scratch_path("no.gguf"), "q9", "64", "96", "2", "4", "2", "300"), 2, "not 'q9'");
