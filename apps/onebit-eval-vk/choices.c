@@ -69,6 +69,17 @@ static double log_partition(const float *logits, uint32_t count)
     return largest + log(sum);
 }
 
+/* The first sequence that is the same as i, which may be i: rounding must not choose between equal ones. */
+static uint32_t equal_before(const eval_sequence *sequences, uint32_t i)
+{
+    const eval_sequence *s = &sequences[i];
+    for (uint32_t k = 0; k < i; k++)
+        if (sequences[k].count == s->count && sequences[k].given == s->given &&
+            memcmp(sequences[k].ids, s->ids, s->count * sizeof *s->ids) == 0)
+            return k;
+    return i;
+}
+
 ob_status eval_choices_score(ob_session *session, const ob_model_info *info, const eval_sequence *sequences, uint32_t count, float *logits,
                              double *nll, double *likelihood, uint64_t *fed)
 {
@@ -87,7 +98,7 @@ ob_status eval_choices_score(ob_session *session, const ob_model_info *info, con
     uint32_t some = 0;
     for (uint32_t i = 0; i < count; i++) { /* numbers of each lie behind those of the one before */
         const eval_sequence *s = &sequences[i];
-        if (s->count - shared < 2) continue;
+        if (s->count - shared < 2 || equal_before(sequences, i) < i) continue;
         continuations[some++] = (ob_continuation){ s->ids + shared, s->count - shared, nll + used };
         used += s->count - shared - 1;
     }
@@ -95,6 +106,11 @@ ob_status eval_choices_score(ob_session *session, const ob_model_info *info, con
     *fed += used;
     for (uint32_t i = 0; i < count; i++) {
         const eval_sequence *s = &sequences[i];
+        uint32_t same = equal_before(sequences, i);
+        if (same < i) {
+            likelihood[i] = likelihood[same];
+            continue;
+        }
         likelihood[i] = s->given == shared ? (double)logits[s->ids[shared]] - partition : 0; /* the first follows what is shared */
         for (size_t k = shared + 1; k < s->count; k++, nll++)
             if (k >= s->given) likelihood[i] -= *nll;

@@ -283,7 +283,7 @@ typedef struct ob_session_desc {
     bool stepped;         /* for ob_session_step: makes every pipeline now that it can need, so that no frame waits for a compiler */
 } ob_session_desc;
 
-/* Takes all device memory that the session will need. OB_ERROR_ARGUMENT for sizes and samplings that cannot be, OB_ERROR_MEMORY, with the
+/* Takes all device memory that the session will need, but for scoring, which takes some at its first use. OB_ERROR_ARGUMENT for sizes and samplings that cannot be, OB_ERROR_MEMORY, with the
  * largest context that fits, when there is too little. The model must outlive it. Thread-safe. */
 OB_API ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc);
 OB_API void ob_session_destroy(ob_session *session);
@@ -360,18 +360,20 @@ OB_API ob_status ob_session_score(ob_session *session, const uint32_t *ids, size
  * last id is only predicted. Feed at least one token before sampling; after a failure the position is what it was before the call. */
 OB_API ob_status ob_session_score_next(ob_session *session, const uint32_t *ids, size_t count, double *nll);
 
-/* One of several texts that could follow what was fed: count >= 1 ids, and room for the count-1 numbers of ob_session_score_next. */
+/* One of several texts that could follow what was fed: count >= 1 ids, and room for the count-1 numbers of ob_session_score_next (NULL
+ * will do for none). The caller's. */
 typedef struct ob_continuation {
     const uint32_t *ids;
     size_t count;
     double *nll;
 } ob_continuation;
 
-/* ob_session_score_next for each of `count` >= 1 continuations of what was fed, none of which sees another: side by side in as few
- * passes as the session's batch allows, which saves most where each is short. To choose among texts behind one beginning: feed the
+/* ob_session_score_next for each of `count` >= 1 continuations of what was fed, none of which sees another: neighbours share a pass as
+ * long as they fit the session's batch, which saves most where each is short. To choose among texts behind one beginning: feed the
  * beginning, take the first token of each from ob_session_logits, score all continuations. The position stays what it is, also after
- * a failure; then some numbers may have been written. Feed at least one token before sampling. OB_ERROR_ARGUMENT for a continuation
- * without tokens or longer than the positions left. */
+ * a failure; then some numbers may have been written. Feed at least one token before sampling. OB_ERROR_ARGUMENT, and nothing done, for
+ * no continuation, one without tokens or with more than one token more than there are positions left, or an id that the vocabulary
+ * lacks. Nothing of the list is kept. */
 OB_API ob_status ob_session_score_continuations(ob_session *session, const ob_continuation *continuations, size_t count);
 
 /* ---- generation inside a frame ---------------------------------------------------------------------------------- */

@@ -20,19 +20,19 @@ static branch_room room_at(const obi_session *session, uint64_t offset, uint32_t
     return room;
 }
 
-obi_status obi_branches_begin(obi_session *session, const uint32_t *tokens, uint32_t count)
+obi_status obi_branches_prepare(obi_session *session)
 {
-    obi_branches *branches = &session->branches;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < count; i++) bytes = room_at(session, bytes, tokens[i]).end;
-    if (!branches->room || branches->room->size < bytes) {
-        obi_buffer_destroy(session->device, branches->room); /* no pass is at work */
-        branches->room = NULL;
-        OBI_TRY(obi_buffer_create(session->device, bytes, OBI_MEMORY_DEVICE, &branches->room));
-    }
-    branches->tokens = tokens;
-    branches->count = count;
-    return OBI_OK;
+    const obi_config *config = &session->weights->config;
+    if (session->branches.room) return OBI_OK;
+    uint64_t rows = session->score_rows, most = rows < OBI_BRANCHES_MAX ? rows : OBI_BRANCHES_MAX;
+    uint64_t row = 2ull * (config->heads + config->kv_heads) * config->head_size * 4; /* q and out, k and v */
+    return obi_buffer_create(session->device, rows * row + most * 4 * OBI_BUFFER_ALIGNMENT, OBI_MEMORY_DEVICE, &session->branches.room);
+}
+
+void obi_branches_begin(obi_session *session, const uint32_t *tokens, uint32_t count)
+{
+    session->branches.tokens = tokens;
+    session->branches.count = count;
 }
 
 void obi_branches_end(obi_session *session) { session->branches.count = 0; }
@@ -62,8 +62,12 @@ static void store_and_attend(obi_session *session, const branch_room *room, obi_
     } else {
         obi_op_kv_store_fwd(session->cmd, cache, at.k, at.v, n, K * C, C, session->position, session->context);
     }
-    if (n > 1) obi_attention_forward(session, room->out, at.q, cache, n, pace);
-    else obi_op_attn_fwd(session->cmd, room->out, at.q, cache, 1, H, K, C, session->position); /* a place in memory is for tokens alone */
+    if (n > 1) {
+        obi_attention_forward(session, room->out, at.q, cache, n, pace);
+    } else { /* its position is recorded, where that of a session's single token is in memory */
+        obi_pace_before(pace, 2.0 * H * C * ((double)session->position + 1) * pace->attention_cost);
+        obi_op_attn_fwd(session->cmd, room->out, at.q, cache, 1, H, K, C, session->position);
+    }
 }
 
 void obi_branches_attend(obi_session *session, obi_view out, obi_attn_parts from, obi_kv_cache cache, const obi_post_qkv *qkv,

@@ -10,12 +10,15 @@
 
 #define OBI_BRANCHES_MAX 64u
 
-/* Passes that are recorded now have `count` branches of tokens[i] >= 1 tokens, together more than one; `tokens` stays as it is until
- * end. */
-obi_status obi_branches_begin(obi_session *session, const uint32_t *tokens, uint32_t count);
+/* Makes the room for branches of session->score_rows tokens together, unless it is there. */
+obi_status obi_branches_prepare(obi_session *session);
+
+/* Passes that are recorded from here to the end have `count` <= OBI_BRANCHES_MAX branches of tokens[i] >= 1 tokens, together more than one
+ * and not more than there is room for. `tokens` stays as it is until the end. */
+void obi_branches_begin(obi_session *session, const uint32_t *tokens, uint32_t count);
 void obi_branches_end(obi_session *session);
 
-/* OPT's rows of the position table, of the branches' tokens: for obi_session_put_position_rows. */
+/* The position of token t of those that are recorded: behind the session's, or, of branches, behind that in its own. */
 uint32_t obi_branches_position(const obi_session *session, uint32_t t);
 
 /* Records out (T,H,C) = causal attention of each branch to what was fed and to itself. q (T,H,C), k and v (T,K,C) are what the projections

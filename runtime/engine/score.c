@@ -122,11 +122,13 @@ static obi_status check_branches(const obi_session *session, const obi_branch *b
     return OBI_OK;
 }
 
-/* How many from the first on go into a pass; *tokens is what they feed. 0: the first has more than a pass takes. */
+/* How many from the first on go into a pass; *tokens is what they feed. 0: the first has more than a pass takes. And none where a token's
+ * result depends on those beside it (ops/op_int8.h). */
 static uint32_t group_of(const obi_session *session, const obi_branch *branches, size_t count, uint32_t *tokens)
 {
     uint32_t some = 0;
     *tokens = 0;
+    if (session->weights->config.int8_rows) return 0;
     while (some < count && some < OBI_BRANCHES_MAX && branches[some].count - 1 <= session->score_rows - *tokens)
         *tokens += (uint32_t)branches[some++].count - 1;
     return some;
@@ -142,7 +144,7 @@ static obi_status score_group(obi_session *session, const obi_branch *const *bra
         memcpy(ids + at, branches[i]->ids, tokens[i] * sizeof *ids);
     }
     OBI_TRY(obi_session_take_cancel(session));
-    OBI_TRY(obi_branches_begin(session, tokens, count));
+    obi_branches_begin(session, tokens, count);
     obi_status status = obi_session_put_ids(session, ids, T);
     if (status == OBI_OK) status = run_rows(session, T, &rows);
     obi_branches_end(session);
@@ -169,6 +171,7 @@ obi_status obi_session_score_branches(obi_session *session, const obi_branch *br
     OBI_TRY(check_branches(session, branches, count));
     OBI_TRY(obi_session_take_cancel(session));
     OBI_TRY(prepare_scoring(session));
+    OBI_TRY(obi_branches_prepare(session));
     uint32_t start = session->position, *ids = obi_calloc(session->score_rows, sizeof *ids);
     if (!ids) return OBI_ERROR_MEMORY;
     obi_session_forget_choice(session);

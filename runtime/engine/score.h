@@ -18,8 +18,8 @@ typedef struct obi_branch {
     double *nll;
 } obi_branch;
 
-/* obi_session_score_next for each of `count` branches, as many side by side as score_rows has room for (engine/branches). The position
- * stays what it was, after a failure too; then nll of some may have been written. */
+/* obi_session_score_next for each of `count` branches: neighbours side by side as long as score_rows has room (engine/branches). The
+ * position stays what it was, after a failure too; then nll of some may have been written. */
 obi_status obi_session_score_branches(obi_session *session, const obi_branch *branches, size_t count);
 
 /* Scoring in parts, for who needs the logits themselves. begin checks all and starts anew; then rows takes the ids in order,

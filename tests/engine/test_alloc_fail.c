@@ -203,6 +203,8 @@ static ob_status generate(const work *job)
     if (status == OB_OK) status = ob_session_sample(session, &id);
     if (status == OB_OK) status = ob_session_score(session, ids, count, nll);
     if (status == OB_OK)
+        status = ob_session_score_continuations(session, (ob_continuation[]){ { ids, 3, nll }, { ids + 1, 2, nll + 2 } }, 2);
+    if (status == OB_OK)
         status =
             ob_session_create(&other, model, &(ob_session_desc){ .context = 8, .sampling = { .temperature = 1, .repeat_penalty = 2 } });
     if (status == OB_OK) status = ob_session_feed(other, ids, count);

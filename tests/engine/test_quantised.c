@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/linear.h"
+#include "engine/score.h"
 #include "engine/state.h"
 #include "feed_token.h"
 #include "ops/sign_family.h"
@@ -124,6 +125,36 @@ static void test_bytes(void **state)
         reference_close(reference);
         free(exact);
         free(tolerance);
+    }
+    test_device_check();
+}
+
+/* Continuations side by side: of planes as alone, up to rounding; tokens of bytes depend on those beside them, so such models take each
+ * alone, and the bits are the same. */
+static void test_continuations(void **state)
+{
+    (void)state;
+    const synthetic_model *models[] = { &two_planes, &bytes };
+    for (int m = 0; m < 2; m++) {
+        obi_weights *weights;
+        double nll[3][6], want[3][6];
+        const obi_branch branches[] = { { some_ids + 4, 6, nll[0] }, { some_ids + 1, 3, nll[1] }, { some_ids + 7, 6, nll[2] } };
+        synthetic_write(models[m], scratch_path("model.gguf"));
+        TEST_OK(load(&weights));
+        obi_session *session = open_session(weights, 0);
+        model_use_tier(OBI_TIER_A);
+        TEST_OK(obi_session_feed(session, some_ids, 5));
+        TEST_OK(obi_session_score_branches(session, branches, 3));
+        for (int b = 0; b < 3; b++) {
+            TEST_OK(obi_session_score_next(session, branches[b].ids, branches[b].count, want[b]));
+            TEST_OK(obi_session_rewind(session, 5));
+            for (size_t i = 0; i + 1 < branches[b].count; i++)
+                if (!(fabs(nll[b][i] - want[b][i]) <= (m == 0 ? 1e-4 : 0)))
+                    fail_msg("model %d, branch %d, nll[%zu]: %.9g, alone %.9g", m, b, i, nll[b][i], want[b][i]);
+        }
+        model_use_tier(test_device()->tier);
+        obi_session_destroy(session);
+        obi_weights_free(weights);
     }
     test_device_check();
 }
@@ -314,7 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_bytes), cmocka_unit_test(test_continuations),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_same_bits), cmocka_unit_test(test_rewound),
         cmocka_unit_test(test_batches_that_fit),

@@ -15,6 +15,7 @@ static void test_memory_comes_back(void **state)
     for (int i = 0; i < 3; i++) {
         obi_session *session = open_session(stories, 0, 0);
         TEST_OK(obi_session_score(session, story_ids, TOKENS, nll));
+        TEST_OK(obi_session_score_branches(session, (obi_branch[]){ { story_ids, 4, nll }, { story_ids, 3, nll } }, 2));
         assert_true(test_device()->memory.used_bytes > before);
         obi_session_destroy(session);
         assert_int_equal(test_device()->memory.used_bytes, before);
