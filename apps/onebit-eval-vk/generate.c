@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "answer_log.h"
 #include "common/model.h"
 #include "common/stop.h"
 #include "common/term.h"
@@ -179,7 +180,9 @@ static void put_answer(app_json *json, const char *name, const eval_answer *answ
 static const char examples[] = "  onebit-eval-vk generate -m student.gguf -m tuned.gguf\n"
                                "      what each answers to a handful of instructions, side by side: with and without tuning\n"
                                "  onebit-eval-vk generate -m tuned.gguf --prompts alpaca.jsonl -n 200 --json\n"
-                               "      to the instructions of a file, for a script\n\n"
+                               "      to the instructions of a file, for a script\n"
+                               "  onebit-eval-vk generate -m tuned.gguf --prompts alpaca.jsonl --temp 0.7 --log tuned.jsonl\n"
+                               "      drawn at random; run again, it goes on where it was stopped, with the same answers\n\n"
                                "A line of FILE is {\"instruction\": \"...\", \"input\": \"...\"}; input may be absent or empty. The text "
                                "around an instruction is the one that\n"
                                "onebit-train-vk tunes with (its key template): a model tuned with another will answer badly.\n";
@@ -187,7 +190,7 @@ static const char examples[] = "  onebit-eval-vk generate -m student.gguf -m tun
 typedef struct generate_options {
     eval_options eval;
     app_list models;
-    const char *prompts;
+    const char *prompts, *log;
     int template;
     int64_t most, context, top_k, seed;
     double temperature, top_p;
@@ -210,6 +213,7 @@ static int parse(generate_options *o, int argc, char **argv)
         APP_ROW_INTEGER('s', "seed", "N", "of every answer's draws (default: 1)", &o->seed, 0, INT32_MAX),
         EVAL_CACHE_ROW(o->eval),
         APP_ROW_HEADING("Output"),
+        APP_ROW_TEXT(0, "log", "FILE", "a JSON line for every answer; a file that is there is continued", &o->log),
         APP_ROW_FLAG(0, "json", "print JSON instead of Markdown", &o->eval.json),
         EVAL_DEVICE_ROWS(o->eval),
     };
@@ -229,7 +233,7 @@ static int parse(generate_options *o, int argc, char **argv)
 }
 
 /* A session for each answer, so that every one is drawn with the seed from the start. */
-static ob_status answer(const generate_options *o, ob_model *model, const ob_model_info *info, const char *prompt, eval_answer *made)
+static ob_status make_answer(const generate_options *o, ob_model *model, const ob_model_info *info, const char *prompt, eval_answer *made)
 {
     uint32_t context = info->context < LARGEST_CONTEXT ? info->context : LARGEST_CONTEXT;
     const ob_session_desc desc = { .context = o->context ? (uint32_t)o->context : context,
@@ -245,9 +249,10 @@ static ob_status answer(const generate_options *o, ob_model *model, const ob_mod
     return status;
 }
 
+static const char *const templates[] = { "alpaca", "plain" };
+
 static void begin(const generate_options *o, const eval_models *models, const eval_instructions *list, app_json *json)
 {
-    static const char *const templates[] = { "alpaca", "plain" };
     if (!o->eval.json) {
         printf("# Answers\n\n%zu instructions, template %s, at most %lld tokens, temperature %g\n\n", list->count, templates[o->template],
                (long long)o->most, o->temperature);
@@ -267,48 +272,125 @@ static void begin(const generate_options *o, const eval_models *models, const ev
     app_json_open(json, "instructions", '[');
 }
 
-static int answer_all(const generate_options *o, const eval_models *models, const eval_instructions *list)
+/* All that an answer depends on but its prompt, for the log. */
+static json_t *settings_of(const generate_options *o, const eval_models *models)
 {
-    app_json json = { .file = stdout };
+    eval_session session = eval_session_of(&o->eval);
+    session.device = models->device.name;
+    json_t *settings = eval_settings("onebit-eval-vk generate 1", NULL, 0, &session), *hashes = json_array();
+    for (uint32_t m = 0; hashes && m < models->count; m++) {
+        const char *hash = item_log_hash(o->models.text[m]);
+        json_array_append_new(hashes, json_string(hash ? hash : "unknown"));
+    }
+    json_t *of_answers = json_pack("{s:o, s:s, s:I, s:I, s:f, s:I, s:f, s:I}", "models", hashes, "template", templates[o->template],
+                                   "most_tokens", (json_int_t)o->most, "context", (json_int_t)o->context, "temperature", o->temperature,
+                                   "top_k", (json_int_t)o->top_k, "top_p", o->top_p, "seed", (json_int_t)o->seed);
+    if (settings && (!of_answers || json_object_update(settings, of_answers) != 0)) {
+        json_decref(settings);
+        settings = NULL;
+    }
+    json_decref(of_answers);
+    return settings;
+}
+
+/* ---- answering ----------------------------------------------------------------------------------------------------------------- */
+
+typedef struct work {
+    const generate_options *options;
+    const eval_models *models;
+    const eval_instructions *list;
+    char **prompts; /* of each instruction */
+    answer_log log;
+    app_json json;
     app_progress progress;
-    begin(o, models, list, &json);
-    app_progress_start(&progress);
-    ob_status status = OB_OK;
-    for (size_t i = 0; i < list->count && status == OB_OK; i++) {
-        const eval_instruction *of = &list->list[i];
-        char *prompt = eval_prompt_of((eval_template)o->template, of);
-        if (!prompt) status = OB_ERROR_MEMORY;
+    size_t done; /* answers that were made now */
+} work;
+
+static int open_log(work *w)
+{
+    const generate_options *o = w->options;
+    w->log = (answer_log){
+        .prompts = (const char *const *)w->prompts, .count = w->list->count, .models = w->models->count, .most = (uint32_t)o->most
+    };
+    json_t *settings = o->log ? settings_of(o, w->models) : NULL;
+    if (o->log && !settings) return app_refuse(4, "there is not enough memory for a line of %s", o->log);
+    int code = answer_log_open(&w->log, o->log, settings);
+    json_decref(settings);
+    return code;
+}
+
+/* Makes the answer and notes it, or takes it from the log, and prints it. */
+static int answer_one(work *w, size_t i, uint32_t m)
+{
+    const generate_options *o = w->options;
+    const char *name = o->models.text[m];
+    const eval_answer *answer = answer_log_known(&w->log, i, m);
+    eval_answer made = { 0 };
+    int code = APP_GO_ON;
+    if (!answer) {
+        ob_status status = make_answer(o, w->models->model[m], &w->models->info[m], w->prompts[i], &made);
+        int logged = status == OB_OK ? answer_log_add(&w->log, i, m, name, &made) : app_fail(status);
+        if (logged != 0) code = logged;
+        answer = &made;
+    }
+    if (code == APP_GO_ON && o->eval.json) put_answer(&w->json, name, answer);
+    else if (code == APP_GO_ON) print_answer(name, answer);
+    if (code == APP_GO_ON) fflush(stdout);
+    if (code == APP_GO_ON && answer == &made) {
+        size_t all = w->list->count * w->models->count - w->log.known_count;
+        if (!app_progress_step((double)++w->done / (double)all, "answering", &w->progress)) code = app_fail(OB_ERROR_CANCELLED);
+    }
+    free(made.text);
+    return code;
+}
+
+static int answer_all(work *w)
+{
+    const generate_options *o = w->options;
+    app_json *json = &w->json;
+    *json = (app_json){ .file = stdout };
+    int code = APP_GO_ON;
+    begin(o, w->models, w->list, json);
+    app_progress_start(&w->progress);
+    for (size_t i = 0; i < w->list->count && code == APP_GO_ON; i++) {
+        const eval_instruction *of = &w->list->list[i];
         if (o->eval.json) {
-            app_json_open(&json, NULL, '{');
-            app_json_text(&json, "instruction", of->instruction);
-            app_json_text(&json, "input", of->input);
-            app_json_open(&json, "answers", '[');
+            app_json_open(json, NULL, '{');
+            app_json_text(json, "instruction", of->instruction);
+            app_json_text(json, "input", of->input);
+            app_json_open(json, "answers", '[');
         } else {
             printf("\n## %s\n", of->instruction);
             if (*of->input) printf("\nInput: %s\n", of->input);
         }
-        for (uint32_t m = 0; m < models->count && status == OB_OK; m++) {
-            eval_answer made = { 0 };
-            status = answer(o, models->model[m], &models->info[m], prompt, &made);
-            if (status == OB_OK && o->eval.json) put_answer(&json, o->models.text[m], &made);
-            else if (status == OB_OK) print_answer(o->models.text[m], &made);
-            free(made.text);
-            if (status == OB_OK) fflush(stdout);
-            double done = ((double)i + (double)(m + 1) / models->count) / (double)list->count;
-            if (status == OB_OK && !app_progress_step(done, "answering", &progress)) status = OB_ERROR_CANCELLED;
-        }
-        free(prompt);
+        for (uint32_t m = 0; m < w->models->count && code == APP_GO_ON; m++) code = answer_one(w, i, m);
         if (o->eval.json) {
-            app_json_close(&json);
-            app_json_close(&json);
+            app_json_close(json);
+            app_json_close(json);
         }
     }
-    app_progress_end(&progress);
+    app_progress_end(&w->progress);
     if (o->eval.json) {
-        app_json_close(&json);
-        app_json_close(&json);
+        app_json_close(json);
+        app_json_close(json);
     }
-    return status == OB_OK ? 0 : app_fail(status);
+    return code == APP_GO_ON ? 0 : code;
+}
+
+static int answer_with_log(const generate_options *o, const eval_models *models, const eval_instructions *list)
+{
+    work w = { .options = o, .models = models, .list = list, .prompts = calloc(list->count, sizeof *w.prompts) };
+    int code = w.prompts ? APP_GO_ON : no_memory();
+    for (size_t i = 0; i < list->count && code == APP_GO_ON; i++) {
+        w.prompts[i] = eval_prompt_of((eval_template)o->template, &list->list[i]);
+        if (!w.prompts[i]) code = no_memory();
+    }
+    if (code == APP_GO_ON) code = open_log(&w);
+    if (code == APP_GO_ON) code = answer_all(&w);
+    answer_log_close(&w.log);
+    for (size_t i = 0; w.prompts && i < list->count; i++) free(w.prompts[i]);
+    free(w.prompts);
+    return code;
 }
 
 int eval_generate_main(int argc, char **argv)
@@ -322,7 +404,7 @@ int eval_generate_main(int argc, char **argv)
         app_catch_signals();
         eval_models models;
         code = eval_models_open(&models, &o.eval, o.models.text, o.models.count);
-        if (code == APP_GO_ON) code = answer_all(&o, &models, &list);
+        if (code == APP_GO_ON) code = answer_with_log(&o, &models, &list);
         code = eval_models_close(&models, code);
     }
     eval_instructions_free(&list);
