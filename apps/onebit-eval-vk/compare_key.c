@@ -13,7 +13,7 @@
 
 #include "item_log.h"
 
-#define VERSION "compare 1" /* of what methods and measurements give: results of another one are made anew */
+#define VERSION "compare 2" /* of what methods and measurements give: results of another one are made anew */
 #define KNOWN_MAX 64
 #define ENTRIES_MAX 4096
 
@@ -81,20 +81,54 @@ uint64_t compare_key_of_tasks(const char *folder) { return content_of(folder, tr
 
 /* ---- settings -------------------------------------------------------------------------------------------------------- */
 
-/* One key with its value, and the content where the value is a path. Their keys are added up, so that their order means nothing. */
-static uint64_t key_of_pair(const compare_pair *pair)
+static bool ends_with(const char *text, const char *end)
 {
-    uint64_t content = compare_key_of_path(pair->value);
-    uint64_t key = add(1, pair->key);
-    return content ? add_number(key, content) : add(key, pair->value);
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-static uint64_t key_of_settings(const compare_config *config, const compare_row *row)
+/* One key with its value, or the content where it is that of a path (dataset, teacher_model_name_or_path, ...). Such keys are added up, so
+ * that their order means nothing. */
+static uint64_t key_of_pair(const char *name, const char *value)
+{
+    uint64_t content = ends_with(name, "path") || ends_with(name, "dataset") ? compare_key_of_path(value) : 0;
+    uint64_t key = add(1, name);
+    return content ? add_number(key, content) : add(key, value);
+}
+
+/* What says how a training is kept, not what it gives. The preset is here as its values are there. The steps between two checkpoints are
+ * not: a training that diverges goes back to one; nor those between two lines of the log, of which curve and last loss are made. */
+static bool changes_nothing(const char *name)
+{
+    static const char *const names[] = { "preset", "output_dir", "save_total_limit", "resume_from_checkpoint", "overwrite_output_dir" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+static void add_setting(const char *name, const char *value, void *user)
+{
+    if (!changes_nothing(name)) *(uint64_t *)user += key_of_pair(name, value);
+}
+
+/* Of all keys of training with the values that they come to, so that it is another one when a preset or a default is. Settings that cannot
+ * be have the key of what is given. */
+static uint64_t key_of_training(const compare_config *config, const compare_row *row, uint64_t seed)
+{
+    compare_words words;
+    uint64_t sum = 0;
+    compare_train_words(config, row, seed, config->model, ".", &words);
+    if (ob_train_resolve(&(ob_train_desc){ .overrides = words.words, .override_count = words.count }, add_setting, &sum) == OB_OK)
+        return sum;
+    for (size_t i = 0; i < words.count; i++) sum += key_of_pair(words.words[2 * i], words.words[2 * i + 1]);
+    return sum;
+}
+
+static uint64_t key_of_settings(const compare_config *config, const compare_row *row, uint64_t seed)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < row->keys.count; i++) sum += key_of_pair(&row->keys.pairs[i]);
-    for (size_t i = 0; row->kind == COMPARE_TRAIN && i < config->train.count; i++)
-        if (!compare_keys_get(&row->keys, config->train.pairs[i].key)) sum += key_of_pair(&config->train.pairs[i]);
+    if (row->kind == COMPARE_TRAIN) return key_of_training(config, row, seed);
+    for (size_t i = 0; i < row->keys.count; i++) sum += key_of_pair(row->keys.pairs[i].key, row->keys.pairs[i].value);
     return sum;
 }
 
@@ -103,7 +137,7 @@ uint64_t compare_key_of_model(const compare_config *config, const compare_row *r
     uint64_t key = add(0, VERSION);
     key = add(add(key, ob_version()), compare_kind_names[row->kind]);
     key = add(add(key, device->name), device->driver);
-    key = add_number(add_number(key, seed), key_of_settings(config, row));
+    key = add_number(add_number(key, seed), key_of_settings(config, row, seed));
     key = add_number(add_number(key, compare_key_of_path(config->model)), compare_key_of_path(config->tokenizer));
     if (compare_is_calibrated(row)) key = add_number(add_number(key, compare_key_of_path(config->calibration)), config->calibration_bytes);
     return key;

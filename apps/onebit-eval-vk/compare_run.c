@@ -19,8 +19,6 @@
 #include "ppl.h"
 #include "zeroshot.h"
 
-#define OVERRIDES_MAX 160
-
 /* ---- what all rows share -------------------------------------------------------------------------------------------- */
 
 static int read_text(eval_text *text, const char *path, uint64_t most, size_t window)
@@ -182,32 +180,11 @@ static bool train_stop(void *user)
     return app_stop_signal() != 0;
 }
 
-/* The row's keys, `train:`'s that it has not, and what the comparison gives. */
-typedef struct overrides {
-    const char *words[2 * OVERRIDES_MAX];
-    size_t count;
-} overrides;
-
-static void put(overrides *to, const char *key, const char *value)
-{
-    if (to->count == OVERRIDES_MAX) return; /* more keys than there are */
-    to->words[2 * to->count] = key;
-    to->words[2 * to->count++ + 1] = value;
-}
-
 static int make_trained(compare_result *result, compare_bench *bench, const compare_row *row, uint64_t seed, const char *directory,
                         maker *m)
 {
-    const compare_config *config = bench->config;
-    overrides keys = { .count = 0 };
-    char digits[24];
-    snprintf(digits, sizeof digits, "%" PRIu64, seed);
-    for (size_t i = 0; i < config->train.count; i++)
-        if (!compare_keys_get(&row->keys, config->train.pairs[i].key)) put(&keys, config->train.pairs[i].key, config->train.pairs[i].value);
-    for (size_t i = 0; i < row->keys.count; i++) put(&keys, row->keys.pairs[i].key, row->keys.pairs[i].value);
-    if (!compare_setting(config, row, "teacher_model_name_or_path")) put(&keys, "teacher_model_name_or_path", bench->teacher_path);
-    put(&keys, "seed", digits);
-    put(&keys, "output_dir", directory);
+    compare_words keys;
+    compare_train_words(bench->config, row, seed, bench->teacher_path, directory, &keys);
     const ob_train_desc desc = { .overrides = keys.words, .override_count = keys.count, .step = train_step, .stop = train_stop, .user = m };
     ob_status status = ob_train(bench->context, &desc);
     return status == OB_OK ? 0 : fail_with(result, status);

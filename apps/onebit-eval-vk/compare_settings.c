@@ -1,7 +1,9 @@
 #include "compare_settings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +138,28 @@ const char *compare_other_methods(const compare_row *row, const char *key)
         if (strcmp(key, owners[i].key) == 0)
             return compare_choice(method ? method : "svid", owners[i].methods) < 0 ? owners[i].methods : NULL;
     return NULL;
+}
+
+/* ---- trained rows ---------------------------------------------------------------------------------------------------- */
+
+static void put(compare_words *to, const char *key, const char *value)
+{
+    if (to->count == COMPARE_WORDS_MAX) return;
+    to->words[2 * to->count] = key;
+    to->words[2 * to->count++ + 1] = value;
+}
+
+void compare_train_words(const compare_config *config, const compare_row *row, uint64_t seed, const char *teacher, const char *directory,
+                         compare_words *out)
+{
+    out->count = 0;
+    snprintf(out->seed, sizeof out->seed, "%" PRIu64, seed);
+    for (size_t i = 0; i < config->train.count; i++)
+        if (!compare_keys_get(&row->keys, config->train.pairs[i].key)) put(out, config->train.pairs[i].key, config->train.pairs[i].value);
+    for (size_t i = 0; i < row->keys.count; i++) put(out, row->keys.pairs[i].key, row->keys.pairs[i].value);
+    if (!compare_setting(config, row, "teacher_model_name_or_path")) put(out, "teacher_model_name_or_path", teacher);
+    put(out, "seed", out->seed);
+    put(out, "output_dir", directory);
 }
 
 /* ---- what a row is -------------------------------------------------------------------------------------------------- */

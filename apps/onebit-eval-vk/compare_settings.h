@@ -25,4 +25,15 @@ double compare_nominal_bits(const compare_config *config, const compare_row *row
 /* The key of a row, else of `train:` where it is trained, else NULL. */
 const char *compare_setting(const compare_config *config, const compare_row *row, const char *key);
 
+#define COMPARE_WORDS_MAX 160 /* more than there are keys */
+typedef struct compare_words { /* key, value, key, value, ...: as ob_train_desc.overrides; they live in what they were made of */
+    const char *words[2 * COMPARE_WORDS_MAX];
+    size_t count; /* pairs */
+    char seed[24];
+} compare_words;
+/* What a trained row is made with: its own keys, those of `train:` that it has not, and what the comparison gives: the teacher, where the
+ * row names none, seed and directory. */
+void compare_train_words(const compare_config *config, const compare_row *row, uint64_t seed, const char *teacher, const char *directory,
+                         compare_words *out);
+
 #endif

@@ -186,6 +186,11 @@ typedef struct ob_train_desc {
  * models, texts and checkpoints, OB_ERROR_CANCELLED when `stop` asked for it: all is saved then. One run for a directory at a time. */
 OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
 
+/* What the keys of a run come to, without a run: calls `setting` for each, in the order of ob_train_option, with the value that the file, the
+ * overrides, the preset and the method leave it, as text that is valid during the call. Of `desc` only config and overrides are looked
+ * at. OB_ERROR_ARGUMENT and OB_ERROR_DATA as ob_train has them for keys and the file; then nothing is called. Thread-safe. */
+OB_API ob_status ob_train_resolve(const ob_train_desc *desc, void (*setting)(const char *key, const char *value, void *user), void *user);
+
 /* Key, default (as text, into `value`) and help of option i; false behind the last. Key and help are static. Thread-safe. */
 OB_API bool ob_train_option(uint32_t i, const char **key, char *value, size_t room, const char **help);
 

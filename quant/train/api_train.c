@@ -102,6 +102,16 @@ static bool on_stop(void *user)
     return to->desc->stop && to->desc->stop(to->desc->user);
 }
 
+/* Whatever it returns, obi_train_options_clear must follow. */
+static obi_status resolve(obi_train_options *options, const ob_train_desc *desc)
+{
+    OBI_TRY(obi_train_options_init(options));
+    if (desc->config) OBI_TRY(obi_train_options_read(options, desc->config));
+    for (size_t i = 0; i < desc->override_count; i++)
+        OBI_TRY(obi_train_options_set(options, desc->overrides[2 * i], desc->overrides[2 * i + 1]));
+    return obi_train_options_check(options);
+}
+
 ob_status ob_train(ob_context *context, const ob_train_desc *desc)
 {
     obi_train_options options;
@@ -123,11 +133,7 @@ ob_status ob_train(ob_context *context, const ob_train_desc *desc)
         ranks = (obi_ranks){ given->rank, given->size, given->sum_floats, given->sum_doubles, given->broadcast, given->user };
         hooks.ranks = &ranks;
     }
-    OBI_TRY_GOTO(obi_train_options_init(&options));
-    if (desc->config) OBI_TRY_GOTO(obi_train_options_read(&options, desc->config));
-    for (size_t i = 0; i < desc->override_count; i++)
-        OBI_TRY_GOTO(obi_train_options_set(&options, desc->overrides[2 * i], desc->overrides[2 * i + 1]));
-    OBI_TRY_GOTO(obi_train_options_check(&options));
+    OBI_TRY_GOTO(resolve(&options, desc));
     bool generate = options.stage == OBI_STAGE_GENERATE;
     if (generate && obi_ranks_size(hooks.ranks) > 1) {
         status = obi_fail(OBI_ERROR_ARGUMENT, "stage: generate is done by one process; start it without mpirun");
@@ -142,4 +148,15 @@ done:
 bool ob_train_option(uint32_t i, const char **key, char *value, size_t room, const char **help)
 {
     return obi_train_options_describe(i, key, value, room, help);
+}
+
+ob_status ob_train_resolve(const ob_train_desc *desc, void (*setting)(const char *key, const char *value, void *user), void *user)
+{
+    obi_train_options options;
+    obi_status status = resolve(&options, desc);
+    const char *key, *value;
+    char room[OBI_TRAIN_VALUE_MAX];
+    for (uint32_t i = 0; status == OBI_OK && obi_train_options_value(&options, i, &key, &value, room); i++) setting(key, value, user);
+    obi_train_options_clear(&options);
+    return obi_public(status);
 }

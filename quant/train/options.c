@@ -315,21 +315,12 @@ obi_status obi_train_options_check(obi_train_options *options)
     return OBI_OK;
 }
 
-/* The value as YAML; texts are quoted. */
-static void print_value(const obi_train_options *options, const option *entry, char *text, size_t room)
+/* The value of anything but a text. */
+static void print_plain(const obi_train_options *options, const option *entry, char *text, size_t room)
 {
     const void *field = field_of(options, entry);
-    size_t used = 0;
     switch (entry->type) {
-    case TEXT:
-        text[used++] = '\'';
-        for (const char *at = *(char *const *)field; *at && used + 3 < room; at++) {
-            if (*at == '\'') text[used++] = '\'';
-            text[used++] = *at;
-        }
-        text[used++] = '\'';
-        text[used] = 0;
-        return;
+    case TEXT: return;
     case COUNT: snprintf(text, room, "%" PRIu32, *(const uint32_t *)field); return;
     case SEED: snprintf(text, room, "%" PRIu64, *(const uint64_t *)field); return;
     case REAL: snprintf(text, room, "%.17g", *(const double *)field); return;
@@ -342,6 +333,23 @@ static void print_value(const obi_train_options *options, const option *entry, c
     }
 }
 
+/* The value as YAML; texts are quoted. */
+static void print_value(const obi_train_options *options, const option *entry, char *text, size_t room)
+{
+    if (entry->type != TEXT) {
+        print_plain(options, entry, text, room);
+        return;
+    }
+    size_t used = 0;
+    text[used++] = '\'';
+    for (const char *at = *(char *const *)field_of(options, entry); *at && used + 3 < room; at++) {
+        if (*at == '\'') text[used++] = '\'';
+        text[used++] = *at;
+    }
+    text[used++] = '\'';
+    text[used] = 0;
+}
+
 obi_status obi_train_options_write(const obi_train_options *options, obi_writer *writer)
 {
     char value[4200], line[4300];
@@ -351,6 +359,16 @@ obi_status obi_train_options_write(const obi_train_options *options, obi_writer 
         OBI_TRY(obi_write(writer, line, (uint64_t)length));
     }
     return OBI_OK;
+}
+
+bool obi_train_options_value(const obi_train_options *options, uint32_t i, const char **key, const char **value,
+                             char room[OBI_TRAIN_VALUE_MAX])
+{
+    if (i >= OPTIONS) return false;
+    *key = table[i].key;
+    *value = table[i].type == TEXT ? *(char *const *)field_of(options, &table[i]) : room;
+    print_plain(options, &table[i], room, OBI_TRAIN_VALUE_MAX);
+    return true;
 }
 
 bool obi_train_options_describe(uint32_t i, const char **key, char *value, size_t room, const char **help)

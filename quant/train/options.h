@@ -107,6 +107,11 @@ obi_status obi_train_options_check(obi_train_options *options);
 /* Writes every key as YAML, readable by obi_train_options_read. */
 obi_status obi_train_options_write(const obi_train_options *options, obi_writer *writer);
 
+/* Key and value of option i; false behind the last. A text is the options' own, any other value is written into `room`. */
+#define OBI_TRAIN_VALUE_MAX 64
+bool obi_train_options_value(const obi_train_options *options, uint32_t i, const char **key, const char **value,
+                             char room[OBI_TRAIN_VALUE_MAX]);
+
 /* The table for --help: key, default as text and help of option i; false behind the last. */
 bool obi_train_options_describe(uint32_t i, const char **key, char *value, size_t room, const char **help);
 

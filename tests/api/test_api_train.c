@@ -47,6 +47,43 @@ static void test_options(void **state)
     assert_false(ob_train_option(UINT32_MAX, &key, value, sizeof value, &help));
 }
 
+typedef struct resolved {
+    uint32_t count; /* of keys, each in its place */
+    char rate[32], estimator[32], dataset[32];
+} resolved;
+
+static void on_setting(const char *name, const char *value, void *user)
+{
+    resolved *to = user;
+    const char *key, *help;
+    char initial[256];
+    assert_true(ob_train_option(to->count++, &key, initial, sizeof initial, &help));
+    assert_string_equal(name, key);
+    if (strcmp(name, "scales_learning_rate") == 0) snprintf(to->rate, sizeof to->rate, "%s", value);
+    if (strcmp(name, "estimator") == 0) snprintf(to->estimator, sizeof to->estimator, "%s", value);
+    if (strcmp(name, "dataset") == 0) snprintf(to->dataset, sizeof to->dataset, "%s", value);
+}
+
+/* What is given goes before the preset's values, wherever it stands; nothing is opened, and the quotation mark stays. */
+static void test_resolved(void **state)
+{
+    (void)state;
+    static const char *const words[] = { "learning_rate", "0.25",      "stage",      "kd",   "teacher_model_name_or_path", "none",
+                                         "dataset",       "it's none", "output_dir", "none", "scales_learning_rate",       "0.5",
+                                         "preset",        "llmqat" };
+    resolved to = { 0 };
+    const char *key, *help;
+    char value[256];
+    API_OK(ob_train_resolve(&(ob_train_desc){ .overrides = words, .override_count = 7 }, on_setting, &to));
+    assert_false(ob_train_option(to.count, &key, value, sizeof value, &help)); /* all of them */
+    assert_string_equal(to.rate, "0.5");
+    assert_string_equal(to.estimator, "identity"); /* by the method that is the preset's; the default is another */
+    assert_string_equal(to.dataset, "it's none");
+    to.count = 0;
+    API_FAILS(ob_train_resolve(&(ob_train_desc){ .overrides = words, .override_count = 3 }, on_setting, &to), OB_ERROR_ARGUMENT, "dataset");
+    assert_true(to.count == 0);
+}
+
 typedef struct watcher {
     ob_train_plan plan;
     unsigned plans, steps, evaluations, stop_after;
@@ -155,6 +192,7 @@ static void test_wrong_runs(void **state)
 int main(void)
 {
     api_plain_environment();
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_options), cmocka_unit_test(test_wrong_runs), cmocka_unit_test(test_a_run) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_options), cmocka_unit_test(test_resolved), cmocka_unit_test(test_wrong_runs),
+                                        cmocka_unit_test(test_a_run) };
     return cmocka_run_group_tests(tests, open_shared, close_shared);
 }

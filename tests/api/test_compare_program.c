@@ -304,6 +304,28 @@ static void test_tasks_are_known_by_content(void **state)
     free(kept);
 }
 
+/* A trained row is known by what its keys come to: a preset and its values written out are the same training, another value is not. */
+static void test_presets_are_known_by_their_values(void **state)
+{
+    (void)state;
+    static const char values[] =
+        "preset: none, post_norm: false, latent_init: rowmean, latent_scale: 0.02, estimator: identity, trainable: all, "
+        "kd_alpha: 1, kd_beta: 0, weight_decay: 0, scales_weight_decay: 0, lr_scheduler_type: cosine";
+    char rest[600];
+    write_small("keyed", "rows: [{name: A, kind: train, table: false}]\n"); /* preset: improved */
+    program_expect_success(program_run("onebit-eval-vk", "compare", config_path()));
+    snprintf(rest, sizeof rest, "rows: [{name: A, kind: train, table: false, learning_rate: 0.002, save_total_limit: 1, %s}]\n", values);
+    write_small("keyed", rest);
+    program *run = program_run("onebit-eval-vk", "compare", config_path());
+    program_expect_success(run);
+    assert_non_null(strstr(run->err, "1 runs, of which 1 are known"));
+    snprintf(rest, sizeof rest, "rows: [{name: A, kind: train, table: false, learning_rate: 0.001, %s}]\n", values);
+    write_small("keyed", rest);
+    run = program_run("onebit-eval-vk", "compare", config_path());
+    program_expect_success(run);
+    assert_non_null(strstr(run->err, "1 runs, of which 0 are known"));
+}
+
 /* A reason that names a file by bytes which are no text; trainings that diverge, go back to a checkpoint and fail, of a row for figures:
  * each seed has its line, and the figure shows how it went. */
 static void test_what_went_wrong_is_said(void **state)
@@ -344,8 +366,11 @@ static void test_what_went_wrong_is_said(void **state)
 int main(void)
 {
     api_plain_environment();
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_a_comparison), cmocka_unit_test(test_a_document),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_a_comparison),
+                                        cmocka_unit_test(test_a_document),
                                         cmocka_unit_test(test_failed_rows_are_tried_again),
-                                        cmocka_unit_test(test_tasks_are_known_by_content), cmocka_unit_test(test_what_went_wrong_is_said) };
+                                        cmocka_unit_test(test_tasks_are_known_by_content),
+                                        cmocka_unit_test(test_presets_are_known_by_their_values),
+                                        cmocka_unit_test(test_what_went_wrong_is_said) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }
