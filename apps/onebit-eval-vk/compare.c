@@ -53,7 +53,7 @@ static int parse(compare_options *o, int argc, char **argv)
     *o = (compare_options){ 0 };
     const app_option options[] = {
         APP_ROW_HEADING("Comparison"),
-        APP_ROW_FLAG(0, "retry", "try again what failed by its inputs, too", &o->retry),
+        APP_ROW_FLAG(0, "retry", "try again what failed by its inputs or diverged, too", &o->retry),
         EVAL_BATCH_ROW(o->eval),
         APP_ROW_HEADING("Output"),
         APP_ROW_FLAG(0, "json", "print all results as JSON instead of the table", &o->eval.json),

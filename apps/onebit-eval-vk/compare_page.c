@@ -158,7 +158,7 @@ static void put_seed_table(FILE *file, const compare_outcome *outcome)
                   { METRIC_SAME, "same choice, %", "%.2f" },
                   { METRIC_AVERAGE, "zero-shot", "%.2f" },
                   { METRIC_LOSS, "training loss", "%.4f" },
-                  { METRIC_SECONDS, "seconds of the last session", "%.1f" } };
+                  { METRIC_SECONDS, "seconds", "%.1f" } };
     enum { SHOWN = sizeof shown / sizeof *shown };
     fputs("<div class=\"wide\"><table>\n<tr><th>row</th><th>seed</th>", file);
     for (int c = 0; c < SHOWN; c++) fprintf(file, "<th>%s</th>", shown[c].title);

@@ -24,7 +24,7 @@ typedef enum compare_metric {
     METRIC_RATIO,   /* of the perplexities, to the teacher's */
     METRIC_LOSS,    /* of training, mean over the last tenth of its log */
     METRIC_RATE,    /* learning rate of training, as it was set */
-    METRIC_SECONDS, /* of making and measuring; of what was stopped and continued, those of the last session */
+    METRIC_SECONDS, /* of making and measuring, over all sessions but those that were killed */
     METRICS
 } compare_metric;
 extern const char *const compare_metric_names[METRICS]; /* as in the JSON */
@@ -33,7 +33,7 @@ extern const char *const compare_metric_names[METRICS]; /* as in the JSON */
 
 typedef struct compare_result {
     bool failed;
-    bool lasting;                       /* it would fail again: the cause is the input, not the machine */
+    bool lasting;                       /* it would fail again: the cause is input or settings, not the machine */
     char reason[600];                   /* one sentence, valid UTF-8 */
     uint64_t roll_backs;                /* times that the training went back to a checkpoint, as it diverged */
     double metric[METRICS];             /* NaN: not measured */

@@ -130,6 +130,15 @@ static int fail_with(compare_result *result, ob_status status)
     return fail(result, ob_exit_code(status), ob_last_error());
 }
 
+/* One that diverged for good does so again: on one device, its settings say all. The words are those of onebit_train.h. */
+static int fail_training(compare_result *result, ob_status status)
+{
+    bool again = status == OB_ERROR_RUNTIME && strstr(ob_last_error(), "the training diverged");
+    int code = fail_with(result, status);
+    result->lasting = result->lasting || again;
+    return code;
+}
+
 /* What a measurement returned and said. */
 static int fail_by_code(compare_result *result, int code)
 {
@@ -187,7 +196,7 @@ static int make_trained(compare_result *result, compare_bench *bench, const comp
     compare_train_words(bench->config, row, seed, bench->teacher_path, directory, &keys);
     const ob_train_desc desc = { .overrides = keys.words, .override_count = keys.count, .step = train_step, .stop = train_stop, .user = m };
     ob_status status = ob_train(bench->context, &desc);
-    return status == OB_OK ? 0 : fail_with(result, status);
+    return status == OB_OK ? 0 : fail_training(result, status);
 }
 
 /* The learning rate that the run took, its preset's included, from its resolved.yaml. */
@@ -314,44 +323,60 @@ static int measure(compare_result *result, compare_bench *bench, const compare_r
 
 /* ---- both ------------------------------------------------------------------------------------------------------------------ */
 
-/* A made model has this file beside it, which says how long it took. */
-static double read_made(const char *directory)
+/* The session ends, and the row goes on in the next one. */
+static bool is_interrupted(int code) { return code > 128 || code == 6; }
+
+/* Beside a made model lies `made`, which says how long it took. What was interrupted has `making` or `measuring` there: its seconds so far,
+ * but for those of a session that was killed. */
+static double read_seconds(const char *directory, const char *name, double otherwise)
 {
     char path[1200];
-    double seconds = -1;
-    snprintf(path, sizeof path, "%s/made", directory);
+    double seconds;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     FILE *file = fopen(path, "rb");
-    if (!file || fscanf(file, "%lf", &seconds) != 1) seconds = -1;
+    if (!file || fscanf(file, "%lf", &seconds) != 1 || !(seconds >= 0) || !isfinite(seconds)) seconds = otherwise;
     if (file) fclose(file);
     return seconds;
 }
 
-static int write_made(compare_result *result, const char *directory, double seconds)
+static bool write_seconds(const char *directory, const char *name, double seconds)
 {
     char path[1200];
     app_whole_file file;
-    snprintf(path, sizeof path, "%s/made", directory);
-    bool written = app_whole_file_open(&file, path);
-    if (written) {
-        fprintf(file.file, "%.3f\n", seconds);
-        written = app_whole_file_commit(&file);
-    }
-    if (written) return 0;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (!app_whole_file_open(&file, path)) return false;
+    fprintf(file.file, "%.3f\n", seconds);
+    return app_whole_file_commit(&file);
+}
+
+static void forget_seconds(const char *directory, const char *name)
+{
+    char path[1200];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    unlink(path);
+}
+
+static int write_made(compare_result *result, const char *directory, double seconds)
+{
+    if (write_seconds(directory, "made", seconds)) return 0;
     char reason[1300];
-    snprintf(reason, sizeof reason, "cannot write %s: %s", path, strerror(errno));
+    snprintf(reason, sizeof reason, "cannot write %s/made: %s", directory, strerror(errno));
     return fail(result, 1, reason);
 }
 
 static int make(compare_result *result, compare_bench *bench, const compare_row *row, uint64_t seed, const char *directory,
                 const char *path, maker *m)
 {
-    double seconds = read_made(directory), start = app_seconds();
+    double seconds = read_seconds(directory, "made", -1), start = app_seconds();
     if (seconds < 0 || access(path, R_OK) != 0) {
         int code =
             row->kind == COMPARE_TRAIN ? make_trained(result, bench, row, seed, directory, m) : make_quantized(result, bench, row, path, m);
-        seconds = app_seconds() - start;
+        seconds = read_seconds(directory, "making", 0) + app_seconds() - start;
+        if (is_interrupted(code))
+            (void)write_seconds(directory, "making", seconds); /* without it these seconds are not counted, nothing else */
         if (code == 0) code = write_made(result, directory, seconds);
         if (code != 0) return code;
+        forget_seconds(directory, "making");
     }
     result->metric[METRIC_SECONDS] = seconds;
     return 0;
@@ -379,7 +404,12 @@ int compare_run(compare_result *result, compare_bench *bench, const compare_row 
         compare_result_read_log(result, log);
         result->metric[METRIC_RATE] = rate_of(directory);
     }
-    if (code == 0) code = measure(result, bench, row, path, directory);
-    result->metric[METRIC_SECONDS] += app_seconds() - start;
-    return code > 128 || code == 6 ? code : 0;
+    if (code == 0) {
+        code = measure(result, bench, row, path, directory);
+        double seconds = read_seconds(directory, "measuring", 0) + app_seconds() - start;
+        if (is_interrupted(code)) (void)write_seconds(directory, "measuring", seconds);
+        else forget_seconds(directory, "measuring");
+        result->metric[METRIC_SECONDS] += seconds;
+    }
+    return is_interrupted(code) ? code : 0;
 }

@@ -183,7 +183,9 @@ typedef struct ob_train_desc {
  * events.out.tfevents.*, checkpoint-N/, latest and model.gguf; with `stage: generate` it holds generated.txt, samples.jsonl and
  * generate.json instead. Calling it again with the same directory goes on from the newest good checkpoint or sample.
  * Blocks, and calls back on the calling thread. OB_ERROR_ARGUMENT for a key that is unknown or a value that cannot be, OB_ERROR_DATA for
- * models, texts and checkpoints, OB_ERROR_CANCELLED when `stop` asked for it: all is saved then. One run for a directory at a time. */
+ * models, texts and checkpoints, OB_ERROR_RUNTIME with "the training diverged" in its sentence for a run that is given up, as going back to
+ * checkpoints did not help or its weights are beyond what its file holds: with the same settings it would be again; OB_ERROR_CANCELLED when
+ * `stop` asked for it: all is saved then. One run for a directory at a time. */
 OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
 
 /* What the keys of a run come to, without a run: calls `setting` for each, in the order of ob_train_option, with the value that the file, the

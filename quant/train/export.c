@@ -90,7 +90,8 @@ static obi_status write_floats(exporter *export, const char *name, const float *
         for (uint64_t i = 0; i < part; i++) {
             halves[i] = obi_float_to_half(values[done + i]);
             if ((halves[i] & 0x7c00) == 0x7c00)
-                return obi_fail(OBI_ERROR_RUNTIME, "%s has grown to %g, which F16 cannot hold", name, (double)values[done + i]);
+                return obi_fail(OBI_ERROR_RUNTIME, "the training diverged: %s has grown to %g, which F16 cannot hold", name,
+                                (double)values[done + i]);
         }
         OBI_TRY(obi_gguf_write(export->writer, halves, part * 2));
         done += part;

@@ -47,7 +47,8 @@ static obi_status check_levels(const obi_quantiser *quantiser, uint32_t m, uint3
     double most = quantiser->kind == OBI_FAKE_QUANT_MEAN ? (ldexp(1, (int)quantiser->bits) - 1) / 2 : ldexp(1, (int)quantiser->bits - 1) - 1;
     for (uint64_t at = 0; at < (uint64_t)m * n; at++)
         if (!(fabs((double)levels[at]) < (most + 0.25) * (double)steps[at / n]))
-            return obi_fail(OBI_ERROR_RUNTIME, "a weight has grown to %g, beyond what %u bits hold", (double)levels[at], quantiser->bits);
+            return obi_fail(OBI_ERROR_RUNTIME, "the training diverged: a weight has grown to %g, beyond what %u bits hold",
+                            (double)levels[at], quantiser->bits);
     return OBI_OK;
 }
 

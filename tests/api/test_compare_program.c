@@ -326,6 +326,42 @@ static void test_presets_are_known_by_their_values(void **state)
     assert_non_null(strstr(run->err, "1 runs, of which 0 are known"));
 }
 
+/* Stopped in its training, a row keeps the seconds so far, and its result has those of both sessions. */
+static void test_seconds_of_all_sessions(void **state)
+{
+    (void)state;
+    static const char pattern[] = "runs/*/making";
+    glob_t found;
+    bool begun = false;
+    write_small("timed", "rows: [{name: A, kind: train, table: false, max_steps: 100}]\n");
+    program *run = program_start_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), NULL }, NULL, NULL, -1);
+    for (int i = 0; i < 12000 && !begun; i++, program_sleep(5)) {
+        struct stat info;
+        if (glob(output_file("timed", "runs/*/log.jsonl"), 0, NULL, &found) != 0) continue;
+        begun = stat(found.gl_pathv[0], &info) == 0 && info.st_size > 0;
+        globfree(&found);
+    }
+    assert_true(begun);
+    kill(run->pid, SIGINT);
+    program_wait(run);
+    assert_int_equal(run->code, 130);
+    const char *path = only_file("timed", pattern);
+    size_t bytes;
+    char *seconds = (char *)program_file(path, &bytes);
+    seconds[bytes] = 0;
+    assert_true(strtod(seconds, NULL) > 0 && strtod(seconds, NULL) < PROGRAM_SECONDS);
+    free(seconds);
+    FILE *file = fopen(path, "wb"); /* as if it had been long */
+    assert_true(file && fputs("5000\n", file) > 0 && fclose(file) == 0);
+    run = program_run("onebit-eval-vk", "compare", config_path(), "--json");
+    program_expect_success(run);
+    double sum = json_number(run->out, "seconds");
+    assert_true(sum > 5000 && sum < 5000 + PROGRAM_SECONDS);
+    assert_int_equal(glob(output_file("timed", pattern), 0, NULL, &found), GLOB_NOMATCH);
+    run = program_run("onebit-eval-vk", "compare", config_path(), "--json"); /* and keeps them */
+    assert_true(json_number(run->out, "seconds") == sum);
+}
+
 /* A reason that names a file by bytes which are no text; trainings that diverge, go back to a checkpoint and fail, of a row for figures:
  * each seed has its line, and the figure shows how it went. */
 static void test_what_went_wrong_is_said(void **state)
@@ -354,6 +390,10 @@ static void test_what_went_wrong_is_said(void **state)
     free(table);
     run = program_run_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), "--json", NULL }, set, NULL);
     assert_non_null(strstr(run->out, "\"roll_backs\": 1")); /* kept with the result */
+    assert_non_null(strstr(run->err, "4 runs, of which 4 are known")); /* what diverged would do so again; when asked to, it is tried */
+    run = program_run_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), "--retry", NULL }, set, NULL);
+    assert_int_equal(run->code, 1);
+    assert_non_null(strstr(run->err, "4 runs, of which 1 are known"));
 
     /* While another comparison works there. */
     int lock = open(output_file("wrong", "lock"), O_RDWR);
@@ -371,6 +411,7 @@ int main(void)
                                         cmocka_unit_test(test_failed_rows_are_tried_again),
                                         cmocka_unit_test(test_tasks_are_known_by_content),
                                         cmocka_unit_test(test_presets_are_known_by_their_values),
+                                        cmocka_unit_test(test_seconds_of_all_sessions),
                                         cmocka_unit_test(test_what_went_wrong_is_said) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }
