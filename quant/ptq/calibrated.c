@@ -96,22 +96,10 @@ obi_status obi_calibrated_observe(obi_calibrated *calibrated, float *outputs, ob
     OBI_TRY(clear_hessians(calibrated));
     for (uint32_t w = 0; w < windows; w++) {
         float *y = outputs ? obi_calibrated_window(calibrated, outputs, w) : NULL;
-        if (part.tell) OBI_TRY(part.tell(part.user, (double)w / windows, what));
+        OBI_TRY(obi_part_tell(part, (double)w / windows, what));
         OBI_TRY(obi_block_forward(calibrated->block, obi_calibrated_window(calibrated, calibrated->x, w), y, observe_inputs, calibrated));
     }
     return OBI_OK;
-}
-
-/* A part of a part: from `first` on, `share` of the whole. */
-typedef struct shares {
-    obi_part whole;
-    double first, share;
-} shares;
-
-static obi_status tell_share(void *user, double part, const char *what)
-{
-    const shares *of = user;
-    return of->whole.tell(of->whole.user, of->first + of->share * part, what);
 }
 
 /* ---- GPTQ ------------------------------------------------------------------------------------------------------ */
@@ -124,7 +112,7 @@ static obi_status set_codes(obi_calibrated *calibrated, int kind)
     return obi_block_set(calibrated->block, kind, w);
 }
 
-static obi_status gptq_linear(obi_calibrated *calibrated, int kind)
+static obi_status gptq_linear(obi_calibrated *calibrated, int kind, obi_part part)
 {
     const obi_ptq_options *options = calibrated->options;
     const obi_block *block = calibrated->block;
@@ -135,7 +123,8 @@ static obi_status gptq_linear(obi_calibrated *calibrated, int kind)
     obi_gptq_result result;
     uint64_t inputs = (uint64_t)calibrated->calibration.windows * calibrated->calibration.T;
     obi_status status = obi_gptq_run(block->device, block->upload, block->weights[kind], weight->rows, weight->columns,
-                                     obi_calibrated_hessian(calibrated, kind), inputs, &settings, &result);
+                                     obi_calibrated_hessian(calibrated, kind), inputs, &settings, part, &result);
+    if (status == OBI_ERROR_CANCELLED) return status;
     if (status != OBI_OK) return obi_fail_prefix(status, "the tensor blk.%u.%s.weight", calibrated->layers_done, obi_linear_roles[kind]);
     calibrated->codes[kind] = result.codes;
     calibrated->made[kind] = (obi_made_linear){
@@ -151,13 +140,13 @@ static obi_status gptq_layer(obi_calibrated *calibrated, obi_part part)
 {
     uint32_t windows = calibrated->calibration.windows;
     char what[64];
-    shares observing = { part, 0, PART_OBSERVED };
-    OBI_TRY(obi_calibrated_observe(calibrated, NULL, (obi_part){ tell_share, &observing }));
+    obi_part_share observing = { part, 0, PART_OBSERVED, NULL };
+    OBI_TRY(obi_calibrated_observe(calibrated, NULL, obi_part_of(&observing)));
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++) {
         if (!obi_block_has(calibrated->block, kind)) continue;
         snprintf(what, sizeof what, "blk.%u.%s.weight", calibrated->layers_done, obi_linear_roles[kind]);
-        OBI_TRY(part.tell(part.user, PART_OBSERVED + PART_LINEARS * kind / OBI_LINEAR_COUNT, what));
-        OBI_TRY(gptq_linear(calibrated, kind));
+        obi_part_share linear = { part, PART_OBSERVED + PART_LINEARS * kind / OBI_LINEAR_COUNT, PART_LINEARS / OBI_LINEAR_COUNT, what };
+        OBI_TRY(gptq_linear(calibrated, kind, obi_part_of(&linear)));
     }
     if (calibrated->layers_done + 1 == calibrated->block->source->config.layers) return OBI_OK;
     snprintf(what, sizeof what, "layer %u: its outputs", calibrated->layers_done);

@@ -6,12 +6,7 @@
 #include "quant/convert.h"
 #include "quant/ptq/block.h"
 #include "quant/ptq/calibration.h"
-
-/* How far the layer is, 0 to 1, to be told to whoever waits; another status than OBI_OK ends the work. */
-typedef struct obi_part {
-    obi_status (*tell)(void *user, double part, const char *what);
-    void *user;
-} obi_part;
+#include "quant/ptq/part.h"
 
 typedef struct obi_calibrated {
     const obi_ptq_options *options;
@@ -32,7 +27,7 @@ obi_status obi_calibrated_create(obi_device *device, const obi_source *source, o
                                  obi_calibrated **out);
 void obi_calibrated_destroy(obi_calibrated *calibrated); /* NULL is allowed */
 
-/* Quantises the next layer: `made` then has its linears. */
+/* Quantises the next layer: `made` then has its linears. `part` is told of the layer; one that was ended is begun anew by the next call. */
 obi_status obi_calibrated_layer(obi_calibrated *calibrated, obi_part part);
 
 /* For the methods: the inputs of window w of a stream, and the sum of x x^T over the inputs of a linear, all windows. */
@@ -40,7 +35,7 @@ float *obi_calibrated_window(const obi_calibrated *calibrated, float *stream, ui
 const obi_weight *obi_calibrated_hessian(const obi_calibrated *calibrated, int kind);
 
 /* Runs the layer for all windows of x and makes the Hessians; what it gives goes to `outputs` (a stream) unless that is NULL. Tells from 0
- * to 1, unless part.tell is NULL. */
+ * to 1. */
 obi_status obi_calibrated_observe(obi_calibrated *calibrated, float *outputs, obi_part part);
 
 #endif

@@ -23,8 +23,15 @@ static void reverse(double *a, uint32_t n)
     }
 }
 
+/* `rows` of one of the two halves are done; a row takes time like the square of its number. */
+static obi_status tell(obi_part part, double first, uint32_t rows, uint32_t n)
+{
+    double share = (double)rows / n;
+    return obi_part_tell(part, first + share * share * share / 2, "the inverse of its Hessian");
+}
+
 /* The lower triangle becomes L with L L^T = A. */
-static bool factorise(double *a, uint32_t n, double tolerance)
+static obi_status factorise(double *a, uint32_t n, double tolerance, obi_part part)
 {
     for (uint32_t i = 0; i < n; i++) {
         double *row = a + (uint64_t)i * n;
@@ -33,14 +40,15 @@ static bool factorise(double *a, uint32_t n, double tolerance)
             row[j] = (row[j] - dot(row, other, j)) / other[j];
         }
         double pivot = row[i] - dot(row, row, i);
-        if (!isfinite(pivot) || !(pivot > tolerance * row[i])) return false;
+        if (!isfinite(pivot) || !(pivot > tolerance * row[i])) return OBI_ERROR_DATA;
         row[i] = sqrt(pivot);
+        OBI_TRY(tell(part, 0, i + 1, n));
     }
-    return true;
+    return OBI_OK;
 }
 
 /* The lower triangle L becomes L^-1, row by row from those above: row i = (e_i - sum over k < i of L_ik row k) / L_ii. */
-static void invert(double *a, uint32_t n)
+static obi_status invert(double *a, uint32_t n, obi_part part)
 {
     for (uint32_t i = 0; i < n; i++) {
         double *row = a + (uint64_t)i * n, scale = 1 / row[i];
@@ -53,17 +61,19 @@ static void invert(double *a, uint32_t n)
         }
         for (uint32_t j = 0; j < i; j++) row[j] *= scale;
         row[i] = scale;
+        OBI_TRY(tell(part, 0.5, i + 1, n));
     }
+    return OBI_OK;
 }
 
-bool obi_cholesky_inverse_upper(double *a, uint32_t n, double tolerance)
+obi_status obi_cholesky_inverse_upper(double *a, uint32_t n, double tolerance, obi_part part)
 {
-    if (n == 0) return true;
+    if (n == 0) return OBI_OK;
     reverse(a, n);
-    if (!factorise(a, n, tolerance)) return false;
-    invert(a, n);
+    OBI_TRY(factorise(a, n, tolerance, part));
+    OBI_TRY(invert(a, n, part));
     reverse(a, n);
     for (uint32_t i = 1; i < n; i++)
         for (uint32_t j = 0; j < i; j++) a[(uint64_t)i * n + j] = 0;
-    return true;
+    return OBI_OK;
 }

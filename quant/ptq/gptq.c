@@ -14,6 +14,11 @@
 #define PIVOT_TOLERANCE 0x1p-22
 #define ROWS_AT_ONCE 32u /* of a worker: a strip of 128 columns of them fits its cache */
 
+/* Of the time that a linear takes, about: the inverse of its Hessian, its columns; then its errors are measured. */
+#define PART_INVERSE 0.4
+#define PART_COLUMNS 0.3
+#define PART_ERRORS 0.3
+
 void obi_gptq_observe(obi_cmd *cmd, const obi_weight *hessian, obi_view x, uint32_t T) { obi_op_dense_bwd_w(cmd, hessian, x, x, T); }
 
 typedef struct gptq {
@@ -21,6 +26,7 @@ typedef struct gptq {
     obi_upload *upload;
     obi_cmd *cmd;
     const obi_gptq_options *options;
+    obi_part part;
     uint32_t m, n;
     float *wt;          /* (n,m): columns of W, in the order in which they are taken */
     double *r;          /* (n,n) */
@@ -125,7 +131,9 @@ static obi_status prepare_hessian(gptq *work, const obi_weight *hessian, uint64_
     OBI_TRY(choose_order(work));
     OBI_TRY(reorder(work));
     for (uint32_t j = 0; j < n; j++) work->r[(uint64_t)j * n + j] += work->options->damping * mean;
-    if (obi_cholesky_inverse_upper(work->r, n, PIVOT_TOLERANCE)) return OBI_OK;
+    obi_part_share inverse = { work->part, 0, PART_INVERSE, NULL };
+    obi_status status = obi_cholesky_inverse_upper(work->r, n, PIVOT_TOLERANCE, obi_part_of(&inverse));
+    if (status != OBI_ERROR_DATA) return status;
     return obi_fail(OBI_ERROR_DATA,
                     "the Hessian of its %u inputs is singular, from %llu tokens and with a damping of %g; give more text or more damping",
                     n, (unsigned long long)inputs, work->options->damping);
@@ -231,6 +239,7 @@ static obi_status walk(gptq *work)
     obi_codes *codes = work->codes;
     for (work->first = 0; work->first < work->n; work->first += work->count) {
         uint32_t left = work->n - work->first;
+        OBI_TRY(obi_part_tell(work->part, PART_INVERSE + PART_COLUMNS * work->first / work->n, "its columns"));
         work->count = left < OBI_GPTQ_BLOCK ? left : OBI_GPTQ_BLOCK;
         uint32_t needed = work->count; /* a group that begins here is looked at whole */
         if (work->options->group > needed && work->first % codes->group == 0) needed = left < codes->group ? left : codes->group;
@@ -268,8 +277,10 @@ static obi_status measure(gptq *work, const float *w, const obi_weight *hessian,
         obi_codes_row(work->codes, i, off + i * n);
         for (uint64_t j = 0; j < n; j++) off[i * n + j] = w[i * n + j] - off[i * n + j];
     }
-    OBI_TRY(obi_gptq_output_norm2(work->device, work->upload, off, work->m, work->n, hessian, &out->output_error));
-    OBI_TRY(obi_gptq_output_norm2(work->device, work->upload, w, work->m, work->n, hessian, &out->output_norm2));
+    obi_part_share first = { work->part, 1 - PART_ERRORS, PART_ERRORS / 2, NULL }, second = first;
+    second.first += PART_ERRORS / 2;
+    OBI_TRY(obi_gptq_output_norm2(work->device, work->upload, off, work->m, work->n, hessian, obi_part_of(&first), &out->output_error));
+    OBI_TRY(obi_gptq_output_norm2(work->device, work->upload, w, work->m, work->n, hessian, obi_part_of(&second), &out->output_norm2));
     out->output_error /= (double)inputs;
     out->output_norm2 /= (double)inputs;
     return OBI_OK;
@@ -283,10 +294,10 @@ static obi_status check_group(uint32_t group, uint32_t columns)
 }
 
 obi_status obi_gptq_run(obi_device *device, obi_upload *upload, const float *w, uint32_t rows, uint32_t columns, const obi_weight *hessian,
-                        uint64_t inputs, const obi_gptq_options *options, obi_gptq_result *out)
+                        uint64_t inputs, const obi_gptq_options *options, obi_part part, obi_gptq_result *out)
 {
     memset(out, 0, sizeof *out);
-    gptq work = { .device = device, .upload = upload, .options = options, .m = rows, .n = columns, .codes = &out->codes };
+    gptq work = { .device = device, .upload = upload, .options = options, .part = part, .m = rows, .n = columns, .codes = &out->codes };
     uint64_t elements = (uint64_t)rows * columns;
     bool *dead = NULL;
     obi_status status;
@@ -326,7 +337,7 @@ done:
 }
 
 obi_status obi_gptq_output_norm2(obi_device *device, obi_upload *upload, const float *m, uint32_t rows, uint32_t columns,
-                                 const obi_weight *hessian, double *out)
+                                 const obi_weight *hessian, obi_part part, double *out)
 {
     uint32_t at_once = (uint32_t)(device->caps.storage_range / 4 / columns);
     if (at_once > 512) at_once = 512;
@@ -343,14 +354,15 @@ obi_status obi_gptq_output_norm2(obi_device *device, obi_upload *upload, const f
     OBI_TRY_GOTO(obi_buffer_create(device, bytes, OBI_MEMORY_DEVICE, &y));
     for (uint32_t first = 0; first < rows; first += at_once) {
         uint32_t count = rows - first < at_once ? rows - first : at_once;
-        const float *part = m + (uint64_t)first * columns;
+        const float *strip = m + (uint64_t)first * columns;
+        OBI_TRY_GOTO(obi_part_tell(part, (double)first / rows, "its errors"));
         obi_view from = obi_view_rows(x, 0, count, columns), to = obi_view_rows(y, 0, count, columns);
-        OBI_TRY_GOTO(obi_upload_bytes(upload, from, part, from.size));
+        OBI_TRY_GOTO(obi_upload_bytes(upload, from, strip, from.size));
         obi_cmd_begin(cmd);
         obi_op_dense_fwd(cmd, to, from, hessian, count);
         OBI_TRY_GOTO(obi_cmd_run(cmd));
         OBI_TRY_GOTO(obi_download_bytes(device, to, product, to.size));
-        for (uint64_t i = 0; i < (uint64_t)count * columns; i++) *out += (double)product[i] * (double)part[i];
+        for (uint64_t i = 0; i < (uint64_t)count * columns; i++) *out += (double)product[i] * (double)strip[i];
     }
     *out = fmax(*out, 0);
 done:

@@ -13,6 +13,7 @@
 
 #include "ops/tensor.h"
 #include "quant/grid.h"
+#include "quant/ptq/part.h"
 
 #define OBI_GPTQ_BLOCK 128u /* columns; a group divides it, or is a multiple of it */
 
@@ -32,12 +33,14 @@ typedef struct obi_gptq_result {
 } obi_gptq_result;
 
 /* w (m,n) on the host, hessian (n,n) on the device with the sum over `inputs` inputs. OBI_ERROR_DATA, without the layer's name, when the
- * Hessian is singular even with the damping, or a weight or input is not finite. One thread. Takes n^2 doubles on the host. */
+ * Hessian is singular even with the damping, or a weight or input is not finite. One thread. Takes n^2 doubles on the host. `part` is asked at
+ * each row of the inversion, at each block of columns and at each strip of rows that is measured: seconds apart at most, where the whole takes
+ * minutes. */
 obi_status obi_gptq_run(obi_device *device, obi_upload *upload, const float *w, uint32_t rows, uint32_t columns, const obi_weight *hessian,
-                        uint64_t inputs, const obi_gptq_options *options, obi_gptq_result *out);
+                        uint64_t inputs, const obi_gptq_options *options, obi_part part, obi_gptq_result *out);
 
-/* ||X M^T||^2 of M (m,n) on the host by hessian = X^T X. */
+/* ||X M^T||^2 of M (m,n) on the host by hessian = X^T X; `part` is told of it. */
 obi_status obi_gptq_output_norm2(obi_device *device, obi_upload *upload, const float *m, uint32_t rows, uint32_t columns,
-                                 const obi_weight *hessian, double *out);
+                                 const obi_weight *hessian, obi_part part, double *out);
 
 #endif

@@ -433,7 +433,7 @@ static obi_status keep_factors(obi_calibrated *calibrated, int kind, const obi_e
     return OBI_OK;
 }
 
-static obi_status encode(omniquant *work, int kind)
+static obi_status encode(omniquant *work, int kind, obi_part part)
 {
     obi_calibrated *calibrated = work->calibrated;
     obi_block *block = work->block;
@@ -445,14 +445,14 @@ static obi_status encode(omniquant *work, int kind)
     OBI_TRY(obi_codes_create(codes, weight->rows, weight->columns, calibrated->options->bits, calibrated->options->group));
     OBI_TRY(keep_factors(calibrated, kind, scale));
     for (uint64_t i = 0; i < work->linears[kind].count; i++) OBI_TRY(grid_of(work, kind, i, &codes->grids[i]));
-    OBI_TRY(obi_gptq_output_norm2(block->device, block->upload, w, weight->rows, weight->columns, hessian, &outputs));
+    OBI_TRY(obi_gptq_output_norm2(block->device, block->upload, w, weight->rows, weight->columns, hessian, part, &outputs));
     float *numbers = obi_calloc((size_t)weight->rows * weight->columns, sizeof *numbers);
     if (!numbers) return OBI_ERROR_MEMORY;
     for (uint32_t i = 0; i < weight->rows; i++) {
         uint64_t at = (uint64_t)i * weight->columns;
         encode_row(codes, i, scale, w + at, numbers + at, &error, &norm2);
     }
-    obi_status status = obi_gptq_output_norm2(block->device, block->upload, w, weight->rows, weight->columns, hessian, &off);
+    obi_status status = obi_gptq_output_norm2(block->device, block->upload, w, weight->rows, weight->columns, hessian, part, &off);
     if (status == OBI_OK) status = obi_block_set(block, kind, numbers);
     obi_free(numbers);
     OBI_TRY(status);
@@ -535,13 +535,15 @@ static obi_status run_layer(omniquant *work, obi_part part, obi_omniquant_losses
     uint32_t windows = calibrated->calibration.windows;
     char what[64];
     snprintf(what, sizeof what, "layer %u: what it gives", calibrated->layers_done);
-    OBI_TRY(obi_calibrated_observe(calibrated, calibrated->answers, (obi_part){ NULL, NULL }));
+    obi_part_share observing = { part, 0, 0, what },
+                   encoding = { part, PART_LEARNT, 0, what }; /* takes no time to speak of, but may be ended */
+    OBI_TRY(obi_calibrated_observe(calibrated, calibrated->answers, obi_part_of(&observing)));
     OBI_TRY(run_exact(work, part, what));
     OBI_TRY(make(work));
     OBI_TRY(learn_ends(work, part, losses));
     OBI_TRY(scale_inputs(work)); /* as the last step has left them */
     for (int kind = 0; kind < OBI_LINEAR_COUNT; kind++)
-        if (obi_block_has(work->block, kind)) OBI_TRY(encode(work, kind));
+        if (obi_block_has(work->block, kind)) OBI_TRY(encode(work, kind, obi_part_of(&encoding)));
     for (uint32_t w = 0; w < windows; w++) {
         float *x = obi_calibrated_window(calibrated, calibrated->x, w);
         OBI_TRY(part.tell(part.user, PART_LEARNT + (1 - PART_LEARNT) * w / windows, what));

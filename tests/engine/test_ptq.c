@@ -70,6 +70,8 @@ static float noise(uint64_t i, uint32_t salt)
     return (float)(x >> 16) / 32768 - 1;
 }
 
+static const obi_part nobody = { NULL, NULL };
+
 enum { M = 16, N = 288, INPUTS = 640 };
 
 static void fill_inputs(float *x)
@@ -115,7 +117,7 @@ static void test_wide_linear(void **state)
     values(GOLDEN, "wide", 8, want);
     for (int c = 0; c < 4; c++) {
         obi_gptq_result result;
-        TEST_OK(obi_gptq_run(test_device(), upload, w, M, N, &hessian, INPUTS, &cases[c], &result));
+        TEST_OK(obi_gptq_run(test_device(), upload, w, M, N, &hessian, INPUTS, &cases[c], nobody, &result));
         expect_near("the weight's error", result.error / result.norm2, (double)want[2 * c], TOLERANCE);
         expect_near("the output's error", result.output_error / result.output_norm2, (double)want[2 * c + 1], TOLERANCE);
         for (uint32_t i = 0; i < M; i++) { /* the input that is always 0 has no weight; the rest are the codes' numbers */
@@ -130,13 +132,52 @@ static void test_wide_linear(void **state)
     obi_gptq_result result;
     make_hessian(x, 40, &hessian, upload);
     obi_gptq_options none = { .bits = 2 };
-    assert_int_equal(obi_gptq_run(test_device(), upload, w, M, N, &hessian, 40, &none, &result), OBI_ERROR_DATA);
+    assert_int_equal(obi_gptq_run(test_device(), upload, w, M, N, &hessian, 40, &none, nobody, &result), OBI_ERROR_DATA);
     assert_non_null(strstr(obi_last_error(), "singular"));
     none.damping = 0.01;
-    TEST_OK(obi_gptq_run(test_device(), upload, w, M, N, &hessian, 40, &none, &result)); /* with it there is */
+    TEST_OK(obi_gptq_run(test_device(), upload, w, M, N, &hessian, 40, &none, nobody, &result)); /* with it there is */
     obi_codes_free(&result.codes);
     none.group = 48;
-    assert_int_equal(obi_gptq_run(test_device(), upload, w, M, N, &hessian, 40, &none, &result), OBI_ERROR_ARGUMENT);
+    assert_int_equal(obi_gptq_run(test_device(), upload, w, M, N, &hessian, 40, &none, nobody, &result), OBI_ERROR_ARGUMENT);
+    obi_weight_destroy(test_device(), &hessian);
+    obi_upload_destroy(upload);
+    free(w);
+    free(x);
+}
+
+/* Ends the work when it has been asked `left` times. */
+static obi_status end_after(void *user, double part, const char *what)
+{
+    uint32_t *left = user;
+    assert_true(part >= 0 && part <= 1 && what[0]);
+    return (*left)-- > 0 ? OBI_OK : OBI_ERROR_CANCELLED;
+}
+
+/* Whoever waits is asked in the inversion, before each block of columns and while the errors are measured, and ends it at once. */
+static void test_ended_linear(void **state)
+{
+    (void)state;
+    enum { INVERSION = 2 * N, BLOCKS = 3, ERRORS = 2 };
+    static const uint32_t ends[] = { 0, 1, N, INVERSION - 1, INVERSION, INVERSION + 1, INVERSION + BLOCKS, INVERSION + BLOCKS + ERRORS - 1 };
+    float *w = calloc(M * N, sizeof *w), *x = calloc(INPUTS * N, sizeof *x);
+    const obi_gptq_options options = { .bits = 2, .damping = 0.01 };
+    obi_upload *upload;
+    obi_weight hessian;
+    obi_gptq_result result;
+    TEST_OK(obi_upload_create(test_device(), &upload));
+    for (uint32_t i = 0; i < M * N; i++) w[i] = noise(i, 1);
+    fill_inputs(x);
+    make_hessian(x, INPUTS, &hessian, upload);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        uint32_t left = ends[i];
+        assert_int_equal(obi_gptq_run(test_device(), upload, w, M, N, &hessian, INPUTS, &options, (obi_part){ end_after, &left }, &result),
+                         OBI_ERROR_CANCELLED);
+        assert_true(left == UINT32_MAX && !result.codes.codes); /* it was not asked once more */
+    }
+    uint32_t left = INVERSION + BLOCKS + ERRORS;
+    TEST_OK(obi_gptq_run(test_device(), upload, w, M, N, &hessian, INPUTS, &options, (obi_part){ end_after, &left }, &result));
+    assert_int_equal(left, 0);
+    obi_codes_free(&result.codes);
     obi_weight_destroy(test_device(), &hessian);
     obi_upload_destroy(upload);
     free(w);
@@ -245,7 +286,7 @@ static obi_status stop(void *user, double part, const char *what)
 static void test_cancelled(void **state)
 {
     (void)state;
-    for (int after = 1; after <= 9; after += 4)
+    for (int after = 1; after <= 13; after += 4)
         for (int method = OBI_PTQ_GPTQ; method <= OBI_PTQ_OMNIQUANT; method++) {
             int left = after;
             obi_ptq_options options = { .method = (obi_ptq_method)method, .bits = 2, .epochs = method == OBI_PTQ_OMNIQUANT ? 4 : 0 };
@@ -260,6 +301,7 @@ int main(void)
 #define ON(test, model) cmocka_unit_test_prestate_setup_teardown(test, open_source, close_source, (void *)(uintptr_t)model)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wide_linear),
+        cmocka_unit_test(test_ended_linear),
         ON(test_gptq, "gradients"),
         ON(test_omniquant, "gradients"),
         ON(test_omniquant_losses, "gradients"),
