@@ -32,6 +32,7 @@ typedef struct converter {
     double work_done, work_all; /* weights */
     double layer_work;          /* of the layer that a maker is asked for */
     double told;                /* the last fraction: it only grows */
+    bool has_wide_zeros;        /* zeros that take more bits than were counted before they were known */
 } converter;
 
 static obi_status progress_to(converter *convert, double work, const char *what)
@@ -417,7 +418,10 @@ static obi_status write_made(converter *convert, const obi_source_tensor *tensor
     row->output_error = made.output_error;
     row->error_svid = row->error_rank1 = row->error_xnor = (double)NAN;
     row->norm2 = made.norm2;
-    row->bits = maker->bits(maker->user, rows, columns);
+    double wide = made.codes ? obi_codes_wide_zero_bits(made.codes) : 0;
+    row->bits = maker->bits(maker->user, rows, columns) + wide;
+    convert->report->linear_bits += wide;
+    convert->has_wide_zeros = convert->has_wide_zeros || wide > 0;
     convert->report->layer_count++;
     return progress(convert, (double)rows * columns, name);
 }
@@ -463,13 +467,16 @@ static obi_status prepare_made(converter *convert)
     return OBI_OK;
 }
 
+static const char linear_bits[] = "onebit.linear_bits";
+
+static float said_bits(const converter *convert) { return (float)(convert->report->linear_bits / convert->report->linear_weights); }
+
 static void put_method(converter *convert)
 {
-    const obi_convert_report *report = convert->report;
     const obi_linear_maker *maker = maker_of(convert);
     if (convert->desc->form != OBI_FORM_ONEBIT || convert->source->config.onebit) return;
     obi_gguf_put_string(convert->writer, "onebit.method", maker ? maker->method : "svid");
-    obi_gguf_put_f32(convert->writer, "onebit.linear_bits", (float)(report->linear_bits / report->linear_weights));
+    obi_gguf_put_f32(convert->writer, linear_bits, said_bits(convert));
 }
 
 static obi_status prepare(converter *convert)
@@ -519,6 +526,7 @@ obi_status obi_convert(obi_device *device, const obi_source *source, const obi_c
     put_method(&convert);
     OBI_TRY_GOTO(obi_gguf_writer_begin(convert.writer));
     OBI_TRY_GOTO(for_each_tensor(&convert, write_tensor));
+    if (convert.has_wide_zeros) OBI_TRY_GOTO(obi_gguf_rewrite_f32(convert.writer, linear_bits, said_bits(&convert)));
     status = obi_gguf_writer_commit(convert.writer, &report->file_bytes);
     convert.writer = NULL;
 done:

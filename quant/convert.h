@@ -37,7 +37,8 @@ typedef struct obi_linear_maker {
     bool offset;             /* PLANES: rows have zero points */
     bool input_factor;       /* PLANES: inputs have factors */
     float int8_threshold;    /* BYTES: an input column with an activation as large is multiplied unrounded */
-    double (*bits)(void *user, uint32_t rows, uint32_t columns); /* strict bits of a linear in the method's own form */
+    /* Strict bits of a linear in the method's own form; what obi_codes_wide_zero_bits says of its codes is added. */
+    double (*bits)(void *user, uint32_t rows, uint32_t columns);
     /* `part` tells how much of the work of the whole layer is done, 0 to 1; it returns OBI_ERROR_CANCELLED when to stop. */
     obi_status (*make)(void *user, uint32_t layer, int kind, obi_status (*part)(void *convert, double part, const char *what),
                        void *convert, obi_made_linear *out);

@@ -84,6 +84,21 @@ double obi_codes_bits(uint32_t rows, uint32_t columns, uint32_t bits, uint32_t g
     return weights * bits + count * (16.0 + (zeros ? bits : 0)) + (order ? 16.0 * columns : 0);
 }
 
+double obi_codes_wide_zero_bits(const obi_codes *codes)
+{
+    float least = 0, largest = 0, top = (float)((1u << codes->bits) - 1);
+    uint64_t count = (uint64_t)codes->rows * codes->groups;
+    for (uint64_t i = 0; i < count; i++) {
+        float zero = codes->grids[i].zero;
+        least = i == 0 || zero < least ? zero : least;
+        largest = i == 0 || zero > largest ? zero : largest;
+    }
+    if (least >= 0 && largest <= top) return 0;
+    uint32_t bits = codes->bits;
+    while ((float)(1u << bits) < largest - least + 1) bits++;
+    return (double)count * (bits - codes->bits) + 16;
+}
+
 void obi_codes_error(const obi_codes *codes, uint32_t row, const float *w, double *error, double *norm2)
 {
     const uint8_t *of = codes->codes + (uint64_t)row * codes->columns;

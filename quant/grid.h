@@ -68,6 +68,10 @@ void obi_codes_row(const obi_codes *codes, uint32_t row, float *out);
  * where the order is stored: with OBI_GRIDS_ORDERED and more than one group. `group` as for obi_codes_create. */
 double obi_codes_bits(uint32_t rows, uint32_t columns, uint32_t bits, uint32_t group, obi_grids grids);
 
+/* What that leaves out: zeros that do not lie within 0 .. 2^b - 1, as OmniQuant may learn them. Then each zero of the linear takes the bits
+ * that tell the range from the least of them to the largest apart, b or more, and 16 say where the range begins. 0 when all lie within. */
+double obi_codes_wide_zero_bits(const obi_codes *codes);
+
 /* ||W - W^||^2 of row `row`, and ||W||^2: both are added to the sums. */
 void obi_codes_error(const obi_codes *codes, uint32_t row, const float *w /* (n) */, double *error, double *norm2);
 

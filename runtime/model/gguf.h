@@ -100,6 +100,8 @@ void obi_gguf_add_tensor(obi_gguf_writer *writer, const char *name, obi_dtype ty
  * complete (any number of calls); padding is inserted by itself. */
 obi_status obi_gguf_writer_begin(obi_gguf_writer *writer);
 obi_status obi_gguf_write(obi_gguf_writer *writer, const void *data, uint64_t bytes);
+/* Another value for a key that was put as f32, when it is known only after the header was written. OBI_ERROR_ARGUMENT for any other. */
+obi_status obi_gguf_rewrite_f32(obi_gguf_writer *writer, const char *key, float value);
 /* Checks that every tensor is complete, commits the file (fsync, rename) and frees the writer, on failure too. */
 obi_status obi_gguf_writer_commit(obi_gguf_writer *writer, uint64_t *file_bytes);
 void obi_gguf_writer_abandon(obi_gguf_writer *writer); /* removes the temporary file and frees; NULL is allowed */

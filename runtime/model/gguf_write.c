@@ -8,7 +8,7 @@
 #include "model/gguf.h"
 #include "model/name_order.h"
 
-enum { VERSION = 3, ALIGNMENT = 32, KEY_MOST_BYTES = 65535, NAME_MOST_BYTES = 63 };
+enum { VERSION = 3, ALIGNMENT = 32, HEADER_BYTES = 24 /* before the keys */, KEY_MOST_BYTES = 65535, NAME_MOST_BYTES = 63 };
 
 typedef struct bytes { uint8_t *data; size_t count, room; } bytes;
 
@@ -334,6 +334,27 @@ obi_status obi_gguf_write(obi_gguf_writer *writer, const void *data, uint64_t co
     }
     if (status != OBI_OK) keep_failure(writer, status);
     return status;
+}
+
+obi_status obi_gguf_rewrite_f32(obi_gguf_writer *writer, const char *key, float value)
+{
+    const uint8_t *keys = writer->keys.data;
+    size_t length = strlen(key);
+    uint32_t bits;
+    if (!writer->begun) refuse(writer, "the key %.100s was to be written anew before the header was written", key);
+    if (writer->status != OBI_OK) return failure(writer);
+    for (size_t i = 0; i < writer->place_count; i++) {
+        const key_place *place = &writer->places[i];
+        size_t type = place->start + place->length; /* four bytes, then the value */
+        if (place->length != length || memcmp(keys + place->start, key, length) != 0 || keys[type] != OBI_GGUF_F32) continue;
+        memcpy(&bits, &value, 4);
+        const uint8_t little[4] = { (uint8_t)bits, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16), (uint8_t)(bits >> 24) };
+        obi_status status = obi_write_at(&writer->file, HEADER_BYTES + type + 4, little, sizeof little);
+        if (status != OBI_OK) keep_failure(writer, status);
+        return status;
+    }
+    refuse(writer, "there is no number under the key %.100s to be written anew", key);
+    return failure(writer);
 }
 
 static void release(obi_gguf_writer *writer)

@@ -304,6 +304,59 @@ static void test_row_order(void **state)
     obi_source_close(half);
 }
 
+/* RTN's linears; of the first one two rows get zeros that two bits do not hold: -2 and 5. */
+static obi_status make_wide(void *user, uint32_t layer, int kind, obi_status (*part)(void *convert, double part, const char *what),
+                            void *convert, obi_made_linear *out)
+{
+    const obi_linear_maker *rtn = user;
+    OBI_TRY(rtn->make(rtn->user, layer, kind, part, convert, out));
+    if (layer > 0 || kind > 0) return OBI_OK;
+    obi_grid *grids = out->codes->grids;
+    grids[0].zero = -2;
+    grids[1].zero = 5;
+    return OBI_OK;
+}
+
+static double bits_of_wide(void *user, uint32_t rows, uint32_t columns)
+{
+    const obi_linear_maker *rtn = user;
+    return rtn->bits(rtn->user, rows, columns);
+}
+
+/* The file says what the zeros really take, which is known only after its header: three bits each for the linear that has -2 .. 5, and 16
+ * for the -2. */
+static void test_wide_zeros(void **state)
+{
+    (void)state;
+    obi_ptq_options options = { .method = OBI_PTQ_RTN, .bits = 2 };
+    obi_ptq_maker *rtn;
+    obi_convert_report plain, wide;
+    obi_gguf gguf;
+    float said;
+    char path[640];
+    snprintf(path, sizeof path, "%s", scratch_path("wide.gguf"));
+    quantise(options, path, &plain);
+    TEST_OK(obi_ptq_options_complete(&options));
+    TEST_OK(obi_ptq_maker_create(NULL, source, tokenizer, &options, &rtn));
+    obi_linear_maker maker = *obi_ptq_maker_linears(rtn);
+    maker.make = make_wide;
+    maker.bits = bits_of_wide;
+    maker.user = (void *)(uintptr_t)obi_ptq_maker_linears(rtn);
+    obi_convert_desc desc = { .output = path, .form = OBI_FORM_ONEBIT, .maker = &maker };
+    TEST_OK(obi_convert(NULL, source, &desc, &wide));
+    double more = wide.layers[0].rows + 16.0;
+    assert_true(wide.layers[0].bits == plain.layers[0].bits + more && wide.layers[1].bits == plain.layers[1].bits);
+    assert_true(wide.linear_bits == plain.linear_bits + more);
+    TEST_OK(obi_gguf_open(&gguf, path));
+    TEST_OK(obi_gguf_get_f32(&gguf, "onebit.linear_bits", true, &said));
+    assert_true(said == (float)(wide.linear_bits / wide.linear_weights));
+    obi_gguf_close(&gguf);
+    unlink(path);
+    obi_convert_report_clear(&plain);
+    obi_convert_report_clear(&wide);
+    obi_ptq_maker_destroy(rtn);
+}
+
 /* ---- OPT: biases, and factors of inputs ----------------------------------------------------------------------------- */
 
 #define OPT OB_SOURCE_DIR "/tests/data/gradients_opt/first" /* without a tokenizer: its ids lie beside it */
@@ -388,6 +441,6 @@ static void test_factors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_direct), cmocka_unit_test(test_calibrated), cmocka_unit_test(test_row_order),
-                                        cmocka_unit_test(test_factors) };
+                                        cmocka_unit_test(test_wide_zeros), cmocka_unit_test(test_factors) };
     return test_device_finish(cmocka_run_group_tests(tests, open_all, close_all));
 }

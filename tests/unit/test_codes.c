@@ -89,9 +89,32 @@ static void test_bits(void **state)
     assert_true(fabs(obi_codes_bits(4096, 4096, 2, 64, OBI_GRIDS_FREE) / (4096.0 * 4096) - 2.28125) < 1e-12); /* as published for g64 */
 }
 
+/* Zeros within 0 .. 2^b - 1 are counted already; of others the range counts, and where it begins. */
+static void test_wide_zeros(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t bits;
+        float zeros[3];
+        double more; /* bits of a zero */
+    } cases[] = { { 2, { 0, 3, 1 }, -1 },     { 2, { 0, 4, 1 }, 1 },  { 2, { -1, 2, 0 }, 0 }, { 2, { -1, 3, 0 }, 1 },
+                  { 2, { 5, 5, 5 }, 0 },      { 4, { -1, 0, 0 }, 0 }, { 3, { -8, 7, 0 }, 1 }, { 3, { -8, 8, 0 }, 2 },
+                  { 1, { -1016, 1016, 0 }, 10 }, { 1, { 0.5f, 0.5f, 0.5f }, -1 } };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        obi_codes codes;
+        assert_int_equal(obi_codes_create(&codes, 3, 10, cases[c].bits, 5), OBI_OK); /* two groups a row */
+        for (uint32_t i = 0; i < 6; i++) codes.grids[i] = (obi_grid){ 1, cases[c].zeros[i % 3] };
+        double want = cases[c].more < 0 ? 0 : 6 * cases[c].more + 16;
+        if (obi_codes_wide_zero_bits(&codes) != want) fail_msg("case %zu: %g bits more", c, obi_codes_wide_zero_bits(&codes));
+        obi_codes_free(&codes);
+    }
+    assert_true(obi_codes_wide_zero_bits(&(obi_codes){ 0 }) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_grids), cmocka_unit_test(test_grids_far_from_zero),
-                                        cmocka_unit_test(test_codes_of_groups), cmocka_unit_test(test_bits) };
+                                        cmocka_unit_test(test_codes_of_groups), cmocka_unit_test(test_bits),
+                                        cmocka_unit_test(test_wide_zeros) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,6 +159,44 @@ static void bytes_are_those_of_the_format(void **state)
     unlink(path);
 }
 
+/* A number that is known late is written into the header; whatever else is asked for is refused, and the file does not come to be. */
+static void a_number_is_rewritten(void **state)
+{
+    (void)state;
+    static const uint64_t shape[2] = { 1, 2 };
+    static const char *const bad[] = { "b", "first", "first.numbeR" };
+    const char *path = scratch_path("rewritten");
+    for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
+        obi_gguf_writer *writer;
+        assert_int_equal(obi_gguf_writer_create(&writer, path), OBI_OK);
+        obi_gguf_put_f32(writer, "first.not", 1);
+        obi_gguf_put_f32(writer, "first.number", 2);
+        obi_gguf_put_u32(writer, "b", 3);
+        obi_gguf_add_tensor(writer, "t", OBI_DTYPE_I32, 2, shape);
+        assert_int_equal(obi_gguf_writer_begin(writer), OBI_OK);
+        assert_int_equal(obi_gguf_write(writer, "datadata", 8), OBI_OK);
+        if (i < sizeof bad / sizeof *bad) {
+            assert_int_equal(obi_gguf_rewrite_f32(writer, bad[i], 4), OBI_ERROR_ARGUMENT);
+            assert_int_equal(obi_gguf_writer_commit(writer, NULL), OBI_ERROR_ARGUMENT);
+            assert_int_equal(access(path, F_OK), -1);
+            continue;
+        }
+        assert_int_equal(obi_gguf_rewrite_f32(writer, "first.number", 0.1f), OBI_OK);
+        assert_int_equal(obi_gguf_writer_commit(writer, NULL), OBI_OK);
+    }
+    obi_gguf gguf;
+    float other, number;
+    uint32_t b;
+    assert_int_equal(obi_gguf_open(&gguf, path), OBI_OK);
+    assert_int_equal(obi_gguf_get_f32(&gguf, "first.not", true, &other), OBI_OK);
+    assert_int_equal(obi_gguf_get_f32(&gguf, "first.number", true, &number), OBI_OK);
+    assert_int_equal(obi_gguf_get_u32(&gguf, "b", true, &b), OBI_OK);
+    assert_true(other == 1 && number == 0.1f && b == 3);
+    assert_memory_equal(gguf.tensors[0].data, "datadata", 8);
+    obi_gguf_close(&gguf);
+    unlink(path);
+}
+
 static void the_same_calls_make_the_same_file(void **state)
 {
     (void)state;
@@ -465,6 +503,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(bytes_are_those_of_the_format),
+        cmocka_unit_test(a_number_is_rewritten),
         cmocka_unit_test(the_same_calls_make_the_same_file),
         cmocka_unit_test(copied_values_are_equal),
         cmocka_unit_test(getters_take_any_integer_that_fits),
