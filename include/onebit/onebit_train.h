@@ -188,8 +188,8 @@ typedef struct ob_train_desc {
  * `stop` asked for it: all is saved then. One run for a directory at a time. */
 OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
 
-/* What the keys of a run come to, without a run: calls `setting` for each, in the order of ob_train_option, with the value that the file, the
- * overrides, the preset and the method leave it, as text that is valid during the call. Of `desc` only config and overrides are looked
+/* What the keys of a run come to, without a run: calls `setting` for each, in the order of ob_train_option, with the value that the file,
+ * the overrides, the preset and the method leave it, as text that is valid during the call. Of `desc` only config and overrides are looked
  * at. OB_ERROR_ARGUMENT and OB_ERROR_DATA as ob_train has them for keys and the file; then nothing is called. Thread-safe. */
 OB_API ob_status ob_train_resolve(const ob_train_desc *desc, void (*setting)(const char *key, const char *value, void *user), void *user);
 

@@ -158,7 +158,8 @@ static void test_ended_linear(void **state)
 {
     (void)state;
     enum { INVERSION = 2 * N, BLOCKS = 3, ERRORS = 2 };
-    static const uint32_t ends[] = { 0, 1, N, INVERSION - 1, INVERSION, INVERSION + 1, INVERSION + BLOCKS, INVERSION + BLOCKS + ERRORS - 1 };
+    static const uint32_t ends[] = { 0, 1, N, INVERSION - 1, INVERSION, INVERSION + 1, INVERSION + BLOCKS,
+                                     INVERSION + BLOCKS + ERRORS - 1 };
     float *w = calloc(M * N, sizeof *w), *x = calloc(INPUTS * N, sizeof *x);
     const obi_gptq_options options = { .bits = 2, .damping = 0.01 };
     obi_upload *upload;
