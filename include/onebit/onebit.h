@@ -283,8 +283,9 @@ typedef struct ob_session_desc {
     bool stepped;         /* for ob_session_step: makes every pipeline now that it can need, so that no frame waits for a compiler */
 } ob_session_desc;
 
-/* Takes all device memory that the session will need, but for scoring, which takes some at its first use. OB_ERROR_ARGUMENT for sizes and samplings that cannot be, OB_ERROR_MEMORY, with the
- * largest context that fits, when there is too little. The model must outlive it. Thread-safe. */
+/* Takes all device memory that the session will need, but for scoring, which takes some at its first use. OB_ERROR_ARGUMENT for sizes
+ * and samplings that cannot be, OB_ERROR_MEMORY, with the largest context that fits, when there is too little. The model must outlive
+ * it. Thread-safe. */
 OB_API ob_status ob_session_create(ob_session **out, ob_model *model, const ob_session_desc *desc);
 OB_API void ob_session_destroy(ob_session *session);
 OB_API uint32_t ob_session_context(const ob_session *session);  /* positions there are */

@@ -14,8 +14,9 @@ typedef struct obi_forward_inputs {
 /* Where obi_session_put_ids has put T tokens. */
 obi_forward_inputs obi_forward_inputs_of(const obi_session *session, uint32_t T);
 
-/* Records T tokens at session->position (of several branches each from there on): embedding and all layers. Their results, behind the final norm, are then in session->normed
- * (T,E), E being obi_config_embedding_width. May submit and go on, so that no submission of a large batch takes long. */
+/* Records T tokens at session->position (of several branches each from there on): embedding and all layers. Their
+ * results, behind the final norm, are then in session->normed (T,E), E being obi_config_embedding_width. May submit and go on, so that no
+ * submission of a large batch takes long. */
 void obi_forward_layers(obi_session *session, uint32_t T, const obi_forward_inputs *inputs);
 
 /* Records the head: logits (T,V) of normed (T,E). */

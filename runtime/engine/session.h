@@ -92,8 +92,8 @@ obi_kv_type obi_session_kv_type(const obi_device *device);
  * attention is cut depends on it, from one power of two to the next. */
 uint32_t obi_session_reach(const obi_session *session);
 
-/* OPT's rows of the position table, of T tokens from session->position on (obi_branches_position): where they lie, 0 for the tokens at hand and 1 + r for the one
- * ahead that leaves its results in result[r]; and writes them there. Nothing for another family. */
+/* OPT's rows of the position table, of T tokens from session->position on (obi_branches_position): where they lie, slot 0 for the tokens at
+ * hand and 1 + r for the one ahead that leaves its results in result[r]; and writes them there. Nothing for another family. */
 obi_view obi_session_position_rows(const obi_session *session, uint32_t slot, uint32_t T);
 obi_status obi_session_put_position_rows(obi_session *session, uint32_t slot, uint32_t T);
 
