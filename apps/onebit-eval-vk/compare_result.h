@@ -24,7 +24,7 @@ typedef enum compare_metric {
     METRIC_RATIO,   /* of the perplexities, to the teacher's */
     METRIC_LOSS,    /* of training, mean over the last tenth of its log */
     METRIC_RATE,    /* learning rate of training, as it was set */
-    METRIC_SECONDS, /* of making and measuring, over all sessions but those that were killed */
+    METRIC_SECONDS, /* of making and measuring, over all sessions but those that were killed or thrown away */
     METRICS
 } compare_metric;
 extern const char *const compare_metric_names[METRICS]; /* as in the JSON */

@@ -16,6 +16,7 @@
 #include "common/text_file.h"
 #include "common/whole_file.h"
 #include "compare_key.h"
+#include "compare_seconds.h"
 #include "ppl.h"
 #include "zeroshot.h"
 
@@ -130,7 +131,8 @@ static int fail_with(compare_result *result, ob_status status)
     return fail(result, ob_exit_code(status), ob_last_error());
 }
 
-/* One that diverged for good does so again: on one device, its settings say all. The words are those of onebit_train.h. */
+/* One that diverged for good most likely does so again: on one device its settings say all, but for where it was stopped, as a run may go
+ * back to the checkpoint that stopping it saved. So it is kept, and --retry is there. The words are those of onebit_train.h. */
 static int fail_training(compare_result *result, ob_status status)
 {
     bool again = status == OB_ERROR_RUNTIME && strstr(ob_last_error(), "the training diverged");
@@ -261,7 +263,9 @@ static int measure_with_log(measurement *m, const char *name, int (*run)(measure
     int code = run(m);
     /* What is said of a log begins with its name; any other failure is none of the log, which is good and stays. */
     bool of_log = (code == 2 || code == 5) && strncmp(app_last_refusal(), log, strlen(log)) == 0;
-    return of_log && unlink(log) == 0 ? run(m) : code;
+    if (!of_log || unlink(log) != 0) return code;
+    compare_seconds_forget(m->directory, "measuring"); /* they were spent on it */
+    return run(m);
 }
 
 /* On the held-out text; of rows in the table on the others, too. */
@@ -326,60 +330,45 @@ static int measure(compare_result *result, compare_bench *bench, const compare_r
 /* The session ends, and the row goes on in the next one. */
 static bool is_interrupted(int code) { return code > 128 || code == 6; }
 
-/* Beside a made model lies `made`, which says how long it took. What was interrupted has `making` or `measuring` there: its seconds so far,
- * but for those of a session that was killed. */
-static double read_seconds(const char *directory, const char *name, double otherwise)
+/* Beside a made model lies `made`, which says how long it took. Of what was not finished there is `making`, when it goes on where it was (a
+ * training does, with every try; what is quantised begins anew), or `measuring`: the seconds so far, but for those of a session that was
+ * killed. Without such a file seconds are not counted, nothing else. */
+static int write_made(compare_result *result, const char *directory, uint64_t key, double seconds)
 {
-    char path[1200];
-    double seconds;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *file = fopen(path, "rb");
-    if (!file || fscanf(file, "%lf", &seconds) != 1 || !(seconds >= 0) || !isfinite(seconds)) seconds = otherwise;
-    if (file) fclose(file);
-    return seconds;
-}
-
-static bool write_seconds(const char *directory, const char *name, double seconds)
-{
-    char path[1200];
-    app_whole_file file;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    if (!app_whole_file_open(&file, path)) return false;
-    fprintf(file.file, "%.3f\n", seconds);
-    return app_whole_file_commit(&file);
-}
-
-static void forget_seconds(const char *directory, const char *name)
-{
-    char path[1200];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    unlink(path);
-}
-
-static int write_made(compare_result *result, const char *directory, double seconds)
-{
-    if (write_seconds(directory, "made", seconds)) return 0;
+    if (compare_seconds_write(directory, "made", key, seconds)) return 0;
     char reason[1300];
     snprintf(reason, sizeof reason, "cannot write %s/made: %s", directory, strerror(errno));
     return fail(result, 1, reason);
 }
 
-static int make(compare_result *result, compare_bench *bench, const compare_row *row, uint64_t seed, const char *directory,
+static int make(compare_result *result, compare_bench *bench, const compare_row *row, uint64_t seed, uint64_t key, const char *directory,
                 const char *path, maker *m)
 {
-    double seconds = read_seconds(directory, "made", -1), start = app_seconds();
+    double seconds = compare_seconds_read(directory, "made", key, -1), start = app_seconds();
+    int code = 0;
     if (seconds < 0 || access(path, R_OK) != 0) {
-        int code =
-            row->kind == COMPARE_TRAIN ? make_trained(result, bench, row, seed, directory, m) : make_quantized(result, bench, row, path, m);
-        seconds = read_seconds(directory, "making", 0) + app_seconds() - start;
-        if (is_interrupted(code))
-            (void)write_seconds(directory, "making", seconds); /* without it these seconds are not counted, nothing else */
-        if (code == 0) code = write_made(result, directory, seconds);
-        if (code != 0) return code;
-        forget_seconds(directory, "making");
+        bool goes_on = row->kind == COMPARE_TRAIN;
+        code = goes_on ? make_trained(result, bench, row, seed, directory, m) : make_quantized(result, bench, row, path, m);
+        seconds = (goes_on ? compare_seconds_read(directory, "making", key, 0) : 0) + app_seconds() - start;
+        if (code == 0) code = write_made(result, directory, key, seconds);
+        if (code == 0) compare_seconds_forget(directory, "making");
+        else if (goes_on) (void)compare_seconds_write(directory, "making", key, seconds);
     }
     result->metric[METRIC_SECONDS] = seconds;
-    return 0;
+    return code;
+}
+
+/* What is there from other settings of the measurement, such as another text, was not spent on this one: the seconds have its key. */
+static int measure_timed(compare_result *result, compare_bench *bench, const compare_row *row, uint64_t key, const char *path,
+                         const char *directory)
+{
+    double start = app_seconds();
+    int code = measure(result, bench, row, path, directory);
+    double seconds = compare_seconds_read(directory, "measuring", key, 0) + app_seconds() - start;
+    if (code == 0) compare_seconds_forget(directory, "measuring");
+    else (void)compare_seconds_write(directory, "measuring", key, seconds);
+    result->metric[METRIC_SECONDS] += seconds;
+    return code;
 }
 
 int compare_run(compare_result *result, compare_bench *bench, const compare_row *row, uint64_t seed, const char *directory,
@@ -396,20 +385,14 @@ int compare_run(compare_result *result, compare_bench *bench, const compare_row 
     }
     snprintf(path, sizeof path, "%s", row->kind == COMPARE_FILE ? compare_keys_get(&row->keys, "path") : "");
     if (row->kind != COMPARE_FILE) snprintf(path, sizeof path, "%s/model.gguf", directory);
-    int code = row->kind == COMPARE_FILE ? 0 : make(result, bench, row, seed, directory, path, &m);
-    double start = app_seconds();
+    uint64_t key = compare_key_of_model(bench->config, row, seed, &bench->device);
+    int code = row->kind == COMPARE_FILE ? 0 : make(result, bench, row, seed, key, directory, path, &m);
     if (code <= 128 && row->kind == COMPARE_TRAIN) { /* a failed run, too: figures show how it went */
         char log[1200];
         snprintf(log, sizeof log, "%s/log.jsonl", directory);
         compare_result_read_log(result, log);
         result->metric[METRIC_RATE] = rate_of(directory);
     }
-    if (code == 0) {
-        code = measure(result, bench, row, path, directory);
-        double seconds = read_seconds(directory, "measuring", 0) + app_seconds() - start;
-        if (is_interrupted(code)) (void)write_seconds(directory, "measuring", seconds);
-        else forget_seconds(directory, "measuring");
-        result->metric[METRIC_SECONDS] += seconds;
-    }
+    if (code == 0) code = measure_timed(result, bench, row, compare_key_of_result(bench->config, row, key), path, directory);
     return is_interrupted(code) ? code : 0;
 }

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <glob.h>
+#include <math.h>
 #include <sys/file.h>
 
 /* The configuration in the scratch directory. */
@@ -222,19 +223,21 @@ static void test_failed_rows_are_tried_again(void **state)
     free(found);
 }
 
-/* A comparison of the test's own rows, in its own directory. */
-static void write_small(const char *output, const char *rest)
+/* A comparison of the test's own rows, in its own directory, measured on some bytes. */
+static void write_sized(const char *output, unsigned bytes, const char *rest)
 {
     char text[8192], model[1024], tokenizer[1024], stories[1024];
     snprintf(model, sizeof model, "%s", test_data_path("models/stories260K/stories260K.bin"));
     snprintf(tokenizer, sizeof tokenizer, "%s", test_data_path("models/stories260K/tok512.bin"));
     snprintf(stories, sizeof stories, "%s", test_data_path("text/tinystories_valid_head.txt"));
     snprintf(text, sizeof text,
-             "model: %s\ntokenizer: %s\noutput_dir: %s/%s\ntext: %s\nbytes: 256\nwindow: 64\n"
+             "model: %s\ntokenizer: %s\noutput_dir: %s/%s\ntext: %s\nbytes: %u\nwindow: 64\n"
              "train: {dataset: %s, cutoff_len: 64, per_device_train_batch_size: 1, max_steps: 2, logging_steps: 1, preset: improved}\n%s",
-             model, tokenizer, scratch_directory, output, stories, stories, rest);
+             model, tokenizer, scratch_directory, output, stories, bytes, stories, rest);
     write_config(text);
 }
+
+static void write_small(const char *output, const char *rest) { write_sized(output, 256, rest); }
 
 /* The path of the only file of a pattern in the directory of a comparison. */
 static const char *only_file(const char *output, const char *pattern)
@@ -326,40 +329,113 @@ static void test_presets_are_known_by_their_values(void **state)
     assert_non_null(strstr(run->err, "1 runs, of which 0 are known"));
 }
 
-/* Stopped in its training, a row keeps the seconds so far, and its result has those of both sessions. */
-static void test_seconds_of_all_sessions(void **state)
+/* Stops a comparison with Ctrl-C once the only file of the pattern has some bytes. */
+static void stop_when_written(const char *output, const char *pattern, long bytes)
 {
-    (void)state;
-    static const char pattern[] = "runs/*/making";
-    glob_t found;
     bool begun = false;
-    write_small("timed", "rows: [{name: A, kind: train, table: false, max_steps: 100}]\n");
     program *run = program_start_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), NULL }, NULL, NULL, -1);
     for (int i = 0; i < 12000 && !begun; i++, program_sleep(5)) {
+        glob_t found;
         struct stat info;
-        if (glob(output_file("timed", "runs/*/log.jsonl"), 0, NULL, &found) != 0) continue;
-        begun = stat(found.gl_pathv[0], &info) == 0 && info.st_size > 0;
+        if (glob(output_file(output, pattern), 0, NULL, &found) != 0) continue;
+        begun = stat(found.gl_pathv[0], &info) == 0 && info.st_size >= bytes;
         globfree(&found);
     }
     assert_true(begun);
     kill(run->pid, SIGINT);
     program_wait(run);
     assert_int_equal(run->code, 130);
-    const char *path = only_file("timed", pattern);
+}
+
+/* The key in a file of seconds, 16 digits, and the seconds. */
+static double seconds_in(const char *path, char key[17])
+{
     size_t bytes;
-    char *seconds = (char *)program_file(path, &bytes);
-    seconds[bytes] = 0;
-    assert_true(strtod(seconds, NULL) > 0 && strtod(seconds, NULL) < PROGRAM_SECONDS);
-    free(seconds);
-    FILE *file = fopen(path, "wb"); /* as if it had been long */
-    assert_true(file && fputs("5000\n", file) > 0 && fclose(file) == 0);
-    run = program_run("onebit-eval-vk", "compare", config_path(), "--json");
-    program_expect_success(run);
-    double sum = json_number(run->out, "seconds");
-    assert_true(sum > 5000 && sum < 5000 + PROGRAM_SECONDS);
-    assert_int_equal(glob(output_file("timed", pattern), 0, NULL, &found), GLOB_NOMATCH);
-    run = program_run("onebit-eval-vk", "compare", config_path(), "--json"); /* and keeps them */
-    assert_true(json_number(run->out, "seconds") == sum);
+    char *text = (char *)program_file(path, &bytes);
+    text[bytes] = 0;
+    assert_true(bytes > 18 && text[16] == ' ');
+    snprintf(key, 17, "%.16s", text);
+    double seconds = strtod(text + 17, NULL);
+    free(text);
+    return seconds;
+}
+
+/* As if it had been long. */
+static void write_seconds(const char *path, const char *key)
+{
+    FILE *file = fopen(path, "wb");
+    assert_true(file && fprintf(file, "%s 5000\n", key) > 0 && fclose(file) == 0);
+}
+
+static bool is_gone(const char *output, const char *pattern)
+{
+    glob_t found;
+    return glob(output_file(output, pattern), 0, NULL, &found) == GLOB_NOMATCH;
+}
+
+/* The seconds that a comparison of one row says, whose result is taken away first; all but 5000 are less than a test takes. */
+static bool is_long(const char *output, int code)
+{
+    if (!is_gone(output, "rows/*.json")) unlink(only_file(output, "rows/*.json"));
+    program *run = program_run("onebit-eval-vk", "compare", config_path(), "--json");
+    assert_int_equal(run->code, code);
+    double seconds = json_number(run->out, "seconds");
+    assert_true(seconds > 0 && seconds < 5000 + PROGRAM_SECONDS);
+    run = program_run("onebit-eval-vk", "compare", config_path(), "--json"); /* and keeps them, but for what digits in files round */
+    if (code == 0) assert_true(fabs(json_number(run->out, "seconds") - seconds) < 1e-6 * seconds);
+    return seconds > 5000;
+}
+
+/* Stopped in its training, a row keeps the seconds so far, and its result has those of both sessions; so does one that fails, and is kept
+ * as failed, or tried again. */
+static void test_seconds_of_all_sessions(void **state)
+{
+    (void)state;
+    char path[1400], key[17];
+    write_small("timed", "rows: [{name: A, kind: train, table: false, max_steps: 100}]\n");
+    stop_when_written("timed", "runs/*/log.jsonl", 1);
+    snprintf(path, sizeof path, "%s", only_file("timed", "runs/*/making"));
+    double seconds = seconds_in(path, key);
+    assert_true(seconds > 0 && seconds < PROGRAM_SECONDS);
+    write_seconds(path, key);
+    assert_true(is_long("timed", 0));
+    assert_true(is_gone("timed", "runs/*/making"));
+
+    write_small("untimed", "rows: [{name: A, kind: train, table: false, model_name_or_path: none}]\n");
+    assert_false(is_long("untimed", 1));
+    snprintf(path, sizeof path, "%s", only_file("untimed", "runs/*/making"));
+    assert_true(seconds_in(path, key) >= 0);
+    write_seconds(path, key);
+    assert_true(is_long("untimed", 1));
+}
+
+/* Seconds of measuring are those of one result, whose log is still there; what is quantised is begun anew. */
+static void test_seconds_are_of_what_is_kept(void **state)
+{
+    (void)state;
+    char path[1400], key[17], model[17];
+    write_sized("measured", 16384, "rows: [{name: A, form: f16, table: false}]\n");
+    stop_when_written("measured", "runs/*/held-out.jsonl", 1000);
+    snprintf(path, sizeof path, "%s", only_file("measured", "runs/*/measuring"));
+    double seconds = seconds_in(path, key);
+    assert_true(seconds > 0 && seconds < PROGRAM_SECONDS);
+    write_seconds(path, "0123456789abcdef"); /* of another text, say */
+    assert_false(is_long("measured", 0));
+    assert_non_null(strstr(only_file("measured", "rows/*.json"), key));
+    write_seconds(path, key);
+    assert_true(is_long("measured", 0));
+    assert_true(is_gone("measured", "runs/*/measuring"));
+    write_seconds(path, key);
+    (void)program_write_file("notes", "notes\n", 6);
+    assert_int_equal(rename(scratch_path("notes"), only_file("measured", "runs/*/held-out.jsonl")), 0);
+    assert_false(is_long("measured", 0)); /* the log was thrown away, and they with it */
+
+    snprintf(path, sizeof path, "%s", only_file("measured", "runs/*/made"));
+    seconds_in(path, model);
+    unlink(path);
+    memcpy(path + strlen(path) - 4, "making", 7);
+    write_seconds(path, model);
+    assert_false(is_long("measured", 0));
 }
 
 /* A reason that names a file by bytes which are no text; trainings that diverge, go back to a checkpoint and fail, of a row for figures:
@@ -412,6 +488,7 @@ int main(void)
                                         cmocka_unit_test(test_tasks_are_known_by_content),
                                         cmocka_unit_test(test_presets_are_known_by_their_values),
                                         cmocka_unit_test(test_seconds_of_all_sessions),
+                                        cmocka_unit_test(test_seconds_are_of_what_is_kept),
                                         cmocka_unit_test(test_what_went_wrong_is_said) };
     return cmocka_run_group_tests(tests, scratch_open, program_scratch_remove);
 }
