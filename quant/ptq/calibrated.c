@@ -153,7 +153,7 @@ static obi_status gptq_layer(obi_calibrated *calibrated, obi_part part)
     for (uint32_t w = 0; w < windows; w++) {
         float *x = obi_calibrated_window(calibrated, calibrated->x, w);
         double done = PART_OBSERVED + PART_LINEARS;
-        OBI_TRY(part.tell(part.user, done + (1 - done) * w / windows, what));
+        OBI_TRY(obi_part_tell(part, done + (1 - done) * w / windows, what));
         OBI_TRY(obi_block_forward(calibrated->block, x, x, NULL, NULL));
     }
     return OBI_OK;
@@ -209,6 +209,8 @@ void obi_calibrated_destroy(obi_calibrated *calibrated)
 
 obi_status obi_calibrated_layer(obi_calibrated *calibrated, obi_part part)
 {
+    if (calibrated->broken) return obi_fail(OBI_ERROR_ARGUMENT, "the layers were ended before; they cannot go on");
+    calibrated->broken = true; /* until this layer is done */
     forget_layer(calibrated);
     OBI_TRY(obi_block_load(calibrated->block, calibrated->layers_done));
     if (calibrated->options->method == OBI_PTQ_GPTQ) {
@@ -218,5 +220,6 @@ obi_status obi_calibrated_layer(obi_calibrated *calibrated, obi_part part)
         OBI_TRY(obi_omniquant_layer(calibrated, part, &losses));
     }
     calibrated->layers_done++;
+    calibrated->broken = false;
     return OBI_OK;
 }

@@ -15,11 +15,12 @@ typedef struct obi_calibrated {
     float *x;                               /* (windows,T,D) inputs of the next layer, as the quantised layers before it give them */
     float *exact;                           /* OmniQuant: likewise as the original layers give them */
     float *answers;                         /* OmniQuant: what the original layer makes of x */
-    obi_weight hessians[OBI_LINEAR_COUNT];  /* of the inputs of a linear; those that share inputs have the first one's: hessian_of */
+    obi_weight hessians[OBI_LINEAR_COUNT];  /* of the inputs of a linear; those that share inputs have the first one's */
     obi_made_linear made[OBI_LINEAR_COUNT]; /* of the last layer */
     obi_codes codes[OBI_LINEAR_COUNT];
     float *factors[OBI_LINEAR_COUNT]; /* (n) what inputs are multiplied by, or NULL */
     uint32_t layers_done;
+    bool broken; /* a layer failed or was ended: x may be partly the next layer's */
 } obi_calibrated;
 
 /* Begins with the embedding of the windows, which are taken over, on failure too. The rest is borrowed until obi_calibrated_destroy. */
@@ -27,7 +28,8 @@ obi_status obi_calibrated_create(obi_device *device, const obi_source *source, o
                                  obi_calibrated **out);
 void obi_calibrated_destroy(obi_calibrated *calibrated); /* NULL is allowed */
 
-/* Quantises the next layer: `made` then has its linears. `part` is told of the layer; one that was ended is begun anew by the next call. */
+/* Quantises the next layer: `made` then has its linears. `part` is told of the layer. After a failure, or when `part` ended it, every further
+ * call is OBI_ERROR_ARGUMENT: the inputs are replaced window by window, so that no layer can be begun anew. */
 obi_status obi_calibrated_layer(obi_calibrated *calibrated, obi_part part);
 
 /* For the methods: the inputs of window w of a stream, and the sum of x x^T over the inputs of a linear, all windows. */

@@ -31,7 +31,7 @@ static obi_status tell(obi_part part, double first, uint32_t rows, uint32_t n)
 }
 
 /* The lower triangle becomes L with L L^T = A. */
-static obi_status factorise(double *a, uint32_t n, double tolerance, obi_part part)
+static obi_status factorise(double *a, uint32_t n, double tolerance, obi_part part, bool *singular)
 {
     for (uint32_t i = 0; i < n; i++) {
         double *row = a + (uint64_t)i * n;
@@ -40,7 +40,8 @@ static obi_status factorise(double *a, uint32_t n, double tolerance, obi_part pa
             row[j] = (row[j] - dot(row, other, j)) / other[j];
         }
         double pivot = row[i] - dot(row, row, i);
-        if (!isfinite(pivot) || !(pivot > tolerance * row[i])) return OBI_ERROR_DATA;
+        *singular = !isfinite(pivot) || !(pivot > tolerance * row[i]);
+        if (*singular) return OBI_ERROR_DATA;
         row[i] = sqrt(pivot);
         OBI_TRY(tell(part, 0, i + 1, n));
     }
@@ -66,11 +67,12 @@ static obi_status invert(double *a, uint32_t n, obi_part part)
     return OBI_OK;
 }
 
-obi_status obi_cholesky_inverse_upper(double *a, uint32_t n, double tolerance, obi_part part)
+obi_status obi_cholesky_inverse_upper(double *a, uint32_t n, double tolerance, obi_part part, bool *singular)
 {
+    *singular = false;
     if (n == 0) return OBI_OK;
     reverse(a, n);
-    OBI_TRY(factorise(a, n, tolerance, part));
+    OBI_TRY(factorise(a, n, tolerance, part, singular));
     OBI_TRY(invert(a, n, part));
     reverse(a, n);
     for (uint32_t i = 1; i < n; i++)

@@ -132,8 +132,9 @@ static obi_status prepare_hessian(gptq *work, const obi_weight *hessian, uint64_
     OBI_TRY(reorder(work));
     for (uint32_t j = 0; j < n; j++) work->r[(uint64_t)j * n + j] += work->options->damping * mean;
     obi_part_share inverse = { work->part, 0, PART_INVERSE, NULL };
-    obi_status status = obi_cholesky_inverse_upper(work->r, n, PIVOT_TOLERANCE, obi_part_of(&inverse));
-    if (status != OBI_ERROR_DATA) return status;
+    bool singular; /* and not an error of whoever is told */
+    obi_status status = obi_cholesky_inverse_upper(work->r, n, PIVOT_TOLERANCE, obi_part_of(&inverse), &singular);
+    if (!singular) return status;
     return obi_fail(OBI_ERROR_DATA,
                     "the Hessian of its %u inputs is singular, from %llu tokens and with a damping of %g; give more text or more damping",
                     n, (unsigned long long)inputs, work->options->damping);

@@ -395,7 +395,7 @@ static obi_status learn_ends(omniquant *work, obi_part part, obi_omniquant_losse
         snprintf(what, sizeof what, "layer %u: epoch %u of %u", calibrated->layers_done, epoch + 1, epochs);
         for (uint32_t w = 0; w < windows; w++) {
             double done = ((double)epoch * windows + w) / ((double)epochs * windows);
-            OBI_TRY(part.tell(part.user, PART_TARGETS + (PART_LEARNT - PART_TARGETS) * done, what));
+            OBI_TRY(obi_part_tell(part, PART_TARGETS + (PART_LEARNT - PART_TARGETS) * done, what));
             OBI_TRY(step(work, w, &loss));
             sum += loss / windows;
         }
@@ -519,7 +519,7 @@ static obi_status run_exact(omniquant *work, obi_part part, const char *what)
     }
     for (uint32_t w = 0; w < windows && status == OBI_OK; w++) {
         float *exact = obi_calibrated_window(calibrated, calibrated->exact, w);
-        OBI_TRY_GOTO(part.tell(part.user, PART_TARGETS * w / windows, what));
+        OBI_TRY_GOTO(obi_part_tell(part, PART_TARGETS * w / windows, what));
         OBI_TRY_GOTO(obi_block_forward(work->block, exact, exact, NULL, NULL));
         if (scales) OBI_TRY_GOTO(measure_inputs(work, largest));
     }
@@ -546,7 +546,7 @@ static obi_status run_layer(omniquant *work, obi_part part, obi_omniquant_losses
         if (obi_block_has(work->block, kind)) OBI_TRY(encode(work, kind, obi_part_of(&encoding)));
     for (uint32_t w = 0; w < windows; w++) {
         float *x = obi_calibrated_window(calibrated, calibrated->x, w);
-        OBI_TRY(part.tell(part.user, PART_LEARNT + (1 - PART_LEARNT) * w / windows, what));
+        OBI_TRY(obi_part_tell(part, PART_LEARNT + (1 - PART_LEARNT) * w / windows, what));
         OBI_TRY(obi_block_forward(work->block, x, x, NULL, NULL));
     }
     return OBI_OK;

@@ -153,6 +153,12 @@ static obi_status end_after(void *user, double part, const char *what)
     return (*left)-- > 0 ? OBI_OK : OBI_ERROR_CANCELLED;
 }
 
+static obi_status fail_to_tell(void *user, double part, const char *what)
+{
+    (void)user, (void)part, (void)what;
+    return obi_fail(OBI_ERROR_DATA, "the listener's own reason");
+}
+
 /* Whoever waits is asked in the inversion, before each block of columns and while the errors are measured, and ends it at once. */
 static void test_ended_linear(void **state)
 {
@@ -175,6 +181,9 @@ static void test_ended_linear(void **state)
                          OBI_ERROR_CANCELLED);
         assert_true(left == UINT32_MAX && !result.codes.codes); /* it was not asked once more */
     }
+    const obi_part failing = { fail_to_tell, NULL };
+    assert_int_equal(obi_gptq_run(test_device(), upload, w, M, N, &hessian, INPUTS, &options, failing, &result), OBI_ERROR_DATA);
+    assert_string_equal(obi_last_error(), "the listener's own reason"); /* and not that the Hessian is singular */
     uint32_t left = INVERSION + BLOCKS + ERRORS;
     TEST_OK(obi_gptq_run(test_device(), upload, w, M, N, &hessian, INPUTS, &options, (obi_part){ end_after, &left }, &result));
     assert_int_equal(left, 0);
@@ -229,7 +238,7 @@ static void run(const char *name, obi_ptq_options options)
     obi_calibrated *calibrated = begin(&options);
     for (uint32_t layer = 0; layer < LAYERS; layer++) {
         double last = 0;
-        TEST_OK(obi_calibrated_layer(calibrated, (obi_part){ go_on, &last }));
+        TEST_OK(obi_calibrated_layer(calibrated, options.group ? nobody : (obi_part){ go_on, &last })); /* nobody need wait */
         want = expect_errors(calibrated, want);
     }
     obi_calibrated_destroy(calibrated);
@@ -283,7 +292,8 @@ static obi_status stop(void *user, double part, const char *what)
     return --*(int *)user > 0 ? OBI_OK : obi_fail(OBI_ERROR_CANCELLED, "cancelled");
 }
 
-/* Ended at any moment: the status comes back, and nothing is left (the device's closing says so). */
+/* Ended at any moment: the status comes back, nothing is left (the device's closing says so), and no layer follows on what is half one
+ * layer's inputs and half another's. */
 static void test_cancelled(void **state)
 {
     (void)state;
@@ -293,6 +303,7 @@ static void test_cancelled(void **state)
             obi_ptq_options options = { .method = (obi_ptq_method)method, .bits = 2, .epochs = method == OBI_PTQ_OMNIQUANT ? 4 : 0 };
             obi_calibrated *calibrated = begin(&options);
             assert_int_equal(obi_calibrated_layer(calibrated, (obi_part){ stop, &left }), OBI_ERROR_CANCELLED);
+            assert_int_equal(obi_calibrated_layer(calibrated, nobody), OBI_ERROR_ARGUMENT);
             obi_calibrated_destroy(calibrated);
         }
 }

@@ -10,6 +10,7 @@ enum { N_MAX = 67 };
 
 static const obi_part nobody = { NULL, NULL };
 static double a[N_MAX * N_MAX], r[N_MAX * N_MAX];
+static bool singular;
 
 /* X^T X of `inputs` random inputs, their sizes apart by a factor of a thousand. */
 static void make(uint32_t n, uint32_t inputs, double damping)
@@ -33,7 +34,7 @@ static void test_inverse(void **state)
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         uint32_t n = sizes[k];
         make(n, 2 * n, 0);
-        assert_int_equal(obi_cholesky_inverse_upper(r, n, 1e-9, nobody), OBI_OK);
+        assert_int_equal(obi_cholesky_inverse_upper(r, n, 1e-9, nobody, &singular), OBI_OK);
         for (uint32_t i = 0; i < n; i++) {
             assert_true(r[i * n + i] > 0);
             for (uint32_t j = 0; j < i; j++) assert_true(r[i * n + j] == 0);
@@ -56,19 +57,20 @@ static void test_singular(void **state)
 {
     (void)state;
     make(20, 19, 0); /* an input less than columns */
-    assert_int_equal(obi_cholesky_inverse_upper(r, 20, 1e-9, nobody), OBI_ERROR_DATA);
+    assert_true(obi_cholesky_inverse_upper(r, 20, 1e-9, nobody, &singular) == OBI_ERROR_DATA && singular);
     make(20, 19, 1);
-    assert_int_equal(obi_cholesky_inverse_upper(r, 20, 1e-9, nobody), OBI_OK);
+    assert_true(obi_cholesky_inverse_upper(r, 20, 1e-9, nobody, &singular) == OBI_OK && !singular);
     make(5, 10, 0);
     r[7] = r[11] = (double)NAN;
-    assert_int_equal(obi_cholesky_inverse_upper(r, 5, 1e-9, nobody), OBI_ERROR_DATA);
+    assert_true(obi_cholesky_inverse_upper(r, 5, 1e-9, nobody, &singular) == OBI_ERROR_DATA && singular);
     memset(r, 0, sizeof r);
-    assert_int_equal(obi_cholesky_inverse_upper(r, 3, 1e-9, nobody), OBI_ERROR_DATA);
+    assert_true(obi_cholesky_inverse_upper(r, 3, 1e-9, nobody, &singular) == OBI_ERROR_DATA && singular);
 }
 
 typedef struct waiting {
     uint32_t left; /* times that it may go on */
     double last;
+    obi_status end; /* what it then returns */
 } waiting;
 
 static obi_status wait_for(void *user, double part, const char *what)
@@ -76,18 +78,20 @@ static obi_status wait_for(void *user, double part, const char *what)
     waiting *w = user;
     assert_true(part > w->last && part <= 1 && what[0]);
     w->last = part;
-    return w->left-- > 0 ? OBI_OK : OBI_ERROR_CANCELLED;
+    return w->left-- > 0 ? OBI_OK : w->end;
 }
 
-/* It asks after every row, of both halves, and is done at the last. */
+/* It asks after every row, of both halves, and is done at the last; any status comes back as it is, and is no singular matrix. */
 static void test_ended(void **state)
 {
     (void)state;
     for (uint32_t left = 0; left <= 2 * N_MAX; left++) {
-        waiting w = { left, 0 };
+        obi_status end = left % 2 ? OBI_ERROR_DATA : OBI_ERROR_CANCELLED;
+        waiting w = { left, 0, end };
         make(N_MAX, 2 * N_MAX, 0);
-        obi_status status = obi_cholesky_inverse_upper(r, N_MAX, 1e-9, (obi_part){ wait_for, &w });
-        assert_int_equal(status, left < 2 * N_MAX ? OBI_ERROR_CANCELLED : OBI_OK);
+        obi_status status = obi_cholesky_inverse_upper(r, N_MAX, 1e-9, (obi_part){ wait_for, &w }, &singular);
+        assert_int_equal(status, left < 2 * N_MAX ? end : OBI_OK);
+        assert_false(singular);
         assert_true(left < 2 * N_MAX ? w.last < 1 || left == 2 * N_MAX - 1 : w.last == 1);
     }
 }
