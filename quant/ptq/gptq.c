@@ -6,12 +6,15 @@
 
 #include "core/alloc.h"
 #include "core/checked.h"
+#include "ops/matrix.h"
 #include "ops/op_dense.h"
 #include "ops/op_dense_bwd.h"
 #include "quant/ptq/cholesky.h"
 
 /* Sums in f32 are good to some 2^-22 of the diagonal; what is left below that is rounding, not an input of its own. */
 #define PIVOT_TOLERANCE 0x1p-22
+#define STRIP_WORK (UINT64_C(1) << 33) /* products between two questions whether to go on: seconds of a slow device */
+#define FEW_ROWS OBI_MATRIX_GEMM_TOKENS /* fewer go through other kernels, which round otherwise */
 #define ROWS_AT_ONCE 32u /* of a worker: a strip of 128 columns of them fits its cache */
 
 /* Of the time that a linear takes, about: the inverse of its Hessian, its columns; then its errors are measured. */
@@ -341,7 +344,10 @@ obi_status obi_gptq_output_norm2(obi_device *device, obi_upload *upload, const f
                                  const obi_weight *hessian, obi_part part, double *out)
 {
     uint32_t at_once = (uint32_t)(device->caps.storage_range / 4 / columns);
+    uint64_t quick = STRIP_WORK / ((uint64_t)columns * columns) / FEW_ROWS * FEW_ROWS;
+    if (quick < FEW_ROWS) quick = FEW_ROWS;
     if (at_once > 512) at_once = 512;
+    if (at_once > quick) at_once = (uint32_t)quick;
     if (at_once > rows) at_once = rows;
     uint64_t bytes = (uint64_t)at_once * columns * 4;
     obi_buffer *x = NULL, *y = NULL;

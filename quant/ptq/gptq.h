@@ -34,8 +34,8 @@ typedef struct obi_gptq_result {
 
 /* w (m,n) on the host, hessian (n,n) on the device with the sum over `inputs` inputs. OBI_ERROR_DATA, without the layer's name, when the
  * Hessian is singular even with the damping, or a weight or input is not finite. One thread. Takes n^2 doubles on the host. `part` is asked
- * at each row of the inversion, at each block of columns and at each strip of rows that is measured: seconds apart at most, where the whole
- * takes minutes. */
+ * at each row of the inversion, at each block of columns and at each strip of rows that is measured: where the whole takes minutes on a GPU,
+ * seconds apart at most. */
 obi_status obi_gptq_run(obi_device *device, obi_upload *upload, const float *w, uint32_t rows, uint32_t columns, const obi_weight *hessian,
                         uint64_t inputs, const obi_gptq_options *options, obi_part part, obi_gptq_result *out);
 
