@@ -92,7 +92,7 @@ int eval_agree_measure(eval_agree *result, ob_model *student, const char *studen
     if (status == OB_OK) status = eval_session_open(&teacher_scorer, teacher, session, window);
     code = status == OB_OK ? eval_text_cut(text, student, window, &corpus, &result->text) : app_fail(status);
     const char *const paths[] = { student_name, teacher_name };
-    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk agree 1", paths, 2, session) : NULL };
+    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk agree 2", paths, 2, session) : NULL };
     if (code == APP_GO_ON) code = score_corpus(&result->score, &result->agreement, scorer, teacher_scorer, student, &corpus, &log);
     json_decref(log.settings);
     if (code == 0 && !is_finite(result)) code = eval_refuse_not_finite();
@@ -120,7 +120,7 @@ int eval_agree_main(int argc, char **argv)
     if (code == APP_GO_ON) {
         eval_agree result;
         eval_session session = eval_session_of(&o.eval);
-        session.device = models.device.name;
+        session.device = &models.device;
         code = eval_agree_measure(&result, models.model[0], paths[0], models.model[1], paths[1], &session, &text);
         if (result.score.predictions > 0 && (code == 0 || !is_finite(&result))) report_agree(&models, paths, &result, o.eval.json);
     }

@@ -13,7 +13,7 @@
 
 #include "item_log.h"
 
-#define VERSION "compare 2" /* of what methods and measurements give: results of another one are made anew */
+#define VERSION "compare 3" /* of what methods and measurements give: results of another one are made anew */
 #define KNOWN_MAX 64
 #define ENTRIES_MAX 4096
 
@@ -136,7 +136,7 @@ uint64_t compare_key_of_model(const compare_config *config, const compare_row *r
 {
     uint64_t key = add(0, VERSION);
     key = add(add(key, ob_version()), compare_kind_names[row->kind]);
-    key = add(add(key, device->name), device->driver);
+    key = add_number(add(add(key, device->name), device->driver), (uint64_t)device->tier);
     key = add_number(add_number(key, seed), key_of_settings(config, row, seed));
     key = add_number(add_number(key, compare_key_of_path(config->model)), compare_key_of_path(config->tokenizer));
     if (compare_is_calibrated(row)) key = add_number(add_number(key, compare_key_of_path(config->calibration)), config->calibration_bytes);

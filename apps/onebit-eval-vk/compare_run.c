@@ -90,7 +90,7 @@ int compare_bench_open(compare_bench *bench, const compare_config *config, const
     /* Exact: the rows shall differ by their methods, not by what a driver's kernels round. */
     ob_status status = ob_context_create(&bench->context, &(ob_context_desc){ .device = options->common.device, .exact = true });
     if (status == OB_OK) status = ob_context_info(bench->context, &bench->device);
-    bench->session.device = bench->device.name;
+    bench->session.device = &bench->device;
     return status == OB_OK ? open_teacher(bench) : app_fail(status);
 }
 

@@ -276,8 +276,8 @@ static void begin(const generate_options *o, const eval_models *models, const ev
 static json_t *settings_of(const generate_options *o, const eval_models *models)
 {
     eval_session session = eval_session_of(&o->eval);
-    session.device = models->device.name;
-    json_t *settings = eval_settings("onebit-eval-vk generate 1", NULL, 0, &session), *hashes = json_array();
+    session.device = &models->device;
+    json_t *settings = eval_settings("onebit-eval-vk generate 2", NULL, 0, &session), *hashes = json_array();
     for (uint32_t m = 0; hashes && m < models->count; m++) {
         const char *hash = item_log_hash(o->models.text[m]);
         json_array_append_new(hashes, json_string(hash ? hash : "unknown"));

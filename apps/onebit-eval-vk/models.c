@@ -16,9 +16,13 @@ eval_session eval_session_of(const eval_options *options)
 json_t *eval_settings(const char *kind, const char *const *paths, uint32_t count, const eval_session *session)
 {
     static const char *const keys[][2] = { { "model", "model_hash" }, { "teacher", "teacher_hash" } };
-    json_t *settings =
-        json_pack("{s:s, s:s, s:I, s:i, s:b, s:s}", "log", kind, "version", ob_version(), "batch", (json_int_t)session->batch, "cache_type",
-                  (int)session->cache_type, "exact", session->exact, "device", session->device ? session->device : "");
+    static const ob_device_info none;
+    const ob_device_info *device = session->device ? session->device : &none;
+    const char tier[] = { device->tier, 0 };
+    /* A driver's name that is no text, as it was cut, is left out (o*). */
+    json_t *settings = json_pack("{s:s, s:s, s:I, s:i, s:b, s:s, s:o*, s:s}", "log", kind, "version", ob_version(), "batch",
+                                 (json_int_t)session->batch, "cache_type", (int)session->cache_type, "exact", session->exact, "device",
+                                 device->name, "driver", json_string(device->driver), "tier", tier);
     for (uint32_t i = 0; settings && i < count && i < 2; i++) {
         const char *hash = item_log_hash(paths[i]);
         json_object_set_new(settings, keys[i][0], json_string(paths[i]));

@@ -33,7 +33,8 @@ typedef struct eval_options {
 typedef struct eval_session {
     uint32_t batch;
     ob_cache_type cache_type; /* OB_CACHE_AUTO counts as f32: a score shall not depend on the device's choice */
-    const char *device;       /* for logs: its name, and whether the context is exact; eval_session_of leaves the name out */
+    /* For logs: the device, which must stay there and which eval_session_of leaves out, and whether the context is exact. */
+    const ob_device_info *device;
     bool exact;
 } eval_session;
 eval_session eval_session_of(const eval_options *options);

@@ -59,7 +59,7 @@ int eval_ppl_measure(eval_ppl *result, ob_model *model, const eval_session *sess
     ob_session *scorer = NULL;
     status = eval_session_open(&scorer, model, session, window); /* first: a window that the model cannot hold is refused here */
     int code = status == OB_OK ? eval_text_cut(text, model, window, &corpus, &result->text) : app_fail(status);
-    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk ppl 1", &text->model_path, 1, session) : NULL };
+    eval_score_log log = { text->log, text->log ? eval_settings("onebit-eval-vk ppl 2", &text->model_path, 1, session) : NULL };
     if (code == APP_GO_ON) code = score_corpus(&result->score, NULL, scorer, NULL, model, &corpus, &log);
     json_decref(log.settings);
     if (code == 0 && !isfinite(result->score.nll)) code = eval_refuse_not_finite();
@@ -84,7 +84,7 @@ int eval_ppl_main(int argc, char **argv)
     if (code == APP_GO_ON) {
         eval_ppl result;
         eval_session session = eval_session_of(&o.eval);
-        session.device = models.device.name;
+        session.device = &models.device;
         text.model_path = o.eval.model;
         code = eval_ppl_measure(&result, models.model[0], &session, &text);
         if (result.score.predictions > 0 && (code == 0 || !isfinite(result.score.nll)))

@@ -138,7 +138,7 @@ static int open_log(work *w, const eval_session *session)
 {
     const eval_zeroshot_desc *desc = w->desc;
     if (!desc->log) return APP_GO_ON;
-    json_t *settings = eval_settings("onebit-eval-vk zeroshot 2", &desc->model_path, 1, session);
+    json_t *settings = eval_settings("onebit-eval-vk zeroshot 3", &desc->model_path, 1, session);
     if (!settings || json_object_set_new(settings, "context", json_integer((json_int_t)w->most)) != 0 ||
         json_object_set_new(settings, "bos", json_boolean(desc->bos)) != 0) {
         json_decref(settings);
@@ -397,7 +397,7 @@ int eval_zeroshot_main(int argc, char **argv)
     if (code == APP_GO_ON) {
         eval_zeroshot result;
         eval_session session = eval_session_of(&o.eval);
-        session.device = models.device.name;
+        session.device = &models.device;
         code = eval_zeroshot_measure(&result, models.model[0], &session,
                                      &(eval_zeroshot_desc){ .folder = o.folder,
                                                             .tasks = o.tasks,

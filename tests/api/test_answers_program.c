@@ -141,12 +141,20 @@ static void test_log_refused(void **state)
     static const char lines[] = "{\"instruction\":\"Tell a story.\"}\n{\"instruction\":\"Say that:\",\"input\":\"\\u00fc\"}\n";
     char *whole = text_of(logged());
     program_expect_failure(answer("8", "--log", logged(), NULL), 2, "its \"seed\" is 7, now it is 8");
+    char *at = strstr(whole, "\"tier\":\"");
+    assert_true(at && strstr(whole, "\"driver\":\"")); /* other kernels may give other answers */
+    char tier = at[8];
+    at[8] = 'Z';
+    program_write_file("log.jsonl", whole, strlen(whole));
+    program_expect_failure(answer("7", "--log", logged(), NULL), 2, "its \"tier\" is \"Z\"");
+    at[8] = tier;
+    program_write_file("log.jsonl", whole, strlen(whole));
     program_write_file("two.jsonl", lines, strcspn(lines, "\n") + 1); /* fewer, then others */
     program_expect_failure(answer("7", "--log", logged(), NULL), 5,
                            "line 4: this is no answer to instruction 2; the log is of other prompts");
     program_write_file("two.jsonl", lines, sizeof lines - 1);
     program_expect_failure(answer("7", "--log", logged(), "--json"), 5, "line 4: this is no answer to instruction 2; the log is of other");
-    char *at = strstr(whole, "\"tokens\":");
+    at = strstr(whole, "\"tokens\":");
     assert_non_null(at);
     memcpy(at, "\"tokins\":", 9);
     program_write_file("log.jsonl", whole, strlen(whole));

@@ -307,7 +307,30 @@ static void test_tasks_are_known_by_content(void **state)
     free(kept);
 }
 
-/* A trained row is known by what its keys come to: a preset and its values written out are the same training, another value is not. */
+/* Rows that are the same by another name are made once; with other kernels of the device they are others. */
+static void test_the_same_is_made_once(void **state)
+{
+    (void)state;
+    static const char *const set[] = { "ONEBIT_TIER=A", NULL };
+    write_small("twins", "rows: [{name: Half, form: f16}, {name: Sixteen, form: f16}]\n");
+    for (int again = 0; again < 2; again++) {
+        program *run = program_run("onebit-eval-vk", "compare", config_path());
+        program_expect_success(run);
+        assert_non_null(strstr(run->err, again ? "2 runs, of which 2 are known" : "2 runs, of which 0 are known"));
+        char *half = line_of(run->out, "Half"), *sixteen = line_of(run->out, "Sixteen");
+        assert_string_equal(strchr(half + 2, '|'), strchr(sixteen + 2, '|'));
+        (void)only_file("twins", "runs/*");
+        (void)only_file("twins", "rows/*.json");
+        free(half);
+        free(sixteen);
+    }
+    program *run = program_run_with((const char *const[]){ "onebit-eval-vk", "compare", config_path(), NULL }, set, NULL);
+    program_expect_success(run);
+    assert_non_null(strstr(run->err, "2 runs, of which 0 are known"));
+}
+
+/* A trained row is known by what its keys come to: a preset and its values written out are the same training, another value is not. So is
+ * one on a file of another name that holds the same. */
 static void test_presets_are_known_by_their_values(void **state)
 {
     (void)state;
@@ -320,6 +343,15 @@ static void test_presets_are_known_by_their_values(void **state)
     snprintf(rest, sizeof rest, "rows: [{name: A, kind: train, table: false, learning_rate: 0.002, save_total_limit: 1, %s}]\n", values);
     write_small("keyed", rest);
     program *run = program_run("onebit-eval-vk", "compare", config_path());
+    program_expect_success(run);
+    assert_non_null(strstr(run->err, "1 runs, of which 1 are known"));
+    size_t bytes;
+    void *text = program_file(test_data_path("text/tinystories_valid_head.txt"), &bytes);
+    snprintf(rest, sizeof rest, "rows: [{name: A, kind: train, table: false, dataset: %s}]\n",
+             program_write_file("copy.txt", text, bytes));
+    free(text);
+    write_small("keyed", rest);
+    run = program_run("onebit-eval-vk", "compare", config_path());
     program_expect_success(run);
     assert_non_null(strstr(run->err, "1 runs, of which 1 are known"));
     snprintf(rest, sizeof rest, "rows: [{name: A, kind: train, table: false, learning_rate: 0.001, %s}]\n", values);
@@ -486,6 +518,7 @@ int main(void)
                                         cmocka_unit_test(test_a_document),
                                         cmocka_unit_test(test_failed_rows_are_tried_again),
                                         cmocka_unit_test(test_tasks_are_known_by_content),
+                                        cmocka_unit_test(test_the_same_is_made_once),
                                         cmocka_unit_test(test_presets_are_known_by_their_values),
                                         cmocka_unit_test(test_seconds_of_all_sessions),
                                         cmocka_unit_test(test_seconds_are_of_what_is_kept),
