@@ -21,7 +21,8 @@ static int take_row(const json_t *row, size_t line, void *user)
     const char *hash = json_string_value(json_object_get(row, "prompt"));
     json_int_t p = json_integer_value(prompt), m = json_integer_value(model), made = json_integer_value(tokens);
     if (!json_is_integer(prompt) || !json_is_integer(model) || m < 1 || m > log->models || !hash || !json_is_string(text) ||
-        !json_is_integer(tokens) || made < 0 || made > log->most || !json_is_boolean(ended) || !json_is_number(seconds))
+        !json_is_integer(tokens) || made < 0 || made > log->most || !json_is_boolean(ended) ||
+        !(json_number_value(seconds) >= 0) || !json_is_number(seconds))
         return app_refuse(5, "%s, line %zu: this is no answer of generate", log->items.path, line);
     if (p < 1 || (uint64_t)p > log->count || strcmp(hash_of(log, (size_t)p - 1), hash) != 0)
         return app_refuse(5, "%s, line %zu: this is no answer to instruction %lld; the log is of other prompts", log->items.path, line,

@@ -196,6 +196,7 @@ static int make_trained(compare_result *result, compare_bench *bench, const comp
 {
     compare_words keys;
     compare_train_words(bench->config, row, seed, bench->teacher_path, directory, &keys);
+    if (keys.too_many) return fail(result, 2, "it has more keys than a training takes");
     const ob_train_desc desc = { .overrides = keys.words, .override_count = keys.count, .step = train_step, .stop = train_stop, .user = m };
     ob_status status = ob_train(bench->context, &desc);
     return status == OB_OK ? 0 : fail_training(result, status);

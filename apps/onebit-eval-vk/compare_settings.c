@@ -144,7 +144,8 @@ const char *compare_other_methods(const compare_row *row, const char *key)
 
 static void put(compare_words *to, const char *key, const char *value)
 {
-    if (to->count == COMPARE_WORDS_MAX) return;
+    to->too_many = to->too_many || to->count == COMPARE_WORDS_MAX;
+    if (to->too_many) return;
     to->words[2 * to->count] = key;
     to->words[2 * to->count++ + 1] = value;
 }
@@ -153,6 +154,7 @@ void compare_train_words(const compare_config *config, const compare_row *row, u
                          compare_words *out)
 {
     out->count = 0;
+    out->too_many = false;
     snprintf(out->seed, sizeof out->seed, "%" PRIu64, seed);
     for (size_t i = 0; i < config->train.count; i++)
         if (!compare_keys_get(&row->keys, config->train.pairs[i].key)) put(out, config->train.pairs[i].key, config->train.pairs[i].value);

@@ -28,7 +28,8 @@ const char *compare_setting(const compare_config *config, const compare_row *row
 #define COMPARE_WORDS_MAX 160 /* more than there are keys */
 typedef struct compare_words { /* key, value, key, value, ...: as ob_train_desc.overrides; they live in what they were made of */
     const char *words[2 * COMPARE_WORDS_MAX];
-    size_t count; /* pairs */
+    size_t count;  /* pairs */
+    bool too_many; /* some are missing: no run can be made of these */
     char seed[24];
 } compare_words;
 /* What a trained row is made with: its own keys, those of `train:` that it has not, and what the comparison gives: the teacher, where the

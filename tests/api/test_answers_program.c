@@ -154,6 +154,14 @@ static void test_log_refused(void **state)
                            "line 4: this is no answer to instruction 2; the log is of other prompts");
     program_write_file("two.jsonl", lines, sizeof lines - 1);
     program_expect_failure(answer("7", "--log", logged(), "--json"), 5, "line 4: this is no answer to instruction 2; the log is of other");
+    at = strstr(whole, "\"seconds\":");
+    assert_non_null(at);
+    char digits[2];
+    memcpy(digits, at + 10, 2); /* a digit and a point */
+    memcpy(at + 10, "-1", 2);
+    program_write_file("log.jsonl", whole, strlen(whole));
+    program_expect_failure(answer("7", "--log", logged(), NULL), 5, "line 2: this is no answer of generate");
+    memcpy(at + 10, digits, 2);
     at = strstr(whole, "\"tokens\":");
     assert_non_null(at);
     memcpy(at, "\"tokins\":", 9);
