@@ -184,13 +184,15 @@ typedef struct ob_train_desc {
  * generate.json instead. Calling it again with the same directory goes on from the newest good checkpoint or sample.
  * Blocks, and calls back on the calling thread. OB_ERROR_ARGUMENT for a key that is unknown or a value that cannot be, OB_ERROR_DATA for
  * models, texts and checkpoints, OB_ERROR_RUNTIME with "the training diverged" in its sentence for a run that is given up, as going back to
- * checkpoints did not help or its weights are beyond what its file holds: with the same settings it would be again; OB_ERROR_CANCELLED when
- * `stop` asked for it: all is saved then. One run for a directory at a time. */
+ * checkpoints did not help or its weights are beyond what its file holds: on the same device and with the same settings it would be again,
+ * unless one of the two was stopped and gone on with, as a checkpoint that `stop` or `save` asked for is one more to go back to;
+ * OB_ERROR_CANCELLED when `stop` asked for it: all is saved then. One run for a directory at a time. */
 OB_API ob_status ob_train(ob_context *context, const ob_train_desc *desc);
 
 /* What the keys of a run come to, without a run: calls `setting` for each, in the order of ob_train_option, with the value that the file,
  * the overrides, the preset and the method leave it, as text that is valid during the call. Of `desc` only config and overrides are looked
- * at. OB_ERROR_ARGUMENT and OB_ERROR_DATA as ob_train has them for keys and the file; then nothing is called. Thread-safe. */
+ * at. `setting` must not be NULL; it is called on the calling thread. OB_ERROR_ARGUMENT and OB_ERROR_DATA as ob_train has them for keys and
+ * the file, OB_ERROR_MEMORY where there is none; then nothing is called. Thread-safe. */
 OB_API ob_status ob_train_resolve(const ob_train_desc *desc, void (*setting)(const char *key, const char *value, void *user), void *user);
 
 /* Key, default (as text, into `value`) and help of option i; false behind the last. Key and help are static. Thread-safe. */
