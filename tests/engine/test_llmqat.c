@@ -162,6 +162,7 @@ static void test_astray(void **state)
         for (size_t i = 0; i < sizeof astray / sizeof *astray; i++) {
             levels[1] = astray[i];
             assert_int_equal(obi_quantiser_pack(&quantiser, 1, 2, levels, steps, &planes), OBI_ERROR_RUNTIME);
+            assert_non_null(strstr(obi_last_error(), "the training diverged: ")); /* programs look for the words */
         }
         obi_train_options_clear(&options);
     }

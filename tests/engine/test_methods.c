@@ -8,6 +8,7 @@
 #include "core/half.h"
 #include "import_files.h"
 #include "engine/score.h"
+#include "model/size.h"
 #include "quant/import/safetensors.h"
 #include "quant/planes.h"
 #include "quant/ptq/calibrated.h"
@@ -332,6 +333,7 @@ static void test_wide_zeros(void **state)
     obi_ptq_maker *rtn;
     obi_convert_report plain, wide;
     obi_gguf gguf;
+    obi_size size;
     float said;
     char path[640];
     snprintf(path, sizeof path, "%s", scratch_path("wide.gguf"));
@@ -350,6 +352,8 @@ static void test_wide_zeros(void **state)
     TEST_OK(obi_gguf_open(&gguf, path));
     TEST_OK(obi_gguf_get_f32(&gguf, "onebit.linear_bits", true, &said));
     assert_true(said == (float)(wide.linear_bits / wide.linear_weights));
+    TEST_OK(obi_size_of(&gguf, &size)); /* and whoever counts the file says so */
+    assert_true(size.method_bits == (double)said);
     obi_gguf_close(&gguf);
     unlink(path);
     obi_convert_report_clear(&plain);

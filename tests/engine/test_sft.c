@@ -150,6 +150,20 @@ static void test_filling_does_not_count(void **state)
 
 /* ---- from a packed file ---------------------------------------------------------------------------------------- */
 
+/* The first value of the first linear's scales. */
+static void put_scale(const obi_train_model *model, float value)
+{
+    uint32_t index = 0;
+    while (model->params[index].group != OBI_GROUP_SCALES) assert_true(++index < model->param_count);
+    obi_view at = obi_view_of(model->params[index].w.blocks[0]);
+    at.size = sizeof value;
+    obi_upload *upload;
+    TEST_OK(obi_upload_create(test_device(), &upload));
+    TEST_OK(obi_upload_bytes(upload, at, &value, sizeof value));
+    TEST_OK(obi_upload_finish(upload));
+    obi_upload_destroy(upload);
+}
+
 static void test_packed_student_is_read_whole(void **state)
 {
     (void)state;
@@ -171,6 +185,11 @@ static void test_packed_student_is_read_whole(void **state)
     for (int i = 0; i < 64 * 64; i++) assert_true(fabsf(latent[i]) == (float)options.latent_scale);
     TEST_OK(obi_train_export(model, &source->vocab, "student", again));
     assert_same_file(path, again);
+    put_scale(model, 70000);
+    assert_int_equal(obi_train_export(model, &source->vocab, "student", again), OBI_ERROR_RUNTIME);
+    assert_non_null(strstr(obi_last_error(), "the training diverged: ")); /* programs look for these words */
+    assert_non_null(strstr(obi_last_error(), "has grown to 70000, which F16 cannot hold"));
+    assert_same_file(path, again); /* the old one stays */
     obi_train_model_free(model);
     /* No student is made of a student. */
     assert_int_equal(obi_train_model_student(test_device(), source, &options, &model), OBI_ERROR_ARGUMENT);

@@ -166,13 +166,20 @@ static void a_number_is_rewritten(void **state)
     static const uint64_t shape[2] = { 1, 2 };
     static const char *const bad[] = { "b", "first", "first.numbeR" };
     const char *path = scratch_path("rewritten");
-    for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i <= sizeof bad / sizeof *bad + 1; i++) {
         obi_gguf_writer *writer;
         assert_int_equal(obi_gguf_writer_create(&writer, path), OBI_OK);
         obi_gguf_put_f32(writer, "first.not", 1);
         obi_gguf_put_f32(writer, "first.number", 2);
         obi_gguf_put_u32(writer, "b", 3);
         obi_gguf_add_tensor(writer, "t", OBI_DTYPE_I32, 2, shape);
+        if (i > sizeof bad / sizeof *bad) { /* there is no header yet */
+            assert_int_equal(obi_gguf_rewrite_f32(writer, "first.number", 4), OBI_ERROR_ARGUMENT);
+            assert_non_null(strstr(obi_last_error(), "first.number was to be written anew before"));
+            assert_int_equal(obi_gguf_writer_begin(writer), OBI_ERROR_ARGUMENT);
+            assert_int_equal(obi_gguf_writer_commit(writer, NULL), OBI_ERROR_ARGUMENT);
+            continue;
+        }
         assert_int_equal(obi_gguf_writer_begin(writer), OBI_OK);
         assert_int_equal(obi_gguf_write(writer, "datadata", 8), OBI_OK);
         if (i < sizeof bad / sizeof *bad) {
