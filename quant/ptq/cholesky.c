@@ -24,7 +24,7 @@ static void reverse(double *a, uint32_t n)
 }
 
 /* `rows` of one of the two halves are done; a row takes time like the square of its number. */
-static obi_status tell(obi_part part, double first, uint32_t rows, uint32_t n)
+static obi_status tell_rows(obi_part part, double first, uint32_t rows, uint32_t n)
 {
     double share = (double)rows / n;
     return obi_part_tell(part, first + share * share * share / 2, "the inverse of its Hessian");
@@ -43,7 +43,7 @@ static obi_status factorise(double *a, uint32_t n, double tolerance, obi_part pa
         *singular = !isfinite(pivot) || !(pivot > tolerance * row[i]);
         if (*singular) return OBI_ERROR_DATA;
         row[i] = sqrt(pivot);
-        OBI_TRY(tell(part, 0, i + 1, n));
+        OBI_TRY(tell_rows(part, 0, i + 1, n));
     }
     return OBI_OK;
 }
@@ -62,7 +62,7 @@ static obi_status invert(double *a, uint32_t n, obi_part part)
         }
         for (uint32_t j = 0; j < i; j++) row[j] *= scale;
         row[i] = scale;
-        OBI_TRY(tell(part, 0.5, i + 1, n));
+        OBI_TRY(tell_rows(part, 0.5, i + 1, n));
     }
     return OBI_OK;
 }
