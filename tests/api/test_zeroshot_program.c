@@ -154,12 +154,29 @@ static void test_log_of_other_data(void **state)
     free(data);
 }
 
+/* A text that is offered twice goes through the model once, so that rounding does not choose between the two: half of all tokens are fed. */
+static void test_equal_choices(void **state)
+{
+    (void)state;
+    static const char item[] = "{\"goal\": \"How to stay dry?\", \"sol1\": \"Take an umbrella.\", \"sol2\": \"Take an umbrella.\"}\n";
+    char twice[1024];
+    snprintf(twice, sizeof twice, "%s", scratch_path("twice"));
+    assert_int_equal(mkdir(twice, 0755), 0);
+    program_write_file("twice/piqa_valid.jsonl", item, strlen(item));
+    program_write_file("twice/piqa_valid-labels.lst", "0\n", 2);
+    const program *run = program_run("onebit-eval-vk", "zeroshot", "-m", MODEL, "--data", twice, "--tasks", "piqa", "--json");
+    program_expect_success(run);
+    assert_true(json_number(run->out, "acc") == 1); /* the first of the two */
+    assert_true(2 * json_number(run->out, "tokens_fed") == json_number(run->out, "tokens_of_all_choices"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
         cmocka_unit_test(test_continued),
         cmocka_unit_test(test_log_of_other_data),
+        cmocka_unit_test(test_equal_choices),
     };
     return cmocka_run_group_tests(tests, open_folder, program_scratch_remove);
 }
